@@ -1,0 +1,72 @@
+"""Credentials, accounts and callers, as values whose secrets do not show."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Kind = Literal["chat", "image", "video"]
+
+
+class Secret:
+    """A credential that cannot be printed, formatted, pickled or compared by accident."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(****)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is never pickled")
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, to recognise the credential without keeping it."""
+        return hashlib.sha256(self._value.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One credential at one upstream. `name` is the label in logs, headers and metrics."""
+
+    name: str
+    upstream: str
+    secret: Secret
+    base_url: str | None = None
+    engine: str | None = None
+    weight: int = 1
+    max_in_flight: int | None = None
+    limits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    models: frozenset[str] = frozenset()
+    own: bool = False  # the caller's own credential: used once, kept nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKey:
+    """A key of the gateway itself; only the SHA-256 of the key is known."""
+
+    name: str
+    digest: str
+    limits: str | None = None
+    models: frozenset[str] = frozenset()  # empty: every model
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent the request. `owner` is what jobs, files and media belong to."""
+
+    owner: str
+    key: GatewayKey | None = None
+    credential: Secret | None = None  # set when the caller brought a vendor credential
+
+    def may_use(self, model: str) -> bool:
+        return self.key is None or not self.key.models or model in self.key.models

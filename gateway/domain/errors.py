@@ -1,0 +1,214 @@
+"""Everything the gateway can report, one class per outcome.
+
+* GatewayError              500 server_error            gateway
+  x InvalidRequest          400 invalid_value           caller
+    + InvalidJson, MissingField, InvalidImageUrl, InvalidBase64, UnsupportedMediaType,
+      ContextLengthExceeded (400)
+    + InvalidApiKey 401, ModelNotAllowed 403, ModelNotFound 404, NotFound 404,
+      MethodNotAllowed 405, RequestTimeout 408, Conflict 409, RequestTooLarge 413,
+      UnsupportedContentType 415, IdempotencyKeyReused 422
+    + RateLimitExceeded 429
+  x ContentFiltered         400 content_filtered        content
+  x NoAccountAvailable      429 no_account_available    gateway
+  x UpstreamError           502 upstream_error          vendor
+    + UpstreamUnreachable 502, UpstreamDisconnected 502, UpstreamInvalidResponse 502,
+      UpstreamTimeout 504, UpstreamOverloaded 503, OutcomeUnknown 502, JobFailed 502
+    + AccountRejected       502 upstream_auth_failed    account
+    + AccountExhausted      429 account_exhausted       minute quota
+      - AccountSpent        429 account_exhausted       day quota
+  x StorageUnavailable      503 storage_unavailable     gateway
+  x ShuttingDown            503 shutting_down           gateway
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Fault(Enum):
+    """Who is to blame. Retry, cooldown and what the caller is told follow from this alone."""
+
+    CALLER = "caller"  # never retried, no account touched
+    CONTENT = "content"  # refused by a content policy: as CALLER
+    ACCOUNT = "account"  # this credential is refused: quarantine it, try another
+    MINUTE_QUOTA = "minute_quota"  # cool the account for `retry_after`, try another
+    DAY_QUOTA = "day_quota"  # rest the account until `retry_after` or the vendor's reset
+    VENDOR = "vendor"  # the vendor is at fault: try another, count towards its circuit
+    GATEWAY = "gateway"  # ours: never retried
+
+
+class GatewayError(Exception):
+    """Base class. Class attributes are the defaults of OpenAI's error envelope.
+
+    `retry_after` is in seconds. `sent` tells whether the vendor may have acted on
+    the request: only an error with `sent = False` may be retried for paid work.
+    """
+
+    status = 500
+    type = "server_error"
+    code: str | None = "internal_error"
+    fault = Fault.GATEWAY
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        sent: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.sent = sent
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequest(GatewayError):
+    status, type, code, fault = 400, "invalid_request_error", "invalid_value", Fault.CALLER
+
+
+class InvalidJson(InvalidRequest):
+    code = "invalid_json"
+
+
+class MissingField(InvalidRequest):
+    code = "missing_field"
+
+
+class InvalidImageUrl(InvalidRequest):
+    code = "invalid_image_url"
+
+
+class InvalidBase64(InvalidRequest):
+    code = "invalid_base64"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    code = "unsupported_media_type"
+
+
+class ContextLengthExceeded(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class InvalidApiKey(InvalidRequest):
+    status, code = 401, "invalid_api_key"
+
+
+class ModelNotAllowed(InvalidRequest):
+    status, type, code = 403, "permission_error", "model_not_allowed"
+
+
+class ModelNotFound(InvalidRequest):
+    status, code = 404, "model_not_found"
+
+
+class NotFound(InvalidRequest):
+    status, code = 404, "not_found"
+
+
+class Forbidden(InvalidRequest):
+    status, type, code = 403, "permission_error", "forbidden"
+
+
+class MethodNotAllowed(InvalidRequest):
+    status, code = 405, "method_not_allowed"
+
+
+class RequestTimeout(InvalidRequest):
+    status, code = 408, "request_timeout"
+
+
+class Conflict(InvalidRequest):
+    status, code = 409, "conflict"
+
+
+class RequestTooLarge(InvalidRequest):
+    status, code = 413, "request_too_large"
+
+
+class UnsupportedContentType(InvalidRequest):
+    status, code = 415, "unsupported_content_type"
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    status, code = 422, "idempotency_key_reused"
+
+
+class RateLimitExceeded(GatewayError):
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    fault = Fault.CALLER
+
+
+class ContentFiltered(GatewayError):
+    status, type, code = 400, "invalid_request_error", "content_filtered"
+    fault = Fault.CONTENT
+
+
+class NoAccountAvailable(GatewayError):
+    status, type, code = 429, "rate_limit_error", "no_account_available"
+
+
+class UpstreamError(GatewayError):
+    status, type, code, fault = 502, "upstream_error", "upstream_error", Fault.VENDOR
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection was made, so nothing was sent."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamDisconnected(UpstreamError):
+    """The vendor broke the exchange off before its answer was complete."""
+
+    code = "upstream_disconnected"
+
+
+class UpstreamInvalidResponse(UpstreamError):
+    code = "upstream_invalid_response"
+
+
+class UpstreamTimeout(UpstreamError):
+    status, code = 504, "upstream_timeout"
+
+
+class UpstreamOverloaded(UpstreamError):
+    status, code = 503, "upstream_overloaded"
+
+
+class OutcomeUnknown(UpstreamError):
+    """A paid job may or may not have been accepted; it is never submitted again."""
+
+    code, fault = "outcome_unknown", Fault.GATEWAY
+
+
+class JobFailed(UpstreamError):
+    """The vendor took the job and reports that it failed."""
+
+    code = "job_failed"
+
+
+class AccountRejected(UpstreamError):
+    code, fault = "upstream_auth_failed", Fault.ACCOUNT
+
+
+class AccountExhausted(UpstreamError):
+    status, type, code = 429, "rate_limit_error", "account_exhausted"
+    fault = Fault.MINUTE_QUOTA
+
+
+class AccountSpent(AccountExhausted):
+    fault = Fault.DAY_QUOTA
+
+
+class StorageUnavailable(GatewayError):
+    status, code = 503, "storage_unavailable"
+
+
+class ShuttingDown(GatewayError):
+    status, code = 503, "shutting_down"

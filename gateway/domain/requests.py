@@ -1,0 +1,140 @@
+"""What callers ask for, after validation and before any vendor's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+from gateway.domain.media import Media, MediaRef
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    text: str
+
+
+Part = Text | MediaRef | Media
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: str  # JSON text
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    parts: tuple[Part, ...] = ()
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    reasoning: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+class ChatParams(TypedDict, total=False):
+    """OpenAI's names; only what the caller gave (null counts as not given)."""
+
+    temperature: float
+    top_p: float
+    max_tokens: int
+    max_completion_tokens: int
+    n: int
+    stop: list[str]
+    seed: int
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: dict[str, Any]
+    logprobs: bool
+    top_logprobs: int
+    tools: list[dict[str, Any]]
+    tool_choice: str | dict[str, Any]
+    parallel_tool_calls: bool
+    response_format: dict[str, Any]
+    reasoning_effort: str
+    thinking: dict[str, Any]
+    modalities: list[str]
+    image_config: dict[str, Any]
+    web_search_options: dict[str, Any]
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    service_tier: str
+    user: str
+    metadata: dict[str, Any]
+    store: bool
+    verbosity: str
+    prediction: dict[str, Any]
+    safety_identifier: str
+    prompt_cache_key: str
+    chat_template_kwargs: dict[str, Any]
+    enable_thinking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    model: str
+    messages: tuple[Message, ...]
+    params: ChatParams = field(default_factory=lambda: ChatParams())
+    stream: bool = False
+    include_usage: bool = False
+    media_format: Literal["parts", "markdown"] | None = None
+    auto_delete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """`size` (`WxH`, `1K`, `2K`, `4K`) wins over `ratio`; neither: the vendor decides."""
+
+    model: str
+    prompt: str
+    images: tuple[MediaRef | Media, ...] = ()
+    mask: MediaRef | Media | None = None
+    ratio: str | None = None
+    size: str | None = None
+    n: int = 1
+    seed: int | None = None
+    watermark: bool | None = None
+    response_format: Literal["url", "b64_json"] = "url"
+    output_format: str | None = None
+    quality: str | None = None
+    background: str | None = None
+    stream: bool = False
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRequest:
+    """`images`: none, the first frame, or the first and the last."""
+
+    model: str
+    prompt: str
+    images: tuple[MediaRef | Media, ...] = ()
+    ratio: str | None = None
+    duration: float | None = None  # seconds
+    resolution: str | None = None
+    size: str | None = None  # WxH
+    seed: int | None = None
+    watermark: bool | None = None
+    audio: bool | None = None
+    stream: bool = False
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VendorCall:
+    """One vendor request as it would be sent, for a dry run: no secrets, no media bytes."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: Any

@@ -1,0 +1,92 @@
+"""What a vendor must be able to do, and what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.accounts import Account, Kind
+from gateway.domain.events import Events
+from gateway.domain.jobs import VideoTask
+from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+
+
+class SessionJournal(Protocol):
+    """Remembers vendor sessions from before they exist until they are gone."""
+
+    def session(
+        self,
+        account: Account,
+        *,
+        create: Callable[[str], str],
+        delete: Callable[[str], None],
+        keep: bool = False,
+    ) -> AbstractContextManager[str]:
+        """`create(label)` returns the session's resource name, which the block gets.
+
+        Leaving the block calls `delete(name)`, however it is left, unless `keep`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What belongs to one request but not to what was asked."""
+
+    request_id: str
+    journal: SessionJournal
+
+
+class Upstream(Protocol):
+    """One vendor. Messages, pictures and frames arrive resolved: `Media`, never `MediaRef`.
+
+    Every method raises GatewayError only. Networks, statuses and vendor codes become
+    errors whose `fault` says who is to blame, by the vendor's own table.
+    """
+
+    name: str
+    kinds: frozenset[Kind]
+
+    def takes(self, credential: str) -> bool:
+        """Whether a caller's own credential has this vendor's form."""
+        ...
+
+    def kind_of(self, model: str) -> Kind:
+        """What a vendor's own model id makes."""
+        ...
+
+    def dropped(self, request: ChatRequest) -> Iterable[str]:
+        """Names of the given parameters that this vendor has no place for."""
+        ...
+
+    def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events: ...
+
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        """Yield MediaReady for each picture as it is ready, then Usage and Finish."""
+        ...
+
+    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
+        """Start a task and return its id. `error.sent` tells whether it may have started."""
+        ...
+
+    def check_video(self, task_id: str, account: Account) -> VideoTask:
+        """Raises JobFailed or ContentFiltered when the vendor gave the task up."""
+        ...
+
+    def cancel_video(self, task_id: str, account: Account) -> None:
+        """Ask the vendor to stop; raises Conflict when it can no longer be stopped."""
+        ...
+
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        """The vendor requests that `chat` would send, secrets and media redacted."""
+        ...
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]: ...
+
+    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]: ...
+
+    def sweep_sessions(self, account: Account, label: str) -> int:
+        """Delete the vendor's sessions that carry `label`; returns how many there were."""
+        ...
