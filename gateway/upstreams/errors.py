@@ -1,0 +1,211 @@
+"""Vendor errors as rows of data, and what may be said about them to a caller."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    AccountExhausted,
+    AccountRejected,
+    Conflict,
+    ContentFiltered,
+    Fault,
+    Forbidden,
+    GatewayError,
+    InvalidApiKey,
+    InvalidRequest,
+    JobFailed,
+    RequestTooLarge,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+)
+from gateway.net.http import Answer
+
+LONGEST_RETRY_AFTER_S = 3600.0
+_ERROR_BODY_LIMIT = 256 * 1024
+_LONGEST_TEXT = 600
+
+_CREDENTIALS = re.compile(
+    r"""\b(?:sk|ark|gw)-[\w*-]{4,}          # OpenAI and its kin, Ark, the gateway
+      | \bAIza[\w*-]{4,} | \bAQ\.[\w*.-]{4,} | \bya29\.[\w*.-]{4,}     # Google
+      | \beyJ[\w-]{8,}\.[\w.-]+             # JSON web tokens
+      | (?<=[Bb]earer\ )[^\s'",]{4,}
+      | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b""",
+    re.VERBOSE,
+)
+_QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
+_RESET_AT = re.compile(
+    r"reset at (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.\d+)?\s*([+-]\d\d:?\d\d|Z)?", re.IGNORECASE
+)
+
+
+class Row(NamedTuple):
+    """One rule of a vendor's table: every condition that is not None or "" must hold.
+
+    `code` is a regular expression for the whole code, `text` one to be found in the
+    message; both ignore case. The first row that holds decides, so narrow rows go first.
+    """
+
+    status: int | None
+    code: str
+    text: str
+    error: type[GatewayError]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as the vendor worded it. `status` 0: it came without one, inside an answer."""
+
+    status: int
+    code: str = ""
+    message: str = ""
+    param: str | None = None
+    retry_after: float | None = None  # seconds
+    request_id: str | None = None
+
+
+_BY_STATUS: Mapping[int, type[GatewayError]] = {
+    401: AccountRejected,
+    402: AccountRejected,
+    403: AccountRejected,
+    408: UpstreamTimeout,
+    409: Conflict,
+    413: RequestTooLarge,
+    429: AccountExhausted,
+    503: UpstreamOverloaded,
+    504: UpstreamTimeout,
+    529: UpstreamOverloaded,
+}
+_GENERIC: Mapping[Fault, str] = {
+    Fault.ACCOUNT: "{vendor} refuses the credential or the plan of this account",
+    Fault.MINUTE_QUOTA: "{vendor} account is over its rate limit; try again later",
+    Fault.DAY_QUOTA: "{vendor} account has used up its quota",
+}
+
+
+def to_error(
+    refusal: Refusal, table: Sequence[Row], *, vendor: str, account: Account
+) -> GatewayError:
+    """The error that `table` has for a refusal; by status alone where no row fits.
+
+    Caller and content faults carry the vendor's redacted words, all others a general
+    sentence. With the caller's own credential an account fault is the caller's 401 or 403.
+    `sent` is false only for a definite refusal: not for 408, 5xx or an error inside an answer.
+    """
+    kind = _classify(refusal, table)
+    if kind.fault is Fault.ACCOUNT and account.own:
+        kind = InvalidApiKey if refusal.status == 401 else Forbidden
+    status = refusal.status
+    return kind(
+        _message(kind, refusal, vendor, account),
+        param=refusal.param if kind.fault is Fault.CALLER else None,
+        retry_after=refusal.retry_after,
+        sent=status < 400 or status == 408 or status >= 500,
+    )
+
+
+def _classify(refusal: Refusal, table: Sequence[Row]) -> type[GatewayError]:
+    for row in table:
+        if refusal.status == 0:
+            if not (row.code or row.text):
+                continue
+        elif row.status is not None and row.status != refusal.status:
+            continue
+        if row.code and not re.fullmatch(row.code, refusal.code, re.IGNORECASE):
+            continue
+        if row.text and not re.search(row.text, refusal.message, re.IGNORECASE):
+            continue
+        return row.error
+    if refusal.status in _BY_STATUS:
+        return _BY_STATUS[refusal.status]
+    return InvalidRequest if 400 <= refusal.status < 500 else UpstreamError
+
+
+def _message(kind: type[GatewayError], refusal: Refusal, vendor: str, account: Account) -> str:
+    if issubclass(kind, InvalidApiKey | Forbidden):
+        return f"{vendor} refuses the credential you sent: check the key, its plan and its rights"
+    if generic := _GENERIC.get(kind.fault):
+        return generic.format(vendor=vendor)
+    if kind.fault in (Fault.CALLER, Fault.CONTENT) or issubclass(kind, JobFailed):
+        verb = "blocked" if issubclass(kind, ContentFiltered) else "refused"
+        text = redact(refusal.message, account.secret.reveal()) or refusal.code or "no reason given"
+        message = f"{vendor} {'failed' if issubclass(kind, JobFailed) else verb}: {text}"
+    elif issubclass(kind, UpstreamOverloaded):
+        message = f"{vendor} is overloaded; try again later"
+    else:
+        message = f"{vendor} failed" + (f" (HTTP {refusal.status})" if refusal.status else "")
+    if refusal.request_id and refusal.request_id not in message:
+        message += f" (request id {redact(refusal.request_id)})"
+    return message
+
+
+def redact(text: str, *secrets: str) -> str:
+    """`text` on one line without credentials or query strings of URLs, cut to a bearable length."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    text = _QUERY.sub(r"\1", _CREDENTIALS.sub("***", text))
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def read_error(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an error answer, or {} when there is none to be had."""
+    try:
+        body = answer.json(_ERROR_BODY_LIMIT)
+    except UpstreamError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds asked for by `retry-after-ms` or `Retry-After` (seconds or an HTTP date).
+
+    Nonsense, zero and the past count as not asked; never more than an hour.
+    """
+    if (millis := _number(headers.get("retry-after-ms"))) is not None:
+        wait: float | None = millis / 1000
+    else:
+        value = headers.get("retry-after")
+        wait = _number(value)
+        if wait is None and value:
+            wait = _until(value)
+    return min(wait, LONGEST_RETRY_AFTER_S) if wait is not None and wait > 0 else None
+
+
+def reset_after_s(message: str, *, now: float | None = None) -> float | None:
+    """Seconds until the moment in "... reset at 2026-09-04 17:00:00 +0800 ..." (UTC if no zone)."""
+    found = _RESET_AT.search(message)
+    if found is None:
+        return None
+    zone = (found[2] or "+0000").upper().replace("Z", "+0000").replace(":", "")
+    try:
+        moment = datetime.strptime(f"{found[1].replace('T', ' ')} {zone}", "%Y-%m-%d %H:%M:%S %z")
+    except ValueError:
+        return None
+    wait = moment.timestamp() - (time.time() if now is None else now)
+    return wait if wait > 0 else None
+
+
+def _number(value: str | None) -> float | None:
+    if value is None or not re.fullmatch(r"\s*\d{1,12}(\.\d{1,9})?\s*", value, re.ASCII):
+        return None
+    return float(value)
+
+
+def _until(http_date: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(http_date)
+    except (ValueError, TypeError, IndexError):
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - datetime.now(UTC)).total_seconds()
