@@ -3,55 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import closing, contextmanager
+from typing import Any, cast
+
+import orjson
+import requests
+from requests.structures import CaseInsensitiveDict
+
+from gateway.domain.errors import InvalidRequest, UpstreamInvalidResponse
+from gateway.net.dial import Tls
+from gateway.net.exchange import Body, Exchange, Timeouts
+from gateway.net.transport import Transport
+
+__all__ = ["Answer", "Body", "Http", "Timeouts"]
 
 MIB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds each phase of an exchange may take."""
-
-    connect_s: float = 5
-    first_byte_s: float = 60
-    idle_s: float = 60
-    total_s: float = 600
-
-
-class Body(Protocol):
-    """A streamed request body of known length."""
-
-    @property
-    def size(self) -> int: ...
-
-    def chunks(self) -> Iterator[bytes]: ...
+_DEFAULT = Timeouts()
 
 
 class Answer:
-    status: int
-    headers: Mapping[str, str]
+    """A vendor's answer. Its body can be read once, whole or as it arrives."""
+
+    def __init__(self, response: requests.Response) -> None:
+        exchange = cast(Exchange, response.raw)
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = response.headers  # whatever the case of the name
+        self._host = exchange.host
+        self._chunks = exchange.chunks()
 
     def chunks(self) -> Iterator[bytes]:
-        raise NotImplementedError
+        """The body in pieces of what is there, without waiting for more.
+
+        Raises UpstreamDisconnected when it ends before its framing says so, and
+        UpstreamTimeout after `idle_s` of silence or `total_s` in all.
+        """
+        return self._chunks
 
     def read(self, limit: int = 32 * MIB) -> bytes:
-        raise NotImplementedError
+        """The whole body; raises UpstreamInvalidResponse when it is longer than `limit` bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        for piece in self._chunks:
+            size += len(piece)
+            if size > limit:
+                raise self._invalid(f"is longer than {limit} bytes")
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def json(self, limit: int = 32 * MIB) -> Any:
-        raise NotImplementedError
+        """The body as JSON; raises UpstreamInvalidResponse when it is none."""
+        try:
+            return orjson.loads(self.read(limit))
+        except orjson.JSONDecodeError:
+            # Without its cause, which quotes the body.
+            raise self._invalid("is no JSON") from None
+
+    def _invalid(self, problem: str) -> UpstreamInvalidResponse:
+        return UpstreamInvalidResponse(f"The answer of {self._host} {problem}", sent=True)
 
 
 class Http:
+    """HTTP to hosts that the configuration names.
+
+    No environment proxies, no netrc, no redirects, no cookies, no compressed answers.
+    Connections are kept and shared by all threads and greenlets, up to `pool_size` idle
+    ones per server. `ca_file` replaces the public certificate authorities.
+    """
+
     def __init__(
-        self,
-        *,
-        timeouts: Timeouts = Timeouts(),  # noqa: B008
-        pool_size: int = 1000,
-        ca_file: str | None = None,
+        self, *, timeouts: Timeouts = _DEFAULT, pool_size: int = 1000, ca_file: str | None = None
     ) -> None:
-        raise NotImplementedError
+        self._timeouts = timeouts
+        self._session = requests.Session()
+        self._session.trust_env = False
+        transport = Transport(pool_size=pool_size, tls=Tls(ca_file))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, transport)
 
     @contextmanager
     def send(
@@ -63,7 +90,29 @@ class Http:
         body: bytes | Body | None = None,
         timeouts: Timeouts | None = None,
     ) -> Iterator[Answer]:
-        raise NotImplementedError
+        """Send a request; the block begins with the head of the answer.
+
+        Leaving the block closes the exchange: the connection is kept when the answer was
+        read to its end, else closed at once. A request goes out twice only when the
+        server cannot have processed it, or when repeating it changes nothing.
+
+        Raises UpstreamUnreachable (nothing was sent), UpstreamTimeout,
+        UpstreamDisconnected and UpstreamInvalidResponse, whose `sent` says whether the
+        vendor may have acted; InvalidRequest for a URL or header that HTTP cannot carry.
+        """
+        request = requests.PreparedRequest()
+        request.method = method
+        request.url = url
+        request.headers = CaseInsensitiveDict(headers)
+        request.body = body  # type: ignore[assignment]  # ours streams
+        try:
+            # Not Session.send, whose redirects, cookies and hooks have no place here.
+            adapter = self._session.get_adapter(url)
+        except requests.RequestException:
+            raise InvalidRequest("The URL is not one of http or https") from None
+        with closing(adapter.send(request, timeout=timeouts or self._timeouts)) as response:  # type: ignore[arg-type]
+            yield Answer(response)
 
     def close(self) -> None:
-        raise NotImplementedError
+        """Close the kept connections."""
+        self._session.close()

@@ -1,0 +1,231 @@
+"""Connections: names resolved within a deadline, addresses tried in turn, certificates verified."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import certifi
+
+from gateway.domain.errors import UpstreamTimeout, UpstreamUnreachable
+
+Address = tuple[socket.AddressFamily, tuple[Any, ...]]
+Resolver = Callable[..., Sequence[tuple[Any, ...]]]
+
+_READ_BYTES = 65536
+
+
+class Stream(Protocol):
+    """The part of a connected socket that HTTP needs."""
+
+    def settimeout(self, value: float | None, /) -> None: ...
+
+    def recv(self, bufsize: int, /) -> bytes: ...
+
+    def sendall(self, data: bytes | memoryview, /) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Tls:
+    """Verified TLS towards servers whose certificate an authority in `ca_file` signed.
+
+    Without `ca_file` the authorities are Mozilla's, as packaged by certifi.
+    """
+
+    def __init__(self, ca_file: str | None = None) -> None:
+        self._ca_file = ca_file
+
+    @functools.cached_property
+    def context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._ca_file or certifi.where())
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+class TlsStream:
+    """TLS as a filter in front of a plain socket.
+
+    `ssl.SSLSocket` hands out one record at a time, and under gevent its timeout starts
+    again with every packet. Here one read decrypts all that has arrived, and a record
+    that trickles in does not outlive the timeout.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self._sock = sock
+        self._timeout_s: float | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._ended = False
+
+    def handshake(self, deadline: float) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._sock.settimeout(_left(deadline))
+                self._receive()
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    self._flush()  # the alert that says why
+                raise
+            else:
+                return self._flush()
+
+    def settimeout(self, value: float | None, /) -> None:
+        self._timeout_s = value
+        self._sock.settimeout(value)
+
+    def recv(self, bufsize: int, /) -> bytes:
+        """All the plain text that has arrived, at least one byte; b"" at the end."""
+        if self._incoming.pending and (data := self._decrypted()):
+            return data
+        deadline = None
+        while not self._ended:
+            self._receive()
+            if data := self._decrypted():
+                return data
+            if self._timeout_s:
+                if deadline is None:
+                    deadline = time.monotonic() + self._timeout_s
+                self._sock.settimeout(_left(deadline))
+        return b""
+
+    def sendall(self, data: bytes | memoryview, /) -> None:
+        self._tls.write(data)
+        self._flush()
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def _receive(self) -> None:
+        if data := self._sock.recv(_READ_BYTES):
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _decrypted(self) -> bytes:
+        parts: list[bytes] = []
+        while not self._ended:
+            try:
+                part = self._tls.read(_READ_BYTES)
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLEOFError:  # closed without saying so; HTTP's own framing decides
+                part = b""
+            if part:
+                parts.append(part)
+            else:
+                self._ended = True
+        if self._outgoing.pending:
+            self._flush()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _flush(self) -> None:
+        if data := self._outgoing.read():
+            self._sock.sendall(data)
+
+
+def literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that `host` spells in the canonical way, None for names and all else."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def resolve(
+    host: str, port: int, seconds: float, *, resolver: Resolver | None = None
+) -> list[Address]:
+    """Addresses of `host` within `seconds`, in the resolver's order.
+
+    The resolver (`socket.getaddrinfo` unless given) cannot be interrupted, so it works in
+    a thread, a greenlet under gevent, that is left behind when it takes too long.
+    """
+    if address := literal(host):
+        if address.version == 4:
+            return [(socket.AF_INET, (host, port))]
+        return [(socket.AF_INET6, (host, port, 0, 0))]
+    found: list[Address] = []
+    done = threading.Event()
+    look_up = resolver or socket.getaddrinfo
+
+    def work() -> None:
+        # UnicodeError: a label that is empty or too long.
+        with contextlib.suppress(OSError, UnicodeError):
+            rows = look_up(host, port, type=socket.SOCK_STREAM)
+            found.extend((row[0], row[4]) for row in rows)
+        done.set()
+
+    threading.Thread(target=work, name="resolve", daemon=True).start()
+    if not done.wait(seconds):
+        raise UpstreamTimeout(f"The name {host} was not resolved in {seconds:g} seconds")
+    if not found:
+        raise UpstreamUnreachable(f"The name {host} could not be resolved")
+    return found
+
+
+def connect(host: str, addresses: Sequence[Address], *, deadline: float, tls: Tls | None) -> Stream:
+    """Connect to the first of `addresses` that accepts; with `tls`, prove that it is `host`."""
+    sock = _first(host, addresses, deadline)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is None:
+            return sock
+        stream = TlsStream(sock, tls.context, host.rstrip("."))
+        stream.handshake(deadline)
+    except TimeoutError as err:
+        sock.close()
+        raise UpstreamTimeout(f"{host} did not finish the TLS handshake in time") from err
+    except (OSError, ValueError) as err:  # ValueError: no name a certificate can have
+        sock.close()
+        raise UpstreamUnreachable(f"No secure connection to {host}: {_reason(err)}") from err
+    except BaseException:
+        sock.close()
+        raise
+    return stream
+
+
+def _first(host: str, addresses: Sequence[Address], deadline: float) -> socket.socket:
+    failure: OSError | None = None
+    for index, (family, address) in enumerate(addresses):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            # An address that swallows packets leaves time for those after it.
+            sock.settimeout(_left(deadline) / (len(addresses) - index))
+            sock.connect(address)
+        except OSError as err:
+            sock.close()
+            failure = err
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    if isinstance(failure, TimeoutError):
+        raise UpstreamTimeout(f"{host} did not accept the connection in time") from failure
+    raise UpstreamUnreachable(f"No connection to {host}: {_reason(failure)}") from failure
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _reason(err: BaseException | None) -> str:
+    if isinstance(err, ssl.SSLCertVerificationError):
+        return f"its certificate was refused ({err.verify_message})"
+    if isinstance(err, ssl.SSLError):
+        return "the TLS handshake failed"
+    return getattr(err, "strerror", None) or "it failed"
