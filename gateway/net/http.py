@@ -73,7 +73,7 @@ class Http:
     def __init__(
         self, *, timeouts: Timeouts = _DEFAULT, pool_size: int = 1000, ca_file: str | None = None
     ) -> None:
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._session = requests.Session()
         self._session.trust_env = False
         transport = Transport(pool_size=pool_size, tls=Tls(ca_file))
@@ -110,7 +110,7 @@ class Http:
             adapter = self._session.get_adapter(url)
         except requests.RequestException:
             raise InvalidRequest("The URL is not one of http or https") from None
-        with closing(adapter.send(request, timeout=timeouts or self._timeouts)) as response:  # type: ignore[arg-type]
+        with closing(adapter.send(request, timeout=timeouts or self.timeouts)) as response:  # type: ignore[arg-type]
             yield Answer(response)
 
     def close(self) -> None:
