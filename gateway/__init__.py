@@ -1,1 +1,25 @@
-"""One OpenAI-compatible endpoint in front of the AI accounts a team owns."""
+"""One OpenAI-compatible endpoint in front of the AI accounts a team owns.
+
+`create_app` is the only place that knows every layer.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from gateway import api, demo, logs
+from gateway.assembly import build
+from gateway.settings import Settings
+
+
+def create_app(settings: Settings) -> Flask:
+    """Build everything once. Raises SettingsError; touches the network only when asked to."""
+    logs.configure(settings.log_level)
+    services = build(demo.prepare(settings))
+    app = Flask("gateway", static_folder=None)
+    app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=1000)
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.extensions["gateway"] = services
+    api.register(app)
+    return app

@@ -212,3 +212,23 @@ class StorageUnavailable(GatewayError):
 
 class ShuttingDown(GatewayError):
     status, code = 503, "shutting_down"
+
+
+def to_record(err: GatewayError) -> dict[str, object]:
+    """The error as JSON, for the record of a job."""
+    return {
+        "message": err.message,
+        "type": err.type,
+        "param": err.param,
+        "code": err.code,
+        "status": err.status,
+    }
+
+
+def from_record(record: dict[str, object]) -> GatewayError:
+    """A recorded error, ready to be raised: never one that an SDK should answer by repeating."""
+    err = JobFailed(str(record.get("message", "The job failed.")), sent=True)
+    for name in ("type", "param", "code", "status"):
+        if name in record:
+            setattr(err, name, record[name])
+    return err

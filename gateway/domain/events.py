@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.domain.media import MediaSource
+from gateway.domain.media import MediaSource, StoredMedia
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
@@ -51,6 +51,15 @@ class MediaReady:
 
 
 @dataclass(slots=True)
+class MediaStored:
+    """A generated picture or video once the gateway keeps it: what services make of MediaReady."""
+
+    kind: Literal["image", "video", "audio"]
+    media: StoredMedia
+    cover: StoredMedia | None = None
+
+
+@dataclass(slots=True)
 class Progress:
     """The vendor is working; `percent` where it says how far."""
 
@@ -77,5 +86,14 @@ class Finish:
     choice: int = 0
 
 
-Event = TextDelta | ReasoningDelta | ToolCallDelta | MediaReady | Progress | Usage | Finish
+Event = (
+    TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | MediaReady
+    | MediaStored
+    | Progress
+    | Usage
+    | Finish
+)
 Events = Generator[list[Event], None, None]

@@ -1,0 +1,34 @@
+"""The use cases, wired once by `create_app` and read by the blueprints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.services.background import Background
+from gateway.services.catalog import Catalog
+from gateway.services.chat import ChatService
+from gateway.services.dispatch import Dispatcher
+from gateway.services.files import FileService
+from gateway.services.generation import GenerationService
+from gateway.services.keys import KeyRing
+from gateway.services.media import MediaService
+from gateway.services.pool import Pool
+from gateway.services.sessions import Sessions
+from gateway.settings import Settings
+from gateway.stores.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    database: Database
+    keys: KeyRing
+    catalog: Catalog
+    pool: Pool
+    dispatcher: Dispatcher
+    chat: ChatService
+    generation: GenerationService
+    media: MediaService
+    files: FileService
+    sessions: Sessions
+    background: Background

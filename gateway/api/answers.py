@@ -1,0 +1,139 @@
+"""What every answer carries: identity, explanation and CORS headers; dry runs; last words."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+import orjson
+import structlog
+from flask import Flask, Response, g, request
+
+from gateway.api.errors import envelope
+from gateway.api.wire import json_response, services, trace
+from gateway.domain.errors import GatewayError
+from gateway.domain.media import StoredMedia
+from gateway.domain.requests import VendorCall
+from gateway.services.dispatch import Trace
+
+log = structlog.get_logger()
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_CROSS_ORIGIN = ("/v1", "/media")
+_EXPOSED = ", ".join(
+    (
+        "X-Request-Id",
+        "X-Gateway-Upstream",
+        "X-Gateway-Account",
+        "X-Gateway-Attempts",
+        "X-Gateway-Dropped-Params",
+        "X-Gateway-Usage",
+        "X-Gateway-Job",
+        "Retry-After",
+        "Location",
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+    )
+)
+
+
+def last_words(err: GatewayError) -> bytes:
+    """The event that ends a stream which has failed; there is no `[DONE]` after it."""
+    g.error = err
+    return b"data: " + orjson.dumps(envelope(err)) + b"\n\n"
+
+
+def signer() -> Callable[[StoredMedia], str]:
+    """Media URLs on the address that the caller used, unless one is configured."""
+    sign, base = services().media.sign, request.host_url.rstrip("/")
+    return lambda stored: sign(stored, base=base)
+
+
+def wants_plan() -> bool:
+    return request.headers.get("X-Gateway-Dry-Run", "") in ("1", "true")
+
+
+def dry_run(calls: Sequence[VendorCall]) -> Response:
+    found = trace()
+    return json_response(
+        {
+            "object": "gateway.dry_run",
+            "model": found.model,
+            "upstream": found.upstream,
+            "account": found.account,
+            "requests": [asdict(call) for call in calls],
+        }
+    )
+
+
+def register(app: Flask) -> None:
+    @app.before_request
+    def begin() -> Response | None:
+        sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+        g.trace = Trace(request_id)
+        g.started = time.monotonic()
+        if request.method == "OPTIONS" and request.path.startswith(_CROSS_ORIGIN):
+            return _preflight()
+        return None
+
+    @app.after_request
+    def explain(response: Response) -> Response:
+        found = g.get("trace") or Trace(uuid.uuid4().hex)
+        headers = response.headers
+        headers["X-Request-Id"] = found.request_id
+        if found.upstream is not None:
+            headers["X-Gateway-Upstream"] = found.upstream
+            headers["X-Gateway-Account"] = found.account
+            headers["X-Gateway-Attempts"] = str(found.attempts)
+            if found.dropped:
+                headers["X-Gateway-Dropped-Params"] = ", ".join(found.dropped)
+            if found.usage is not None:
+                headers["X-Gateway-Usage"] = "estimated" if found.usage.estimated else "vendor"
+        if found.job is not None:
+            headers["X-Gateway-Job"] = found.job
+        if request.path.startswith(_CROSS_ORIGIN):
+            headers["Access-Control-Allow-Origin"] = "*"
+            headers["Access-Control-Expose-Headers"] = _EXPOSED
+        if g.get("close_connection"):
+            headers["Connection"] = "close"
+        return response
+
+    @app.teardown_request
+    def tell(exc: BaseException | None) -> None:
+        log_request(exc)
+
+
+def log_request(exc: BaseException | None) -> None:
+    """One line a request, without bodies, credentials or query strings."""
+    found: Trace | None = g.get("trace")
+    if found is None:
+        return
+    error: GatewayError | None = g.get("error")
+    log.info(
+        "request",
+        request_id=found.request_id,
+        method=request.method[:16],
+        path=request.path[:256],
+        caller=g.caller.owner[:80] if "caller" in g else None,
+        model=found.model or None,
+        upstream=found.upstream,
+        account=found.account,
+        attempts=found.attempts or None,
+        error=error.code if error else None,
+        ms=round((time.monotonic() - g.started) * 1000, 1),
+    )
+
+
+def _preflight() -> Response:
+    response = Response(status=204)
+    asked = request.headers.get("Access-Control-Request-Headers", "")
+    allowed = asked if re.fullmatch(r"[A-Za-z0-9_, *-]{1,2000}", asked) else "*"
+    response.headers["Access-Control-Allow-Headers"] = allowed
+    response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
+    response.headers["Access-Control-Max-Age"] = "86400"
+    response.headers["Vary"] = "Access-Control-Request-Headers"
+    return response

@@ -1,0 +1,97 @@
+"""/v1/files. https://platform.openai.com/docs/api-reference/files"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from gateway.api.auth import caller
+from gateway.api.forms import pieces, read_form
+from gateway.api.media import send
+from gateway.api.wire import json_response, services
+from gateway.domain.errors import InvalidRequest, MissingField
+from gateway.stores.files import FileRecord
+
+bp = Blueprint("files", __name__)
+
+
+@bp.post("/v1/files")
+def upload() -> ResponseReturnValue:
+    form = read_form()
+    file = form.files.get("file")
+    if file is None:
+        raise MissingField("file is required.", param="file")
+    record = services().files.create(
+        pieces(file),
+        filename=file.filename or "file",
+        purpose=form.values.get("purpose") or "user_data",
+        expires_after_s=_seconds(form.values.get("expires_after[seconds]")),
+        caller=caller(),
+    )
+    return json_response(_render(record))
+
+
+@bp.get("/v1/files")
+def list_files() -> ResponseReturnValue:
+    limit = request.args.get("limit", 100, type=int)
+    if not 1 <= limit <= 10_000:
+        raise InvalidRequest("limit must be between 1 and 10000.", param="limit")
+    found, more = services().files.list(
+        caller(),
+        purpose=request.args.get("purpose"),
+        after=request.args.get("after"),
+        limit=limit,
+        order=request.args.get("order", "desc"),
+    )
+    data = [_render(record) for record in found]
+    return json_response(
+        {
+            "object": "list",
+            "data": data,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+            "has_more": more,
+        }
+    )
+
+
+@bp.get("/v1/files/<file_id>")
+def get_file(file_id: str) -> ResponseReturnValue:
+    return json_response(_render(services().files.get(file_id, caller())))
+
+
+@bp.get("/v1/files/<file_id>/content")
+def get_content(file_id: str) -> ResponseReturnValue:
+    _, stored = services().files.content(file_id, caller())
+    return send(stored)
+
+
+@bp.delete("/v1/files/<file_id>")
+def delete_file(file_id: str) -> ResponseReturnValue:
+    services().files.delete(file_id, caller())
+    return json_response({"id": file_id, "object": "file", "deleted": True})
+
+
+def _seconds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise InvalidRequest(
+            "expires_after[seconds] must be a whole number.", param="expires_after[seconds]"
+        )
+    return int(text)
+
+
+def _render(record: FileRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "object": "file",
+        "bytes": record.size,
+        "created_at": int(record.created_at),
+        "expires_at": int(record.expires_at) if record.expires_at else None,
+        "filename": record.filename,
+        "purpose": record.purpose,
+        "status": "processed",
+    }

@@ -1,0 +1,59 @@
+"""Multipart forms as OpenAI's SDKs send them, with their files spooled to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+from werkzeug.datastructures import FileStorage, MultiDict
+
+from gateway.api.wire import BodyReader, check_length, services
+from gateway.domain.errors import UnsupportedContentType
+from gateway.domain.media import Media
+
+_PIECE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Text fields by name (`image[]` counts as `image`), and the files beside them."""
+
+    values: dict[str, Any]
+    files: MultiDict[str, FileStorage]
+
+
+def read_form() -> Form:
+    """Raises UnsupportedContentType, RequestTooLarge and InvalidRequest (cut short)."""
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedContentType("The body must be multipart/form-data.")
+    limit, length = check_length()
+    request.environ["wsgi.input"] = BodyReader(request.environ["wsgi.input"], limit, length)
+    values = {name.removesuffix("[]"): text for name, text in request.form.items()}
+    return Form(values, request.files)
+
+
+@contextmanager
+def pictures_in(form: Form, *fields: str) -> Iterator[dict[str, Any]]:
+    """The form's values with the uploaded pictures of `fields` among them, as Media."""
+    media = services().media
+    values = dict(form.values)
+    opened: list[Media] = []
+    try:
+        for name, upload in form.files.items(multi=True):
+            field = name.removesuffix("[]")
+            if field in fields:
+                picture = media.adopt(pieces(upload), field, filename=upload.filename)
+                opened.append(picture)
+                values[field] = [*values.get(field, ()), picture]
+        yield values
+    finally:
+        for picture in opened:
+            media.release(picture)
+
+
+def pieces(upload: FileStorage) -> Iterator[bytes]:
+    while piece := upload.stream.read(_PIECE):
+        yield piece

@@ -1,0 +1,151 @@
+"""Finished jobs as the answers of the image and video endpoints.
+
+One object is both shapes: the documented `choices[].message.images|videos`, and OpenAI's
+`data[]`. https://platform.openai.com/docs/api-reference/images/object
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import Any
+
+from gateway.api.render.chat import ChunkWriter, Sign, usage_object
+from gateway.domain.connection import DrainExit
+from gateway.domain.errors import GatewayError, ShuttingDown
+from gateway.domain.events import Event, Events, MediaStored
+from gateway.domain.jobs import Job
+from gateway.domain.media import Blob, StoredMedia
+from gateway.net.jsonbody import Base64
+from gateway.services.job_records import stored_of, usage_of
+
+_IMAGES = "以下是为您生成的图片："
+Read = Callable[[StoredMedia], Blob]
+
+
+def result(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
+    """The body of the synchronous answer; pictures asked for as base64 are leaves to stream."""
+    media = [stored_of(entry) for entry in (job.result or {}).get("media", [])]
+    body: dict[str, Any] = {
+        "id": job.id,
+        "object": "chat.completion",
+        "created": int(job.completed_at or job.created_at),
+        "model": job.model,
+    }
+    if job.kind == "image":
+        message, data = _images([stored for stored, _ in media], job, sign, read)
+        body["data"] = data
+    else:
+        message = _videos(media, sign)
+    body["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
+    body["usage"] = usage_object(usage_of(job))
+    return body
+
+
+def _images(
+    media: list[StoredMedia], job: Job, sign: Sign, read: Read
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    if job.request.get("response_format") == "b64_json":
+        data = [{"b64_json": Base64(read(stored))} for stored in media]
+        return {"role": "assistant", "content": "", "images": []}, data
+    urls = [sign(stored) for stored in media]
+    content = "\n".join([_IMAGES, *(f"![image]({url})" for url in urls)])
+    message = {"role": "assistant", "content": content, "images": urls}
+    return message, [{"url": url} for url in urls]
+
+
+def _videos(media: list[tuple[StoredMedia, StoredMedia | None]], sign: Sign) -> dict[str, Any]:
+    videos = [
+        {"vid": stored.id, "cover": sign(cover) if cover else None, "url": sign(stored)}
+        for stored, cover in media
+    ]
+    lines = []
+    for video in videos:
+        if video["cover"]:
+            lines.append(f"![视频封面]({video['cover']})")
+        lines.append(f"视频链接: {video['url']}")
+    return {"role": "assistant", "content": "\n".join(lines), "videos": videos}
+
+
+def job_object(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
+    """The job as `/v1/jobs` shows it; `result` is the body of the synchronous answer."""
+    status = {"submitting": "in_progress", "storing": "in_progress"}.get(job.status, job.status)
+    error = None
+    if job.error is not None:
+        error = {name: job.error.get(name) for name in ("message", "type", "param", "code")}
+    return {
+        "id": job.id,
+        "object": "job",
+        "kind": job.kind,
+        "model": job.model,
+        "status": status,
+        "progress": job.progress,
+        "created_at": int(job.created_at),
+        "completed_at": int(job.completed_at) if job.completed_at else None,
+        "result": result(job, sign, read) if job.status == "completed" else None,
+        "error": error,
+    }
+
+
+def video_object(job: Job, sign: Sign) -> dict[str, Any]:
+    """The job in Sora's shape. https://platform.openai.com/docs/api-reference/videos/object"""
+    status = {"queued": "queued", "completed": "completed", "failed": "failed"}.get(job.status)
+    error = job.error or ({"code": "cancelled", "message": "The job was cancelled."})
+    body: dict[str, Any] = {
+        "id": job.id,
+        "object": "video",
+        "model": job.model,
+        "status": status or ("failed" if job.status == "cancelled" else "in_progress"),
+        "progress": job.progress,
+        "created_at": int(job.created_at),
+        "completed_at": int(job.completed_at) if job.completed_at else None,
+        "expires_at": None,
+        "seconds": str(round(job.request.get("duration") or 5)),
+        "size": job.request.get("size") or "",
+        "prompt": job.request.get("prompt"),
+        "remixed_from_video_id": None,
+        "error": None,
+    }
+    if body["status"] == "failed":
+        body["error"] = {"code": error.get("code"), "message": error.get("message")}
+    if job.status == "completed":
+        body["metadata"] = {"url": sign(stored_of((job.result or {})["media"][0])[0])}
+    return body
+
+
+class _GenerationChunks(ChunkWriter):
+    """Chunks whose media deltas look like the documented messages."""
+
+    def _other(self, event: Event) -> bytes:
+        if not isinstance(event, MediaStored):
+            return super()._other(event)
+        url = self._sign(event.media)
+        if event.kind == "image":
+            delta = {"content": f"![image]({url})\n", "images": [url]}
+            return self._delta(delta)
+        cover = self._sign(event.cover) if event.cover else None
+        lines = [f"![视频封面]({cover})"] if cover else []
+        content = "\n".join([*lines, f"视频链接: {url}\n"])
+        video = {"vid": event.media.id, "cover": cover, "url": url}
+        return self._delta({"content": content, "videos": [video]})
+
+
+def chunks(
+    batches: Events, model: str, sign: Sign, last_words: Callable[[GatewayError], bytes]
+) -> Generator[bytes, None, None]:
+    """Progress as comments, each picture or video as it is ready, `[DONE]`."""
+    writer = _GenerationChunks(model, sign, include_usage=False)
+    with closing(batches):
+        first = next(batches, None)
+        yield writer.opening() + (writer.batch(first) if first else b"")
+        try:
+            for batch in batches:
+                if frames := writer.batch(batch):
+                    yield frames
+        except DrainExit:
+            yield last_words(ShuttingDown("The server is restarting; send the request again."))
+            return
+        except GatewayError as err:
+            yield last_words(err)
+            return
+    yield writer.ending()

@@ -1,0 +1,167 @@
+"""Fields for what clients of OpenAI-compatible servers send."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+
+from gateway.api.schemas import parts
+from gateway.domain.media import Media, MediaRef
+
+
+class RequestSchema(Schema):
+    """Null counts as not given; unknown fields are dropped: clients send more than is used."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    @pre_load
+    def without_nulls(self, data: object, **_: Any) -> object:
+        if isinstance(data, dict) and None in data.values():
+            return {key: value for key, value in data.items() if value is not None}
+        return data
+
+
+class Number(fields.Field[float]):
+    """A JSON number (not a string, not a boolean), optionally within [low, high]."""
+
+    def __init__(
+        self, low: float | None = None, high: float | None = None, *, whole: bool = False, **kw: Any
+    ) -> None:
+        super().__init__(**kw)
+        self._low, self._high, self._whole = low, high, whole
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> float:
+        kind = type(value)
+        if kind is float and self._whole and value == int(value):
+            value, kind = int(value), int
+        if kind is not int and (self._whole or kind is not float):
+            raise ValidationError("must be a whole number" if self._whole else "must be a number")
+        low, high = self._low, self._high
+        if (low is not None and value < low) or (high is not None and value > high):
+            if high is None:
+                raise ValidationError(f"must be at least {low:g}")
+            raise ValidationError(f"must be between {low:g} and {high:g}")
+        return value  # type: ignore[no-any-return]
+
+
+class Duration(Number):
+    """Seconds, as a number or as text: OpenAI's clients send "8"."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kw: Any) -> float:
+        if isinstance(value, str):
+            try:
+                value = float(value.removesuffix("s"))
+            except ValueError:
+                raise ValidationError("must be a number of seconds") from None
+        return super()._deserialize(value, attr, data, **kw)
+
+
+class TextNumber(Number):
+    """A number in a multipart form, where everything is text."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kw: Any) -> float:
+        if isinstance(value, str):
+            try:
+                value = int(value)
+            except ValueError:
+                raise ValidationError("must be a whole number") from None
+        return super()._deserialize(value, attr, data, **kw)
+
+
+class Flag(fields.Field[bool]):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> bool:
+        if value is True or value is False:
+            return bool(value)
+        raise ValidationError("must be true or false")
+
+
+class TextFlag(Flag):
+    """A flag in a multipart form, where everything is text."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kw: Any) -> bool:
+        if isinstance(value, str):
+            value = {"true": True, "1": True, "false": False, "0": False, "": False}.get(
+                value.lower(), value
+            )
+        return super()._deserialize(value, attr, data, **kw)
+
+
+class Object(fields.Field[Mapping[str, Any]]):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> Mapping[str, Any]:
+        if isinstance(value, dict):
+            return value
+        raise ValidationError("must be an object")
+
+
+class Objects(fields.Field[list[Any]]):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[Any]:
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            return value
+        raise ValidationError("must be a list of objects")
+
+
+class Word(fields.Field[str]):
+    """A string, optionally one of `among`."""
+
+    def __init__(self, *among: str, longest: int = 100_000, **kw: Any) -> None:
+        super().__init__(**kw)
+        self._among = frozenset(among)
+        self._shown = ", ".join(among)
+        self._longest = longest
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> str:
+        if not isinstance(value, str):
+            raise ValidationError("must be a string")
+        if self._among and value not in self._among:
+            raise ValidationError(f"must be one of {self._shown}")
+        if len(value) > self._longest:
+            raise ValidationError(f"must not be longer than {self._longest} characters")
+        return value
+
+
+class StopField(fields.Field[list[str]]):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[str]:
+        if isinstance(value, str):
+            return [value]
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return value
+        raise ValidationError("must be a string or a list of strings")
+
+
+class ToolChoice(fields.Field[Any]):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> Any:
+        if isinstance(value, dict) or value in ("none", "auto", "required"):
+            return value
+        if value == "any":
+            return "required"
+        raise ValidationError("must be none, auto, required or an object that names a tool")
+
+
+class MessagesField(fields.Field[tuple[Any, ...]]):
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> tuple[Any, ...]:
+        return parts.messages(value)
+
+
+class ImagesField(fields.Field[tuple[MediaRef | Media, ...]]):
+    """One picture or a list of them: URL, data URL, bare base64, {"url"} or {"file_id"}."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Any, **_: Any
+    ) -> tuple[MediaRef | Media, ...]:
+        path = attr or "image"
+        if not isinstance(value, list):
+            return (self._one(value, path),) if value != "" else ()
+        return tuple([self._one(item, f"{path}[{i}]") for i, item in enumerate(value)])
+
+    def _one(self, value: object, path: str) -> MediaRef | Media:
+        if isinstance(value, Media):  # uploaded with a form
+            return value
+        if isinstance(value, dict) and "image_url" in value:
+            return parts.media_ref(value["image_url"], "image", f"{path}.image_url")
+        ref = parts.media_ref(value, "image", path)
+        if ref.url and "://" not in ref.url[:16] and not ref.url.startswith("data:"):
+            return MediaRef("image", ref.param, url=f"data:image/png;base64,{ref.url}")
+        return ref

@@ -1,0 +1,256 @@
+"""Messages and their content parts, in every spelling that clients send them.
+
+Hand-written where a nested schema would be: messages are most of a request, and this
+walk costs a tenth of it. Errors carry the path of the field (`messages[0].content[1]`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.domain.errors import InvalidRequest, MissingField
+from gateway.domain.media import MediaKind, MediaRef
+from gateway.domain.requests import Message, Part, Role, Text, ToolCall
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "model": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+MOST_MESSAGES = 20_000
+
+
+def messages(value: object) -> tuple[Message, ...]:
+    """Raises InvalidRequest naming the field."""
+    if not isinstance(value, list):
+        raise InvalidRequest("messages must be a list of messages.", param="messages")
+    if not value:
+        raise InvalidRequest("messages must hold at least one message.", param="messages")
+    if len(value) > MOST_MESSAGES:
+        raise InvalidRequest(
+            f"messages holds {len(value)} messages; {MOST_MESSAGES} is the most.",
+            param="messages",
+            code="too_many_messages",
+        )
+    return tuple([_message(item, f"messages[{i}]") for i, item in enumerate(value)])
+
+
+def _message(value: object, path: str) -> Message:
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{path} must be an object.", param=path)
+    role_name = value.get("role")
+    if role_name is None:
+        raise MissingField(f"{path}.role is required.", param=f"{path}.role")
+    role = _ROLES.get(role_name) if isinstance(role_name, str) else None
+    if role is None:
+        raise InvalidRequest(
+            f"{path}.role must be one of {', '.join(_ROLES)}.", param=f"{path}.role"
+        )
+    content = value.get("content")
+    if isinstance(content, str):
+        parts: tuple[Part, ...] = (Text(content),)
+    else:
+        parts = _content(content, f"{path}.content")
+    if len(value) == 2:  # role and content: nearly every message
+        return Message(role, parts)
+    if role == "assistant" and value.get("images"):
+        parts += _content(value["images"], f"{path}.images")
+    return Message(
+        role,
+        parts,
+        name=_text(value.get("name"), f"{path}.name"),
+        tool_calls=_tool_calls(value, path),
+        tool_call_id=_text(value.get("tool_call_id"), f"{path}.tool_call_id"),
+        reasoning=_text(value.get("reasoning_content"), f"{path}.reasoning_content"),
+    )
+
+
+def _content(value: object, path: str) -> tuple[Part, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (Text(value),)
+    if isinstance(value, dict):  # one part without its list
+        value = [value]
+    if not isinstance(value, list):
+        raise InvalidRequest(f"{path} must be a string or a list of parts.", param=path)
+    parts = [_part(item, f"{path}[{i}]") for i, item in enumerate(value)]
+    return tuple([part for part in parts if part is not None])
+
+
+def _part(value: object, path: str) -> Part | None:
+    if isinstance(value, str):
+        return Text(value)
+    if not isinstance(value, dict):
+        raise InvalidRequest(f"{path} must be an object.", param=path)
+    kind = value.get("type")
+    if kind is None:
+        kind = next((name for name in _PARTS if name in value), None)
+    if kind is None:
+        raise MissingField(f"{path}.type is required.", param=f"{path}.type")
+    read = _PARTS.get(kind) if isinstance(kind, str) else None
+    if read is None:
+        raise InvalidRequest(
+            f"{path}.type {str(kind)[:64]!r} is not supported; "
+            "use text, image_url, video_url, input_audio or file.",
+            param=f"{path}.type",
+            code="unsupported_part",
+        )
+    return read(value, path)
+
+
+def _text_part(value: Mapping[str, Any], path: str) -> Part | None:
+    text = value.get("text")
+    if text is None:
+        raise MissingField(f"{path}.text is required.", param=f"{path}.text")
+    if not isinstance(text, str):
+        raise InvalidRequest(f"{path}.text must be a string.", param=f"{path}.text")
+    return Text(text) if text else None
+
+
+def _refusal_part(value: Mapping[str, Any], path: str) -> Part | None:
+    text = _text(value.get("refusal"), f"{path}.refusal")
+    return Text(text) if text else None
+
+
+def _ignored_part(value: Mapping[str, Any], path: str) -> Part | None:
+    return None
+
+
+def _linked(kind: MediaKind, *keys: str) -> Callable[[Mapping[str, Any], str], Part | None]:
+    """A part whose link is under one of `keys`, as a string or as {"url": …}."""
+
+    def read(value: Mapping[str, Any], path: str) -> Part | None:
+        for key in keys:
+            if (link := value.get(key)) is not None:
+                return media_ref(link, kind, f"{path}.{key}", beside=value)
+        if value.get("file_id") is not None:
+            return media_ref(value, kind, path)
+        raise MissingField(f"{path}.{keys[0]} is required.", param=f"{path}.{keys[0]}")
+
+    return read
+
+
+def media_ref(
+    link: object, kind: MediaKind, path: str, *, beside: Mapping[str, Any] | None = None
+) -> MediaRef:
+    """A link as a string, `{"url": …}`, `{"file_data": …}` or `{"file_id": …}`.
+
+    `beside` is the part around it, where some clients put `fps` and `detail`.
+    """
+    if isinstance(link, str):
+        return MediaRef(kind, path, url=_not_empty(link, path), fps=_fps(beside, path))
+    if not isinstance(link, Mapping):
+        raise InvalidRequest(f"{path} must be a string or an object.", param=path)
+    options = {
+        "filename": _text(link.get("filename"), f"{path}.filename"),
+        "detail": _text(link.get("detail"), f"{path}.detail"),
+    }
+    fps = _fps(link, path) or _fps(beside, path)
+    for key in ("url", "file_data", "file_url", "data"):
+        if (text := link.get(key)) is not None:
+            if isinstance(text, Mapping):
+                return media_ref(text, kind, f"{path}.{key}", beside=link)
+            url = _not_empty(text, f"{path}.{key}")
+            return MediaRef(kind, f"{path}.{key}", url=url, fps=fps, **options)
+    if (file_id := link.get("file_id")) is not None:
+        name = _not_empty(file_id, f"{path}.file_id")
+        return MediaRef(kind, f"{path}.file_id", file_id=name, fps=fps, **options)
+    raise MissingField(f"{path}.url is required.", param=f"{path}.url")
+
+
+def _file_part(value: Mapping[str, Any], path: str) -> Part | None:
+    """`file`, `file_url`, `file_data` or `file_id`, nested in `file` or not."""
+    for key in ("file", "file_url"):
+        if (link := value.get(key)) is not None:
+            return media_ref(link, "file", f"{path}.{key}", beside=value)
+    if any(value.get(key) is not None for key in ("file_data", "file_id", "url")):
+        return media_ref(value, "file", path)
+    raise MissingField(f"{path}.file is required.", param=f"{path}.file")
+
+
+def _audio_part(value: Mapping[str, Any], path: str) -> Part | None:
+    audio = value.get("input_audio")
+    if not isinstance(audio, Mapping):
+        raise MissingField(f"{path}.input_audio is required.", param=f"{path}.input_audio")
+    data = audio.get("data")
+    if isinstance(data, str) and data and not data.startswith(("data:", "http:", "https:")):
+        data = f"data:audio/{audio.get('format') or 'wav'};base64,{data}"
+        return MediaRef("audio", f"{path}.input_audio.data", url=data)
+    return media_ref(audio, "audio", f"{path}.input_audio")
+
+
+def _fps(value: Mapping[str, Any] | None, path: str) -> float | None:
+    fps = value.get("fps") if value else None
+    if fps is None:
+        return None
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps <= 60:
+        raise InvalidRequest(f"{path}.fps must be a number up to 60.", param=f"{path}.fps")
+    return float(fps)
+
+
+def _text(value: object, path: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidRequest(f"{path} must be a string.", param=path)
+
+
+def _not_empty(value: object, path: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{path} must be a string.", param=path)
+    if not value.strip():
+        raise MissingField(f"{path} is empty.", param=path)
+    return value
+
+
+def _tool_calls(value: Mapping[str, Any], path: str) -> tuple[ToolCall, ...]:
+    calls = value.get("tool_calls")
+    if calls is None:
+        legacy = value.get("function_call")
+        if not isinstance(legacy, Mapping):
+            return ()
+        calls = [{"id": "call_0", "function": legacy}]
+    if not isinstance(calls, list):
+        raise InvalidRequest(f"{path}.tool_calls must be a list.", param=f"{path}.tool_calls")
+    return tuple([_tool_call(c, f"{path}.tool_calls[{i}]", i) for i, c in enumerate(calls)])
+
+
+def _tool_call(value: object, path: str, position: int) -> ToolCall:
+    function = value.get("function") if isinstance(value, Mapping) else None
+    if not isinstance(value, Mapping) or not isinstance(function, Mapping):
+        raise InvalidRequest(f"{path}.function is required.", param=f"{path}.function")
+    name = _not_empty(function.get("name"), f"{path}.function.name")
+    arguments = _text(function.get("arguments"), f"{path}.function.arguments")
+    extra = value.get("extra_content")
+    signature = extra.get("signature") if isinstance(extra, Mapping) else None
+    return ToolCall(
+        id=_text(value.get("id"), f"{path}.id") or f"call_{position}",
+        name=name,
+        arguments=arguments or "{}",
+        signature=_text(signature, f"{path}.extra_content.signature"),
+    )
+
+
+_PARTS: dict[str, Callable[[Mapping[str, Any], str], Part | None]] = {
+    "text": _text_part,
+    "input_text": _text_part,
+    "output_text": _text_part,
+    "image_url": _linked("image", "image_url", "url"),
+    "input_image": _linked("image", "image_url", "url"),
+    "image": _linked("image", "image", "image_url", "url"),
+    "video_url": _linked("video", "video_url", "url"),
+    "input_video": _linked("video", "video_url", "url"),
+    "video": _linked("video", "video", "video_url", "url"),
+    "audio_url": _linked("audio", "audio_url", "url"),
+    "input_audio": _audio_part,
+    "file": _file_part,
+    "input_file": _file_part,
+    "refusal": _refusal_part,
+    "thinking": _ignored_part,
+    "reasoning": _ignored_part,
+}

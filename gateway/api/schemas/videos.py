@@ -1,0 +1,48 @@
+"""POST /v1/video/generations, and the same request in the shape of /v1/videos."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from marshmallow import ValidationError, post_load
+
+from gateway.api.schemas.fields import Duration, Flag, ImagesField, Number, RequestSchema, Word
+from gateway.domain.requests import VideoRequest
+
+RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "adaptive")
+_SIZE = re.compile(r"\d{2,5}[xX*]\d{2,5}")
+
+
+class VideoRequestSchema(RequestSchema):
+    prompt = Word(required=True, longest=32_000)
+    model = Word(load_default="doubao-video", longest=256)
+    image = ImagesField(load_default=())
+    input_reference = ImagesField(load_default=())
+    ratio = Word(*RATIOS)
+    duration = Duration(1, 60)
+    seconds = Duration(1, 60)
+    resolution = Word("360p", "480p", "540p", "720p", "1080p", "2k", "4k")
+    size = Word(longest=20)
+    seed = Number(-1, 2**32 - 1, whole=True)
+    watermark = Flag()
+    generate_audio = Flag()
+    stream = Flag(load_default=False)
+    asynchronous = Flag(data_key="async", load_default=False)
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: Any) -> VideoRequest:
+        if not data["prompt"].strip():
+            raise ValidationError("must not be empty", "prompt")
+        images = data.pop("image") + data.pop("input_reference")
+        if len(images) > 2:
+            raise ValidationError("takes the first frame, or the first and the last", "image")
+        seconds = data.pop("seconds", None)
+        data.setdefault("duration", seconds)
+        size = data.get("size")
+        if size is not None and not _SIZE.fullmatch(size):
+            raise ValidationError("must be WIDTHxHEIGHT", "size")
+        if size is None:
+            data.setdefault("ratio", "16:9")
+        audio = data.pop("generate_audio", None)
+        return VideoRequest(images=images, audio=audio, **data)

@@ -1,0 +1,106 @@
+"""/v1/videos: the same jobs in Sora's shape.
+
+https://platform.openai.com/docs/api-reference/videos
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, g, request
+from flask.typing import ResponseReturnValue
+
+from gateway.api.answers import signer
+from gateway.api.auth import caller
+from gateway.api.forms import pictures_in, read_form
+from gateway.api.generations import fingerprint_of
+from gateway.api.media import send
+from gateway.api.render import generations as render
+from gateway.api.schemas.videos import VideoRequestSchema
+from gateway.api.wire import json_body, json_response, services, trace
+from gateway.domain.errors import Conflict, InvalidRequest, NotFound
+from gateway.domain.jobs import Job
+from gateway.services.job_records import stored_of
+
+bp = Blueprint("videos", __name__)
+_schema = VideoRequestSchema()
+_POLL_MS = "2000"
+
+
+@bp.post("/v1/videos")
+def create() -> ResponseReturnValue:
+    if request.mimetype == "multipart/form-data":
+        with pictures_in(read_form(), "input_reference") as values:
+            return _create(values)
+    return _create(json_body())
+
+
+def _create(document: dict[str, Any]) -> Response:
+    wanted = _schema.load(document)
+    g.paid = True
+    fingerprint = fingerprint_of(document)
+    job = services().generation.create(wanted, caller(), trace(), fingerprint=fingerprint)
+    return _answer(job)
+
+
+@bp.get("/v1/videos")
+def list_videos() -> ResponseReturnValue:
+    limit = request.args.get("limit", 20, type=int)
+    order = request.args.get("order", "desc")
+    if not 1 <= limit <= 100:
+        raise InvalidRequest("limit must be between 1 and 100.", param="limit")
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("order must be asc or desc.", param="order")
+    found, more = services().generation.page(
+        caller(), kinds=("video",), after=request.args.get("after"), limit=limit, order=order
+    )
+    data = [render.video_object(job, signer()) for job in found]
+    return json_response(
+        {
+            "object": "list",
+            "data": data,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+            "has_more": more,
+        }
+    )
+
+
+@bp.get("/v1/videos/<job_id>")
+def retrieve(job_id: str) -> ResponseReturnValue:
+    return _answer(_video(job_id))
+
+
+@bp.delete("/v1/videos/<job_id>")
+def delete(job_id: str) -> ResponseReturnValue:
+    _video(job_id)
+    services().generation.delete(job_id, caller())
+    return json_response({"id": job_id, "object": "video.deleted", "deleted": True})
+
+
+@bp.get("/v1/videos/<job_id>/content")
+def content(job_id: str) -> ResponseReturnValue:
+    job = _video(job_id)
+    if job.status != "completed":
+        raise Conflict(f"The video is {job.status}; it has no content yet.")
+    stored, cover = stored_of((job.result or {})["media"][0])
+    variant = request.args.get("variant", "video")
+    if variant == "video":
+        return send(stored)
+    if variant == "thumbnail" and cover is not None:
+        return send(cover)
+    raise NotFound(f"This video has no {variant[:32]!r}.", param="variant")
+
+
+def _video(job_id: str) -> Job:
+    job = services().generation.get(job_id, caller())
+    if job.kind != "video":
+        raise NotFound("There is no such video.")
+    return job
+
+
+def _answer(job: Job) -> Response:
+    response = json_response(render.video_object(job, signer()))
+    if not job.done:
+        response.headers["openai-poll-after-ms"] = _POLL_MS
+    return response

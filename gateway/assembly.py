@@ -1,0 +1,121 @@
+"""Builds the services from the settings, once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http, Timeouts
+from gateway.services import Services
+from gateway.services.background import Background, Chore
+from gateway.services.catalog import Catalog, Model, Route
+from gateway.services.chat import ChatService
+from gateway.services.dispatch import Dispatcher
+from gateway.services.files import FileService
+from gateway.services.generation import GenerationService
+from gateway.services.job_steps import JobSteps
+from gateway.services.keys import KeyRing
+from gateway.services.media import MediaService
+from gateway.services.media_urls import MediaUrls
+from gateway.services.pool import Pool
+from gateway.services.sessions import Sessions
+from gateway.settings import UPSTREAMS, Settings
+from gateway.stores.database import Database
+from gateway.stores.files import FileStore
+from gateway.stores.jobs import JobStore
+from gateway.stores.journal import SessionJournalStore
+from gateway.stores.keys import KeyStore
+from gateway.stores.media import open_media_store
+from gateway.stores.media_index import MediaIndex
+from gateway.upstreams import PREFIXES, open_upstreams
+from gateway.upstreams.base import Upstream
+
+
+def build(settings: Settings) -> Services:
+    settings = settings.with_secret_key()
+    database = Database(settings.database_url)
+    database.migrate()
+    pool = Pool(settings.accounts)
+    fetcher = _fetcher(settings)
+    upstreams = _upstreams(settings, fetcher)
+    catalog = _catalog(settings, upstreams)
+    dispatcher = Dispatcher(pool)
+    sessions = Sessions(SessionJournalStore(database), pool)
+    store, index, files = (
+        open_media_store(settings.media),
+        MediaIndex(database),
+        FileStore(database),
+    )
+    media = MediaService(
+        store=store,
+        index=index,
+        files=files,
+        fetcher=fetcher,
+        urls=MediaUrls(
+            settings.secret_keys, public_url=settings.public_url, ttl_s=settings.media_url_ttl_s
+        ),
+        keep_s=settings.media_ttl_s,
+        max_bytes=settings.media_max_bytes,
+    )
+    steps = JobSteps(catalog, dispatcher, pool, media, sessions)
+    generation = GenerationService(catalog, dispatcher, media, JobStore(database), steps)
+    chores = (
+        Chore("jobs", 2, generation.sweep),
+        Chore("session-leases", 10, sessions.renew),
+        Chore("sessions", 15, lambda: sessions.sweep(catalog.upstream)),
+        Chore("media", 600, media.sweep),
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        keys=KeyRing(settings.keys, KeyStore(database)),
+        catalog=catalog,
+        pool=pool,
+        dispatcher=dispatcher,
+        chat=ChatService(catalog, dispatcher, media, generation, sessions),
+        generation=generation,
+        media=media,
+        files=FileService(store=store, index=index, files=files),
+        sessions=sessions,
+        background=Background(chores, at_stop=(generation.stop,)),
+    )
+
+
+def _fetcher(settings: Settings) -> Fetcher:
+    """Vendors may name the addresses that their base URL is configured to, private or not."""
+    trusted = []
+    for url in (*settings.base_urls.values(), *(a.base_url for a in settings.accounts)):
+        if url:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            trusted.append(f"{parts.hostname}:{port}")
+    return Fetcher(allow_private=settings.allow_private_urls, trusted=trusted)
+
+
+def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
+    clients = {}
+    for name in UPSTREAMS:
+        t = settings.timeouts_of(name)
+        clients[name] = Http(
+            timeouts=Timeouts(
+                connect_s=t.connect_s,
+                first_byte_s=t.first_byte_s,
+                idle_s=t.idle_s,
+                total_s=t.total_s,
+            )
+        )
+    return open_upstreams(clients, fetcher, base_urls=settings.base_urls, engine=settings.engine)
+
+
+def _catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalog:
+    models = [
+        Model(m.name, m.kind, tuple(Route(upstreams[r.upstream], r.model) for r in m.routes))
+        for m in settings.models
+    ]
+    known = {model.name for model in models}
+    openai = upstreams["openai"]
+    for name in settings.openai_models:
+        if name not in known:
+            models.append(Model(name, openai.kind_of(name), (Route(openai, name),)))
+    return Catalog(models, upstreams, PREFIXES)

@@ -1,0 +1,89 @@
+"""Demo mode: with no account configured the vendors are simulators on this machine.
+
+Under gunicorn the arbiter starts them once for all workers; any other server gets them on a
+thread of its own process.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from threading import Thread
+
+from werkzeug.serving import make_server
+
+from gateway.domain.accounts import Account, Secret
+from gateway.net.http import Http
+from gateway.settings import Settings, announce_demo
+from gateway.simulators.app import create_app as create_simulators
+from gateway.stores.accounts import AccountStore
+from gateway.stores.database import Database
+
+_ENGINE = "projects/demo/locations/global/collections/default_collection/engines/demo"
+_SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccount.com"
+
+
+def start() -> None:
+    """Start the simulators as a child process if they are wanted; they end with their parents.
+
+    The pipe to the child is held by the arbiter and, through fork, by every worker: the
+    simulators outlive a drain in which sessions are still to be deleted.
+    """
+    settings = Settings.from_env()
+    if settings.demo_url or not wanted(settings):
+        return
+    command = [sys.executable, "-m", "gateway.simulators", "--port", "0", "--until-eof"]
+    child = subprocess.Popen(  # noqa: S603
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert child.stdout is not None
+    announce_demo(child.stdout.readline().split()[-1])
+    _KEPT.append(child)
+
+
+_KEPT: list[subprocess.Popen[str]] = []  # a collected Popen would close the pipe
+
+
+def wanted(settings: Settings) -> bool:
+    """Whether there is no account at all, neither configured nor stored by command."""
+    if settings.accounts:
+        return False
+    database = Database(settings.database_url)
+    try:
+        database.migrate()
+        return not AccountStore(database, secret_key=b"").list()
+    finally:
+        database.close()
+
+
+def prepare(settings: Settings) -> Settings:
+    """The settings as they are served: with the simulators' accounts in demo mode."""
+    if settings.demo_url is None and not wanted(settings):
+        return replace(settings, pool_access=settings.pool_access or "keys")
+    url = settings.demo_url or _in_process()
+    bases = {
+        "ark": f"{url}/ark/api/v3",
+        "gemini": f"{url}/gemini",
+        "gemini-enterprise": f"{url}/gemini-enterprise",
+        "openai": f"{url}/openai/v1",
+    }
+    secrets = {name: Secret(f"{name}-demo") for name in bases}
+    with Http().send("GET", url + _SERVICE_ACCOUNT, headers={}) as answer:
+        secrets["gemini-enterprise"] = Secret(answer.read().decode())
+    simulated = [name for name in bases if name not in settings.base_urls]
+    return replace(
+        settings,
+        demo_url=url,
+        base_urls=bases | dict(settings.base_urls),
+        accounts=tuple(Account(f"{name}-demo", name, secrets[name]) for name in simulated),
+        engine=settings.engine or _ENGINE,
+        openai_models=settings.openai_models or ("demo-model",),
+        pool_access=settings.pool_access or "open",
+    )
+
+
+def _in_process() -> str:
+    server = make_server("127.0.0.1", 0, create_simulators(), threaded=True)
+    Thread(target=server.serve_forever, name="simulators", daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}"

@@ -1,0 +1,52 @@
+"""What every process does beside answering: moving jobs, renewing leases, sweeping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event as Signal
+from threading import Thread
+
+import structlog
+
+from gateway.domain.errors import GatewayError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """`work` is called every `every_s` seconds; its failure is logged and it is called again."""
+
+    name: str
+    every_s: float
+    work: Callable[[], object]
+
+
+class Background:
+    def __init__(self, chores: Sequence[Chore], at_stop: Sequence[Callable[[], object]]) -> None:
+        self._chores = chores
+        self._at_stop = at_stop
+        self._stopping = Signal()
+
+    def start(self) -> None:
+        """Once in every serving process, after it was forked."""
+        for chore in self._chores:
+            Thread(target=self._repeat, args=(chore,), name=chore.name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Put everything down, for other processes to take over."""
+        self._stopping.set()
+        for step in self._at_stop:
+            _guarded("stop", step)
+
+    def _repeat(self, chore: Chore) -> None:
+        while not self._stopping.wait(chore.every_s):
+            _guarded(chore.name, chore.work)
+
+
+def _guarded(name: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except GatewayError as err:
+        log.warning("chore_failed", chore=name, code=err.code, message=err.message)

@@ -1,0 +1,71 @@
+"""Which models there are, and which upstreams serve them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.domain.accounts import Caller, Kind
+from gateway.domain.errors import ModelNotAllowed, ModelNotFound
+from gateway.upstreams.base import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    upstream: Upstream
+    model: str  # the vendor's id
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    kind: Kind
+    routes: tuple[Route, ...]
+
+
+class Catalog:
+    """Configured names first; then a vendor's own ids, recognised by their prefix."""
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        upstreams: Mapping[str, Upstream],
+        prefixes: Mapping[str, str],
+    ) -> None:
+        self._models = {model.name: model for model in models}
+        self._folded = {model.name.casefold(): model for model in models}
+        self._upstreams = upstreams
+        self._prefixes = prefixes
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models.values())
+
+    def upstream(self, name: str) -> Upstream:
+        return self._upstreams[name]
+
+    def find(self, name: str, caller: Caller) -> Model:
+        """Raises ModelNotFound, or ModelNotAllowed when the caller's key excludes the model."""
+        model = self._models.get(name) or self._lookup(name.strip())
+        if model is None:
+            raise ModelNotFound(
+                f"The model {name[:256]!r} does not exist; GET /v1/models lists those that do.",
+                param="model",
+            )
+        if not caller.may_use(name) and not caller.may_use(model.name):
+            raise ModelNotAllowed(f"This key may not use the model {name[:256]!r}.", param="model")
+        return model
+
+    def _lookup(self, name: str) -> Model | None:
+        if known := self._folded.get(name.casefold().removesuffix(":latest")):
+            return known
+        prefix, slash, rest = name.partition("/")
+        if slash and rest and prefix in self._upstreams:
+            return self._direct(name, prefix, rest)
+        for prefix, upstream in self._prefixes.items():
+            if name.startswith(prefix):
+                return self._direct(name, upstream, name)
+        return None
+
+    def _direct(self, name: str, upstream: str, vendor_id: str) -> Model:
+        served_by = self._upstreams[upstream]
+        return Model(name, served_by.kind_of(vendor_id), (Route(served_by, vendor_id),))

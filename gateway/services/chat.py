@@ -1,0 +1,143 @@
+"""Chat: resolve the model and the attachments, lease an account, keep what was generated."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gateway.domain.accounts import Account, Caller
+from gateway.domain.errors import InvalidRequest
+from gateway.domain.events import Event, Events, MediaReady, MediaStored, Usage
+from gateway.domain.media import MediaRef
+from gateway.domain.requests import (
+    ChatRequest,
+    ImageRequest,
+    Message,
+    VendorCall,
+    VideoRequest,
+)
+from gateway.services.catalog import Catalog, Model, Route
+from gateway.services.dispatch import Dispatcher, Trace
+from gateway.services.media import MediaService
+from gateway.upstreams.base import CallContext, SessionJournal
+
+if TYPE_CHECKING:
+    from gateway.services.generation import GenerationService
+
+
+class ChatService:
+    def __init__(
+        self,
+        catalog: Catalog,
+        dispatcher: Dispatcher,
+        media: MediaService,
+        generation: GenerationService,
+        journal: SessionJournal,
+    ) -> None:
+        self._catalog = catalog
+        self._dispatcher = dispatcher
+        self._media = media
+        self._generation = generation
+        self._journal = journal
+
+    def stream(self, request: ChatRequest, caller: Caller, trace: Trace) -> Events:
+        """Yield the answer's batches; the account is held until the generator is closed.
+
+        A model that makes pictures or videos answers here too: the last user turn is
+        its prompt, the pictures of that turn its references.
+        """
+        model = self._catalog.find(request.model, caller)
+        if model.kind != "chat":
+            return self._generation.stream(_as_generation(request, model), caller, trace)
+        return self._answer(request, model, caller, trace)
+
+    def plan(self, request: ChatRequest, caller: Caller, trace: Trace) -> list[VendorCall]:
+        """The vendor requests that `stream` would send; nothing is sent."""
+        model = self._catalog.find(request.model, caller)
+        if model.kind != "chat":
+            return self._generation.plan(_as_generation(request, model), caller, trace)
+        with self._media.resolved(request, caller) as resolved:
+            return self._dispatcher.once(
+                model,
+                "chat",
+                caller,
+                trace,
+                lambda route, account: route.upstream.plan_chat(
+                    replace(resolved, model=route.model), account
+                ),
+            )
+
+    def _answer(self, request: ChatRequest, model: Model, caller: Caller, trace: Trace) -> Events:
+        with self._media.resolved(request, caller) as resolved:
+            context = CallContext(trace.request_id, self._journal)
+
+            def call(route: Route, account: Account) -> Events:
+                trace.dropped = tuple(route.upstream.dropped(resolved))
+                vendor_request = replace(resolved, model=route.model)
+                return route.upstream.chat(vendor_request, account, context)
+
+            batches = self._dispatcher.stream(model, "chat", caller, trace, call)
+            yield from keep_media(batches, self._media, caller, trace)
+
+
+def keep_media(batches: Events, media: MediaService, caller: Caller, trace: Trace) -> Events:
+    """Pass batches on, with generated media moved into the store as they appear."""
+    with closing(batches):
+        for batch in batches:
+            for position, event in enumerate(batch):
+                kind = type(event)
+                if kind is MediaReady:
+                    batch[position] = _stored(event, media, caller, trace)
+                elif kind is Usage:
+                    trace.usage = event  # type: ignore[assignment]
+            yield batch
+
+
+def _stored(event: Event, media: MediaService, caller: Caller, trace: Trace) -> MediaStored:
+    assert isinstance(event, MediaReady)
+    cover = media.archive(event.cover, caller.owner) if event.cover else None
+    stored = media.archive(event.source, caller.owner)
+    if event.kind == "image":
+        trace.images += 1
+    elif event.kind == "video":
+        trace.videos += 1
+    return MediaStored(event.kind, stored, cover)
+
+
+def _as_generation(request: ChatRequest, model: Model) -> ImageRequest | VideoRequest:
+    turn = _last_user_turn(request.messages)
+    images = tuple(
+        part for part in turn.parts if isinstance(part, MediaRef) and part.kind != "audio"
+    )
+    prompt = turn.text.strip()
+    if not prompt:
+        raise InvalidRequest(
+            "The last user message has no text to make a picture or video from.", param="messages"
+        )
+    if model.kind == "image":
+        config = request.params.get("image_config") or {}
+        return ImageRequest(
+            model=request.model,
+            prompt=prompt,
+            images=images,
+            ratio=config.get("aspect_ratio"),
+            size=config.get("image_size"),
+            n=request.params.get("n", 1),
+            seed=request.params.get("seed"),
+            stream=request.stream,
+        )
+    return VideoRequest(
+        model=request.model,
+        prompt=prompt,
+        images=images,
+        seed=request.params.get("seed"),
+        stream=request.stream,
+    )
+
+
+def _last_user_turn(messages: tuple[Message, ...]) -> Message:
+    for message in reversed(messages):
+        if message.role == "user":
+            return message
+    raise InvalidRequest("There is no user message.", param="messages")

@@ -1,0 +1,45 @@
+"""Fixtures shared by the suite: real processes on real sockets, nothing of ours is mocked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.gateway import Gateway, GatewayFactory
+from tests.support.media import MediaServer
+from tests.support.simulators import Simulators
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="fault and load runs at full size")
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--soak"))
+
+
+@pytest.fixture(scope="session")
+def simulators():
+    """All vendors on one socket, shared by the tests of a worker: use credentials of your own."""
+    with Simulators.started() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def media_server():
+    """A web server with pictures and videos to link to."""
+    with MediaServer.started() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway_factory(tmp_path_factory, simulators):
+    """Starts gateways with settings of their own; each is stopped when its block ends."""
+    return GatewayFactory(tmp_path_factory, simulators)
+
+
+@pytest.fixture(scope="session")
+def gateway(gateway_factory) -> Gateway:
+    """One gateway with an account of each vendor, two workers and open pool access."""
+    with gateway_factory.started() as running:
+        yield running

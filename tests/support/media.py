@@ -1,0 +1,79 @@
+"""Pictures and videos to send, and a web server to link to them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from threading import Thread
+
+from PIL import Image
+
+from gateway.simulators.movies import film
+
+
+def png(width: int = 64, height: int = 48, colour: str = "teal") -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def jpeg(width: int = 64, height: int = 48, colour: str = "orange") -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, "JPEG")
+    return out.getvalue()
+
+
+def mp4() -> bytes:
+    return film(320, 240, 1)
+
+
+def data_url(data: bytes, mime_type: str = "image/png") -> str:
+    return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
+
+
+@dataclass
+class MediaServer:
+    """Serves any path: `.mp4` a video, `.jpg` a JPEG, `.html` a page, `missing` a 404, else a PNG."""
+
+    url: str
+    hits: list[str] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def started(cls) -> Iterator[MediaServer]:
+        film_bytes = mp4()
+        answers = {
+            ".mp4": ("video/mp4", film_bytes),
+            ".jpg": ("image/jpeg", jpeg(400, 300)),
+            ".png": ("image/png", png(400, 300)),
+            ".html": ("text/html", b"<html><body>no picture</body></html>"),
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found.hits.append(self.path)
+                kind, body = next(
+                    (answer for end, answer in answers.items() if self.path.endswith(end)),
+                    answers[".png"],
+                )
+                self.send_response(404 if "missing" in self.path else 200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        found = cls(f"http://127.0.0.1:{server.server_port}")
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
+            server.server_close()
