@@ -55,7 +55,7 @@ def compose(
         text = " ".join(f"word{at}" for at in range(1, behaviour.number("words") + 1))
     else:
         quoted = last if len(last) <= _QUOTED else last[:_QUOTED] + "…"
-        text = f"This is turn {turns} and you said: {quoted}"
+        text = f'This is turn {turns} and you said "{quoted}".'
         text = " ".join(part for part in (text, sentence(seen), "That is all.") if part)
     for mark in stop:
         text = text.partition(mark)[0] if mark else text

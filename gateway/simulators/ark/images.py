@@ -1,0 +1,238 @@
+"""`POST /images/generations` of Ark."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from flask import Blueprint, Response
+
+from gateway.simulators.ark.media import REFERENCE, load_image
+from gateway.simulators.ark.models import ImageModel, image_model
+from gateway.simulators.ark.wire import ArkError, open_json_call
+from gateway.simulators.calls import Call, json_response, stream_response
+from gateway.simulators.completions import DONE, sse
+from gateway.simulators.fields import Fields
+from gateway.simulators.pictures import Format, draw
+from gateway.simulators.seen import Seen
+from gateway.simulators.streams import play
+from gateway.simulators.world import world
+
+bp = Blueprint("images", __name__)
+
+_MARK = "AI generated"
+_TOKEN_PIXELS = 256
+_MOST_IMAGES = 15
+_UNASKED_GROUP = 4
+_PIXELS = re.compile(r"(\d{1,5})x(\d{1,5})", re.ASCII)
+# Sizes of the 2k tier by aspect ratio; the other tiers are multiples of them.
+_SHAPES = (
+    (2048, 2048),
+    (2304, 1728),
+    (1728, 2304),
+    (2560, 1440),
+    (1440, 2560),
+    (2496, 1664),
+    (1664, 2496),
+    (3024, 1296),
+)
+_GRID = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A checked request."""
+
+    model: str
+    prompt: str
+    width: int
+    height: int
+    count: int
+    base64: bool
+    format: Format
+    mark: str
+    named_format: bool
+
+
+@bp.post("/images/generations")
+def generate() -> Response:
+    """Draw one picture, or a group, and answer when all are there or as each is ready."""
+    call, body = open_json_call("ark.images")
+    name = body.required_text("model")
+    model = image_model(name)
+    order = _read(body, name, model)
+    if "blocked" in call.behaviour:
+        raise _sensitive("InputTextSensitiveContentDetected", "input text")
+    if body.flag("stream"):
+        return stream_response(_stream(call, order), "text/event-stream; charset=utf-8")
+    if "filtered" in call.behaviour:
+        raise _sensitive("OutputImageSensitiveContentDetected", "output image")
+    data = [_member(call, order, at) for at in range(order.count)]
+    answer: dict[str, object] = {
+        "model": name,
+        "created": int(time.time()),
+        "data": data,
+        "usage": _usage(order, data),
+    }
+    if all("error" in member for member in data):
+        answer["error"] = data[0]["error"]
+    return json_response(answer)
+
+
+def _read(body: Fields, name: str, model: ImageModel) -> _Order:
+    prompt = body.required_text("prompt")
+    references = _references(body, model)
+    width, height = _size(body, model, references)
+    _refuse_foreign(body, model)
+    count = _count(body, prompt, len(references))
+    body.flag("stream")
+    body.integer("seed", -1, 2**31 - 1)
+    body.number("guidance_scale", 1, 10)
+    form = body.choice("response_format", ("url", "b64_json"))
+    output = body.choice("output_format", ("png", "jpeg"))
+    return _Order(
+        model=name,
+        prompt=prompt,
+        width=width,
+        height=height,
+        count=count,
+        base64=form == "b64_json",
+        format="PNG" if output == "png" else "JPEG",
+        mark="" if body.flag("watermark") is False else _MARK,
+        named_format=model.chooses_format,
+    )
+
+
+def _references(body: Fields, model: ImageModel) -> list[Seen]:
+    image = body.data.get("image")
+    urls = image if isinstance(image, list) else [] if image is None else [image]
+    if len(urls) > model.references:
+        raise body.invalid("image", f"takes at most {model.references} images")
+    many = isinstance(image, list)
+    return [
+        load_image(url, f"image[{at}]" if many else "image", REFERENCE)
+        for at, url in enumerate(urls)
+    ]
+
+
+def _size(body: Fields, model: ImageModel, references: list[Seen]) -> tuple[int, int]:
+    """Return the size of the result, which is not always the one that was asked for."""
+    size = (body.text("size") or ("2k" if "2k" in model.tiers else "1024x1024")).lower()
+    if size in model.tiers:
+        ratio = references[0].width / references[0].height if references else 1.0
+        width, height = min(_SHAPES, key=lambda shape: abs(shape[0] / shape[1] - ratio))
+        factor = float(size.removesuffix("k")) / 2
+        return _grid(width * factor), _grid(height * factor)
+    match = _PIXELS.fullmatch(size)
+    if match is None:
+        tiers = "".join(f", '{tier}'" for tier in model.tiers)
+        raise body.invalid("size", f"must be one of 'WIDTHxHEIGHT'{tiers}")
+    width, height = int(match[1]), int(match[2])
+    if not model.least_pixels <= width * height <= model.most_pixels:
+        least, most = model.least_pixels, model.most_pixels
+        raise body.invalid("size", f"must have {least} to {most} pixels")
+    if not 1 / 16 <= width / height <= 16:
+        raise body.invalid("size", "must have an aspect ratio between 1/16 and 16")
+    return _grid(width), _grid(height)
+
+
+def _grid(length: float) -> int:
+    return max(_GRID, int(length) // _GRID * _GRID)
+
+
+def _refuse_foreign(body: Fields, model: ImageModel) -> None:
+    """Refuse the parameters that only other models have."""
+    offered = {
+        "output_format": model.chooses_format,
+        "layer_decomposition": model.layers,
+        "background": model.layers,
+        "tools": model.searches,
+        "stream": model.streams or not body.flag("stream"),
+        "sequential_image_generation": model.groups
+        or body.data.get("sequential_image_generation") == "disabled",
+        "sequential_image_generation_options": model.groups,
+    }
+    for name, known in offered.items():
+        if name in body and not known:
+            message = f"The parameter `{name}` is not supported by the current model."
+            raise ArkError(400, "InvalidParameter.UnsupportedParameter", message, name)
+    body.flag("layer_decomposition")
+    body.choice("background", ("transparent", "opaque"))
+    options = body.inner("optimize_prompt_options")
+    if options:
+        modes = ("standard", "fast") if model.fast else ("standard",)
+        options.choice("mode", modes)
+    for tool in body.objects("tools"):
+        tool.choice("type", ("web_search",))
+
+
+def _count(body: Fields, prompt: str, references: int) -> int:
+    """Return how many pictures are made: the model, not the caller, decides within a group."""
+    wanted = body.choice("sequential_image_generation", ("auto", "disabled"))
+    options = body.inner("sequential_image_generation_options")
+    most = options.integer("max_images", 1, _MOST_IMAGES) if options else None
+    if most is not None and most + references > _MOST_IMAGES:
+        reason = f"together with the images it must not exceed {_MOST_IMAGES}"
+        raise body.invalid("sequential_image_generation_options.max_images", reason)
+    if wanted != "auto":
+        return 1
+    most = most or _MOST_IMAGES - references
+    named = re.search(r"\d+", prompt)
+    return max(1, min(most, int(named[0]) if named else _UNASKED_GROUP))
+
+
+def _member(call: Call, order: _Order, at: int) -> dict[str, object]:
+    """Return one picture, or why there is none: with `failed`, the last one of the group."""
+    if "failed" in call.behaviour and at == order.count - 1:
+        message = "The request failed because the output image could not be generated."
+        return {"error": {"code": "InternalServiceError", "message": message}}
+    if "filtered" in call.behaviour and at == order.count - 1:
+        error = _sensitive("OutputImageSensitiveContentDetected", "output image")
+        return {"error": {"code": error.code, "message": error.message}}
+    title = order.prompt if order.count == 1 else f"{order.prompt} ({at + 1}/{order.count})"
+    drawn = partial(draw, title, order.width, order.height, order.format, mark=order.mark)
+    member: dict[str, object] = {"size": f"{order.width}x{order.height}"}
+    kind = order.format.lower()
+    if order.named_format:
+        member["output_format"] = kind
+    if order.base64:
+        member["b64_json"] = base64.b64encode(drawn()).decode()
+    else:
+        gone = "gone" in call.behaviour
+        name = f"{int(time.time())}_{at}.{kind}"
+        member["url"] = world().media.put(drawn, f"image/{kind}", name, gone=gone)
+    return member
+
+
+def _usage(order: _Order, data: list[dict[str, object]]) -> dict[str, object]:
+    made = sum("error" not in member for member in data)
+    tokens = round(made * order.width * order.height / _TOKEN_PIXELS)
+    return {"generated_images": made, "output_tokens": tokens, "total_tokens": tokens}
+
+
+def _stream(call: Call, order: _Order) -> Iterator[bytes]:
+    """Return the events; the status leaves with the first picture, as at the vendor."""
+    data = [_member(call, order, at) for at in range(order.count)]
+    if all("error" in member for member in data):
+        return play(call, [], ending=[sse(data[0]), DONE])
+    pieces = []
+    for at, member in enumerate(data):
+        outcome = "failed" if "error" in member else "succeeded"
+        pieces.append(_event(order, f"partial_{outcome}", {"image_index": at, **member}))
+    completed = _event(order, "completed", {"usage": _usage(order, data)})
+    return play(call, pieces, ending=[completed, DONE])
+
+
+def _event(order: _Order, name: str, fields: dict[str, object]) -> bytes:
+    kind = f"image_generation.{name}"
+    head = {"type": kind, "model": order.model, "created": int(time.time())}
+    return f"event: {kind}\n".encode() + sse({**head, **fields})
+
+
+def _sensitive(code: str, what: str) -> ArkError:
+    message = f"The request failed because the {what} may contain sensitive information."
+    return ArkError(400, code, message)

@@ -1,0 +1,102 @@
+"""`/contents/generations/tasks` of Ark: films are made by tasks that are asked for later."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from flask import Blueprint, Response, request
+
+from gateway.simulators.ark.callbacks import announce
+from gateway.simulators.ark.media import invalid
+from gateway.simulators.ark.orders import FPS, Order, read
+from gateway.simulators.ark.tasks import Tasks
+from gateway.simulators.ark.wire import ArkError, open_call, open_json_call
+from gateway.simulators.calls import Call, json_response
+from gateway.simulators.movies import film
+from gateway.simulators.pictures import draw
+from gateway.simulators.world import world
+
+bp = Blueprint("videos", __name__, url_prefix="/contents/generations")
+
+_MOST_PAGES = 500
+_ACCOUNT_QPS = 20
+_STATUSES = ("queued", "running", "cancelled", "succeeded", "failed", "expired")
+
+
+@bp.post("/tasks")
+@bp.post("/tasks/<path:rest>")
+def create(rest: str = "") -> Response:
+    """Queue a film. Whatever is posted below the path arrives here too, as at the vendor."""
+    call, body = open_json_call("ark.videos.create")
+    order = read(body)
+    if "blocked" in call.behaviour:
+        message = "The request failed because the input text may contain sensitive information."
+        raise ArkError(400, "InputTextSensitiveContentDetected", message)
+    tasks = world().store(Tasks)
+    task = tasks.create(call.credential, call.behaviour, order, _results(call, order))
+    announce(task, lambda: tasks.find(task.id))
+    return json_response({"id": task.id})
+
+
+@bp.get("/tasks")
+def list_tasks() -> Response:
+    """List the account's tasks, newest first, by page and filter."""
+    call = open_call("ark.videos.list", main=False)
+    tasks = world().store(Tasks)
+    tasks.pace(call.credential, "list", 1)
+    now, args = time.time(), request.args
+    wanted = args.getlist("filter.task_ids")
+    status = args.get("filter.status")
+    if status is not None and status not in _STATUSES:
+        raise invalid("filter.status", f"must be one of {', '.join(_STATUSES)}")
+    found = [
+        task
+        for task in tasks.owned(call.credential)
+        if (not wanted or task.id in wanted)
+        and status in (None, task.status(now))
+        and args.get("filter.model", task.order.model) == task.order.model
+        and args.get("filter.service_tier", task.order.tier) == task.order.tier
+    ]
+    number, size = _page("page_num", 1), _page("page_size", 20)
+    page = found[(number - 1) * size : number * size]
+    return json_response({"total": len(found), "items": [task.view(now) for task in page]})
+
+
+@bp.get("/tasks/<task_id>")
+def get(task_id: str) -> Response:
+    """Show one task."""
+    call = open_call("ark.videos.get", main=False)
+    tasks = world().store(Tasks)
+    tasks.pace(call.credential, "get", _ACCOUNT_QPS)
+    return json_response(tasks.get(task_id, call.credential).view(time.time()))
+
+
+@bp.delete("/tasks/<task_id>")
+def remove(task_id: str) -> Response:
+    """Cancel a queued task, or forget a finished one."""
+    call = open_call("ark.videos.delete", main=False)
+    tasks = world().store(Tasks)
+    tasks.pace(call.credential, "delete", _ACCOUNT_QPS)
+    tasks.remove(task_id, call.credential)
+    return json_response({})
+
+
+def _results(call: Call, order: Order) -> tuple[str, str | None]:
+    """Sign the URLs under which the film, and its last frame if asked for, will be found."""
+    media, gone = world().media, "gone" in call.behaviour
+    # The vendor makes one frame more than it says.
+    seconds = (order.frames + 1) / FPS
+    made = partial(film, order.width, order.height, seconds, FPS, seed=order.prompt)
+    video = media.put(made, "video/mp4", "film.mp4", gone=gone)
+    if not order.last_frame:
+        return video, None
+    last = partial(draw, order.prompt, order.width, order.height)
+    return video, media.put(last, "image/png", "last_frame.png", gone=gone)
+
+
+def _page(name: str, default: int) -> int:
+    value = request.args.get(name, default, int)
+    if not 1 <= value <= _MOST_PAGES:
+        raise invalid(name, f"must be between 1 and {_MOST_PAGES}")
+    return value

@@ -1,0 +1,27 @@
+"""An OpenAI-compatible server: chat, models and images; any other path is a 404 in JSON.
+
+Modelled after the API reference (https://platform.openai.com/docs/api-reference)
+and the `openai` SDK 3.54, with what compatible servers add: `reasoning_content`
+for models with `reason` in their names, `video_url` parts, pictures in chat
+answers. Every model exists unless its name begins with `unknown`. Not
+modelled: files, embeddings, audio answers and the responses API.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from gateway.simulators.openai import chat, images
+from gateway.simulators.openai.wire import OpenAIError, answer_error, sign
+
+bp = Blueprint("openai", __name__)
+for part in (chat.bp, images.bp):
+    bp.register_blueprint(part)
+bp.register_error_handler(OpenAIError, answer_error)
+bp.after_request(sign)
+
+
+@bp.route("/<path:rest>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+def unknown(rest: str) -> Response:
+    """Answer any other path or method."""
+    raise OpenAIError(404, f"Invalid URL ({request.method} {request.path})")

@@ -1,0 +1,199 @@
+"""`POST /chat/completions` and `GET /models` of OpenAI-compatible servers."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flask import Blueprint, Response
+
+from gateway.simulators.calls import Call, json_response, stream_response
+from gateway.simulators.completions import DONE, Answer, choose_tools, json_wanted, sse, usage
+from gateway.simulators.conversation import Conversation, read
+from gateway.simulators.fields import Fields
+from gateway.simulators.openai.media import MEDIA
+from gateway.simulators.openai.wire import (
+    OpenAIError,
+    check_model,
+    open_call,
+    open_json_call,
+)
+from gateway.simulators.pictures import draw
+from gateway.simulators.replies import compose
+from gateway.simulators.streams import play
+
+bp = Blueprint("chat", __name__)
+
+_ROLES = ("developer", "system", "user", "assistant", "tool")
+_OPENAI = (
+    *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs"),
+    *("max_completion_tokens", "max_tokens", "messages", "metadata", "modalities", "model"),
+    *("moderation", "n", "parallel_tool_calls", "prediction", "presence_penalty"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning_effort"),
+    *("response_format", "safety_identifier", "seed", "service_tier", "stop", "store", "stream"),
+    *("stream_options", "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user"),
+    *("verbosity", "web_search_options"),
+)
+# What vLLM, Ollama and their like take besides.
+_COMPATIBLE = ("top_k", "min_p", "repetition_penalty", "chat_template_kwargs", "thinking")
+_KNOWN = frozenset((*_OPENAI, *_COMPATIBLE))
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
+_THOUGHT = ("Let", " me", " think", " about", " it.")
+_MODELS = ("sim-chat", "sim-reason", "gpt-image-2", "sim-image")
+_CREATED_AT = 1_760_486_400
+_PICTURE_PX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    tokens: int | None
+    choices: int
+    stop: tuple[str, ...]
+
+
+@bp.get("/models")
+def list_models() -> Response:
+    """List some of the models; every name that does not begin with `unknown` is served."""
+    open_call("openai.models", main=False)
+    return json_response({"object": "list", "data": [_model(name) for name in _MODELS]})
+
+
+@bp.get("/models/<path:name>")
+def retrieve_model(name: str) -> Response:
+    """Describe a model."""
+    open_call("openai.models.get", main=False)
+    check_model(name)
+    return json_response(_model(name))
+
+
+@bp.post("/chat/completions")
+def create() -> Response:
+    """Answer a conversation, whole or as a stream."""
+    call, body = open_json_call("openai.chat")
+    model = body.required_text("model")
+    check_model(model)
+    body.refuse_unknown(_KNOWN)
+    limits = _read_parameters(body)
+    talk = read(body, _ROLES, MEDIA)
+    if "blocked" in call.behaviour:
+        message = "The request was rejected as a result of the safety system."
+        raise OpenAIError(400, message, "content_policy_violation")
+    answers = [_answer(call, body, talk, limits, model) for _ in range(limits.choices)]
+    images = _images(call, body, talk)
+    head = {
+        "id": f"chatcmpl-{secrets.token_urlsafe(18)}",
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": None,
+        "service_tier": "default",
+    }
+    if body.flag("stream"):
+        frames = _stream(call, head, answers, images, talk.tokens, _wants_usage(body))
+        return stream_response(frames, "text/event-stream; charset=utf-8")
+    choices = [
+        {
+            "index": at,
+            "finish_reason": answer.finish,
+            "logprobs": None,
+            "message": {**answer.message(), "refusal": None, **images},
+        }
+        for at, answer in enumerate(answers)
+    ]
+    total = usage(talk.tokens, answers)
+    return json_response({**head, "object": "chat.completion", "choices": choices, "usage": total})
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": _CREATED_AT, "owned_by": "simulators"}
+
+
+def _read_parameters(body: Fields) -> _Limits:
+    if "max_tokens" in body and "max_completion_tokens" in body:
+        message = "'max_tokens' and 'max_completion_tokens' cannot be set at the same time."
+        raise OpenAIError(400, message, "invalid_parameter_combination", "max_tokens")
+    if "stream_options" in body and not body.flag("stream"):
+        raise body.invalid("stream_options", "is only allowed when 'stream' is enabled")
+    most = body.integer("max_completion_tokens", 1, 10**9)
+    most = body.integer("max_tokens", 1, 10**9) or most
+    body.number("temperature", 0, 2)
+    body.number("top_p", 0, 1)
+    body.number("frequency_penalty", -2, 2)
+    body.number("presence_penalty", -2, 2)
+    body.flag("logprobs")
+    body.integer("top_logprobs", 0, 20)
+    body.inner("logit_bias")
+    body.inner("metadata")
+    body.integer("seed", -(2**63), 2**63 - 1)
+    body.choice("reasoning_effort", _EFFORTS)
+    body.choice("service_tier", _TIERS)
+    body.choice("verbosity", ("low", "medium", "high"))
+    body.text("user")
+    return _Limits(most, body.integer("n", 1, 128) or 1, body.strings("stop", most=4))
+
+
+def _wants_usage(body: Fields) -> bool:
+    options = body.inner("stream_options")
+    return options is not None and options.flag("include_usage") is True
+
+
+def _answer(call: Call, body: Fields, talk: Conversation, limits: _Limits, model: str) -> Answer:
+    thought = _THOUGHT if "reason" in model and body.data.get("reasoning_effort") != "none" else ()
+    calls = choose_tools(body, talk)
+    wanted = json_wanted(body, talk.last)
+    if calls:
+        return Answer(thought, (), calls, "tool_calls")
+    reply = compose(
+        turns=talk.turns,
+        last=talk.last,
+        seen=talk.seen,
+        behaviour=call.behaviour,
+        max_tokens=limits.tokens,
+        stop=limits.stop,
+        json_text=wanted,
+    )
+    finish = "content_filter" if reply.finish == "filtered" else reply.finish
+    return Answer(thought, reply.pieces, (), finish)
+
+
+def _images(call: Call, body: Fields, talk: Conversation) -> dict[str, object]:
+    """Return generated pictures as OpenRouter does, where the caller wants any."""
+    if "image" not in call.behaviour and "image" not in body.items("modalities"):
+        return {}
+    data = base64.b64encode(draw(talk.last, _PICTURE_PX, _PICTURE_PX)).decode()
+    part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    return {"images": [part] * max(1, call.behaviour.number("image"))}
+
+
+def _stream(
+    call: Call,
+    head: dict[str, object],
+    answers: list[Answer],
+    images: dict[str, object],
+    prompt: int,
+    counted: bool,
+) -> Iterator[bytes]:
+    """Return the chunks: the roles and thoughts, the text word by word, then the endings."""
+    base: dict[str, object] = {**head, "object": "chat.completion.chunk"}
+    if counted:
+        base["usage"] = None
+
+    def chunk(at: int, delta: dict[str, object], finish: str | None = None) -> bytes:
+        choice = {"index": at, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return sse({**base, "choices": [choice]})
+
+    opening: list[bytes] = []
+    pieces: list[bytes] = []
+    for at, answer in enumerate(answers):
+        opening.append(chunk(at, {"role": "assistant", "content": ""}))
+        for delta in answer.deltas():
+            (opening if "reasoning_content" in delta else pieces).append(chunk(at, delta))
+    if images:
+        pieces.append(chunk(0, images))
+    ending = [chunk(at, {}, answer.finish) for at, answer in enumerate(answers)]
+    if counted:
+        ending.append(sse({**base, "choices": [], "usage": usage(prompt, answers)}))
+    return play(call, pieces, opening=opening, ending=[*ending, DONE])
