@@ -1,0 +1,181 @@
+"""Volcengine Ark: Doubao's chat, Seedream pictures, Seedance videos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from gateway.domain.accounts import Account, Kind
+from gateway.domain.errors import Conflict, Fault, GatewayError, JobFailed, NotFound
+from gateway.domain.events import Event, Events, Finish, Progress, Usage
+from gateway.domain.jobs import VideoTask
+from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http
+from gateway.net.jsonbody import encode, redacted
+from gateway.upstreams.ark.chat import chat_body, fit_params
+from gateway.upstreams.ark.errors import DIALECT, VENDOR
+from gateway.upstreams.ark.images import image_body, read_pictures
+from gateway.upstreams.ark.videos import read_task, video_body
+from gateway.upstreams.base import CallContext
+from gateway.upstreams.openai_wire import ChatCall, converse, patient
+
+BASE_URL = "https://ark.cn-beijing.volces.com/api/v3"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_OTHERS = ("sk-", "AIza", "AQ.", "ya29.", "eyJ")
+_CHAT = "/chat/completions"
+_IMAGES = "/images/generations"
+_TASKS = "/contents/generations/tasks"
+
+
+class Ark:
+    """Ark at one base URL. Pictures of one request are made one after the other.
+
+    `n` pictures are `n` calls and not one group: a group is a sequence that belongs
+    together, may come out shorter, and takes as long. Each picture is handed on when it
+    is ready, and the account carries one call at a time, as its lease says.
+    """
+
+    name = "ark"
+    kinds: frozenset[Kind] = frozenset({"chat", "image", "video"})
+    draws_in_chat = False
+
+    def __init__(self, http: Http, *, base_url: str = BASE_URL, fetcher: Fetcher) -> None:
+        self._http = http
+        self._base_url = base_url
+        self._fetcher = fetcher
+        self._patience = patient(http.timeouts)
+
+    def takes(self, credential: str) -> bool:
+        if _UUID.fullmatch(credential) or credential.startswith("ark-"):
+            return True
+        return bool(credential) and not credential.startswith(_OTHERS)
+
+    def kind_of(self, model: str) -> Kind:
+        if "seedream" in model:
+            return "image"
+        return "video" if "seedance" in model else "chat"
+
+    def dropped(self, request: ChatRequest) -> Iterable[str]:
+        return fit_params(request.model, request.params)[1] if request.params else ()
+
+    def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
+        call = ChatCall(
+            self._url(account, _CHAT),
+            _headers(account, context),
+            encode(chat_body(request)),
+            request.stream,
+            None if request.stream else self._patience,
+        )
+        return converse(self._http, call, DIALECT, account, self._fetcher)
+
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        """Yield each picture when it is ready.
+
+        When a later picture fails, those already made are paid for: the answer ends with
+        them, and a Progress note says why there are fewer.
+        """
+        made, tokens = 0, 0
+        failure: GatewayError | None = None
+        for number in range(request.n):
+            try:
+                events, usage = self._picture(request, account, context, number)
+            except GatewayError as error:
+                failure = error
+                if error.fault is not Fault.CONTENT:
+                    break
+            else:
+                made += usage.images
+                tokens += usage.completion_tokens
+                yield events
+        if failure is not None:
+            if not made:
+                raise failure
+            yield [Progress(note=failure.message)]
+        yield [Usage(completion_tokens=tokens, images=made), Finish("stop")]
+
+    def _picture(
+        self, request: ImageRequest, account: Account, context: CallContext, number: int
+    ) -> tuple[list[Event], Usage]:
+        body = image_body(request, number=number)
+        answer = self._ask("POST", _IMAGES, account, body, context)
+        return read_pictures(answer, account, self._fetcher)
+
+    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
+        answer = self._ask("POST", _TASKS, account, video_body(request), context)
+        task_id = answer.get("id") if isinstance(answer, dict) else None
+        if not isinstance(task_id, str) or not task_id:
+            raise DIALECT.reported(answer, account) or DIALECT.invalid("names no task")
+        return task_id
+
+    def check_video(self, task_id: str, account: Account) -> VideoTask:
+        try:
+            task = self._ask("GET", _task_path(task_id), account)
+        except NotFound as error:
+            raise JobFailed(f"{VENDOR} no longer knows this video") from error
+        return read_task(task, account, self._fetcher)
+
+    def cancel_video(self, task_id: str, account: Account) -> None:
+        """Take a task out of the queue. Deleting a finished one would delete its video."""
+        task = self._ask("GET", _task_path(task_id), account)
+        status = task.get("status") if isinstance(task, dict) else None
+        if status != "queued":
+            raise Conflict(f"the video is {status or 'lost'} at {VENDOR} and cannot be stopped")
+        self._ask("DELETE", _task_path(task_id), account)
+
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        return [self._plan(_CHAT, chat_body(request), account)]
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        return [
+            self._plan(_IMAGES, image_body(request, number=number), account)
+            for number in range(request.n)
+        ]
+
+    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
+        return [self._plan(_TASKS, video_body(request), account)]
+
+    def sweep_sessions(self, account: Account, label: str) -> int:
+        return 0
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        account: Account,
+        document: Any = None,
+        context: CallContext | None = None,
+    ) -> Any:
+        with self._http.send(
+            method,
+            self._url(account, path),
+            headers=_headers(account, context),
+            body=None if document is None else encode(document),
+            timeouts=self._patience if path == _IMAGES else None,
+        ) as answer:
+            if answer.status != 200:
+                raise DIALECT.failure(answer, account)
+            return answer.json()
+
+    def _plan(self, path: str, document: Any, account: Account) -> VendorCall:
+        headers = {"Authorization": "***", "Content-Type": "application/json"}
+        return VendorCall("POST", self._url(account, path), headers, redacted(document))
+
+    def _url(self, account: Account, path: str) -> str:
+        return (account.base_url or self._base_url).rstrip("/") + path
+
+
+def _task_path(task_id: str) -> str:
+    return f"{_TASKS}/{quote(task_id, safe='')}"
+
+
+def _headers(account: Account, context: CallContext | None = None) -> dict[str, str]:
+    headers = {
+        "Authorization": f"Bearer {account.secret.reveal()}",
+        "Content-Type": "application/json",
+    }
+    if context is not None:
+        headers["X-Client-Request-Id"] = context.request_id
+    return headers

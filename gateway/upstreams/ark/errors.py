@@ -1,0 +1,62 @@
+"""Ark's error codes. https://www.volcengine.com/docs/82379/1299023"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    AccountExhausted,
+    AccountRejected,
+    AccountSpent,
+    Conflict,
+    ContentFiltered,
+    ContextLengthExceeded,
+    GatewayError,
+    JobFailed,
+    ModelNotFound,
+    NotFound,
+    UpstreamError,
+    UpstreamOverloaded,
+)
+from gateway.upstreams.errors import Refusal, Row, reset_after_s, to_error
+from gateway.upstreams.openai_wire import Dialect
+
+VENDOR = "Ark"
+_BLOCKED = r".*SensitiveContentDetected.*|.*RiskDetection|ContentSecurityDetectionError"
+
+# QuotaExceeded means three things, which only its message tells apart.
+TABLE = (
+    Row(None, _BLOCKED, "", ContentFiltered),
+    Row(400, "OutofContextError", "", ContextLengthExceeded),
+    Row(400, "", "exceed(s|ed)? max message tokens|maximum context length", ContextLengthExceeded),
+    Row(400, "InvalidSubscription", "", AccountRejected),
+    Row(400, r"InvalidEndpoint\.ClosedEndpoint", "", UpstreamOverloaded),
+    Row(403, r"OperationDenied\.InvalidState", "", Conflict),
+    Row(404, r"InvalidEndpointOrModel.*|ModelNotOpen|UnsupportedModel", "", ModelNotFound),
+    Row(404, r"NotFound.*|ResourceNotFound.*", "", NotFound),
+    Row(404, "", "", UpstreamError),  # an empty body: no such path, so a wrong base URL
+    Row(None, "ServerOverloaded", "", UpstreamOverloaded),
+    Row(429, "", "reset at ", AccountSpent),
+    Row(429, "QuotaExceeded", "trial|free|exhausted|used up", AccountSpent),
+    Row(429, "SetLimitExceeded", "", AccountSpent),
+    Row(None, ".*RateLimitExceeded.*|RequestBurstTooFast|QuotaExceeded", "", AccountExhausted),
+)
+_JOB_TABLE = (Row(None, _BLOCKED, "", ContentFiltered), Row(None, ".*", "", JobFailed))
+
+
+class ArkDialect(Dialect):
+    """Plan quotas say in their message when they are reset."""
+
+    def error(self, refusal: Refusal, account: Account) -> GatewayError:
+        if refusal.status == 429 and refusal.retry_after is None:
+            refusal = replace(refusal, retry_after=reset_after_s(refusal.message))
+        return super().error(refusal, account)
+
+
+DIALECT = ArkDialect(VENDOR, TABLE)
+
+
+def job_error(code: str, message: str, account: Account) -> GatewayError:
+    """Why a task that Ark had accepted came to nothing."""
+    return to_error(Refusal(0, code, message), _JOB_TABLE, vendor=VENDOR, account=account)

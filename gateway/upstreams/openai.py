@@ -1,0 +1,259 @@
+"""OpenAI, and every server that speaks its chat and image APIs.
+
+https://platform.openai.com/docs/api-reference
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.domain.accounts import Account, Kind
+from gateway.domain.errors import (
+    AccountExhausted,
+    AccountRejected,
+    AccountSpent,
+    ContentFiltered,
+    ContextLengthExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    UpstreamError,
+    UpstreamOverloaded,
+)
+from gateway.domain.events import Event, Events, Finish, MediaReady
+from gateway.domain.jobs import VideoTask
+from gateway.domain.media import Media
+from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Body, Http
+from gateway.net.jsonbody import encode, redacted
+from gateway.net.multipart import File, Multipart
+from gateway.upstreams.base import CallContext
+from gateway.upstreams.errors import Row
+from gateway.upstreams.openai_messages import media_part, write_messages
+from gateway.upstreams.openai_wire import ChatCall, Dialect, converse, patient, usage_of
+from gateway.upstreams.sizes import Size, of_ratio, parse_ratio, parse_size
+from gateway.upstreams.sources import InlineSource, from_url
+
+BASE_URL = "https://api.openai.com/v1"
+_CHAT = "/chat/completions"
+_GENERATIONS = "/images/generations"
+_EDITS = "/images/edits"
+_PICTURES_LIMIT_BYTES = 256 * 1024 * 1024  # ten large pictures as base64
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_OTHERS = ("ark-", "AIza", "AQ.", "ya29.")
+_IMAGE_MODELS = ("gpt-image", "chatgpt-image", "dall-e")
+
+# https://platform.openai.com/docs/guides/error-codes, and what its imitators say instead.
+_TABLE = (
+    Row(None, "context_length_exceeded", "", ContextLengthExceeded),
+    Row(
+        400, "", "context (length|window)|too many tokens|prompt is too long", ContextLengthExceeded
+    ),
+    Row(
+        None,
+        "content_filter|content_policy_violation|moderation_blocked|ResponsibleAIPolicyViolation",
+        "",
+        ContentFiltered,
+    ),
+    Row(400, "", "safety system|content (management )?policy", ContentFiltered),
+    Row(400, "billing_hard_limit_reached", "", AccountSpent),
+    Row(None, "insufficient_quota", "", AccountSpent),
+    Row(402, "", "", AccountSpent),
+    Row(400, "invalid_api_key", "", AccountRejected),
+    Row(400, "", "(incorrect|invalid) api key|api key not valid", AccountRejected),
+    Row(None, "model_not_found", "", ModelNotFound),
+    Row(404, "", "model", ModelNotFound),
+    Row(400, "", "model.* (does not|not) exist|unknown model|model not found", ModelNotFound),
+    Row(404, "", "", UpstreamError),  # no such path, so a wrong base URL
+    Row(429, "", "overloaded", UpstreamOverloaded),
+    Row(500, "", "overloaded", UpstreamOverloaded),
+    Row(429, "", r"per day|\bRPD\b|\bTPD\b|daily", AccountSpent),
+    Row(None, "rate_limit_exceeded|rate_limit_error", "", AccountExhausted),
+)
+
+_K = 1024 * 1024
+_TIERS = {"1K": _K, "2K": 4 * _K, "4K": 3840 * 2160}
+# Models that make a few sizes only; all others take any that divide by 16.
+_SIZES = (
+    ("dall-e-2", (Size(1024, 1024),)),
+    ("dall-e-3", (Size(1024, 1024), Size(1792, 1024), Size(1024, 1792))),
+    ("gpt-image-1", (Size(1024, 1024), Size(1536, 1024), Size(1024, 1536))),
+    ("chatgpt-image", (Size(1024, 1024), Size(1536, 1024), Size(1024, 1536))),
+)
+
+
+class OpenAI:
+    """An OpenAI-compatible vendor at one base URL. It makes no videos."""
+
+    name = "openai"
+    kinds: frozenset[Kind] = frozenset({"chat", "image"})
+    draws_in_chat = False
+
+    def __init__(self, http: Http, *, base_url: str = BASE_URL, fetcher: Fetcher) -> None:
+        self._http = http
+        self._base_url = base_url
+        self._fetcher = fetcher
+        known = base_url.startswith(BASE_URL)
+        self._dialect = Dialect("OpenAI" if known else "The OpenAI-compatible server", _TABLE)
+        self._patience = patient(http.timeouts)
+
+    def takes(self, credential: str) -> bool:
+        if not credential or credential.startswith(_OTHERS):
+            return False
+        return _UUID.fullmatch(credential) is None
+
+    def kind_of(self, model: str) -> Kind:
+        return "image" if model.startswith(_IMAGE_MODELS) else "chat"
+
+    def dropped(self, request: ChatRequest) -> Iterable[str]:
+        return ()
+
+    def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
+        call = ChatCall(
+            self._url(account, _CHAT),
+            _headers(account, context),
+            encode(_chat_body(request)),
+            request.stream,
+            None if request.stream else self._patience,
+        )
+        return converse(self._http, call, self._dialect, account, self._fetcher)
+
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        headers = _headers(account, context)
+        body: bytes | Body
+        if request.images:
+            fields = [(name, str(value)) for name, value in _fields(request).items()]
+            form = Multipart(fields, _files(request))
+            path, body = _EDITS, form
+            headers["Content-Type"] = form.content_type
+        else:
+            path, body = _GENERATIONS, encode(_fields(request))
+        with self._http.send(
+            "POST", self._url(account, path), headers=headers, body=body, timeouts=self._patience
+        ) as answer:
+            if answer.status != 200:
+                raise self._dialect.failure(answer, account)
+            document = answer.json(_PICTURES_LIMIT_BYTES)
+        if error := self._dialect.reported(document, account):
+            raise error
+        yield self._pictures(document)
+
+    def _pictures(self, document: dict[str, Any]) -> list[Event]:
+        mime_type = f"image/{document.get('output_format') or 'png'}"
+        events: list[Event] = []
+        for item in document.get("data") or ():
+            if text := item.get("b64_json"):
+                events.append(MediaReady("image", InlineSource(text, mime_type)))
+            elif url := item.get("url"):
+                events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
+        if not events:
+            raise self._dialect.invalid("has no picture")
+        usage = usage_of(document.get("usage") or {})
+        usage.images = len(events)
+        return [*events, usage, Finish("stop")]
+
+    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
+        raise _no_videos()
+
+    def check_video(self, task_id: str, account: Account) -> VideoTask:
+        raise _no_videos()
+
+    def cancel_video(self, task_id: str, account: Account) -> None:
+        raise _no_videos()
+
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        return [self._plan(account, _CHAT, _chat_body(request))]
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        if not request.images:
+            return [self._plan(account, _GENERATIONS, _fields(request))]
+        files = [
+            {"name": file.name, "filename": file.filename, "bytes": file.blob.size}
+            for file in _files(request)
+        ]
+        return [
+            self._plan(account, _EDITS, {**_fields(request), "files": files}, "multipart/form-data")
+        ]
+
+    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
+        raise _no_videos()
+
+    def sweep_sessions(self, account: Account, label: str) -> int:
+        return 0
+
+    def _plan(
+        self, account: Account, path: str, body: Any, content_type: str = "application/json"
+    ) -> VendorCall:
+        headers = {"Authorization": "***", "Content-Type": content_type}
+        return VendorCall("POST", self._url(account, path), headers, redacted(body))
+
+    def _url(self, account: Account, path: str) -> str:
+        return (account.base_url or self._base_url).rstrip("/") + path
+
+
+def _headers(account: Account, context: CallContext) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {account.secret.reveal()}",
+        "Content-Type": "application/json",
+        "X-Client-Request-Id": context.request_id,
+    }
+
+
+def _chat_body(request: ChatRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": write_messages(request.messages, media_part),
+        **request.params,
+    }
+    if request.stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def _fields(request: ImageRequest) -> dict[str, Any]:
+    fields: dict[str, Any] = {"model": request.model, "prompt": request.prompt}
+    if request.n > 1:
+        fields["n"] = request.n
+    for name, value in (
+        ("size", _size(request)),
+        ("quality", request.quality),
+        ("background", request.background),
+        ("output_format", request.output_format),
+    ):
+        if value is not None:
+            fields[name] = value
+    return fields
+
+
+def _size(request: ImageRequest) -> str | None:
+    """An exact size as it is; a tier or a ratio as the nearest size that the model makes."""
+    if exact := parse_size(request.size):
+        return str(exact)
+    tier = (request.size or "").upper()
+    if tier not in _TIERS and not request.ratio:
+        return None
+    ratio = parse_ratio(request.ratio or "1:1")
+    for prefix, sizes in _SIZES:
+        if request.model.startswith(prefix):
+            return str(min(sizes, key=lambda size: abs(size.aspect - ratio[0] / ratio[1])))
+    return str(of_ratio(ratio, _TIERS.get(tier, _K)))
+
+
+def _files(request: ImageRequest) -> list[File]:
+    name = "image" if len(request.images) == 1 else "image[]"
+    named = [(name, image) for image in request.images]
+    if request.mask is not None:
+        named.append(("mask", request.mask))
+    return [
+        File(name, media.blob, f"{name.strip('[]')}.{media.mime_type[6:]}", media.mime_type)
+        for name, media in named
+        if isinstance(media, Media)
+    ]
+
+
+def _no_videos() -> InvalidRequest:
+    return InvalidRequest("the OpenAI-compatible upstream makes no videos", param="model")

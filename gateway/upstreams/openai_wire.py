@@ -1,0 +1,324 @@
+"""OpenAI's chat protocol: one exchange, and its answer as events. Spoken by many vendors."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    GatewayError,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamInvalidResponse,
+)
+from gateway.domain.events import (
+    Event,
+    Events,
+    Finish,
+    FinishReason,
+    MediaReady,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from gateway.net import sse
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Answer, Body, Http, Timeouts
+from gateway.upstreams.errors import Refusal, Row, read_error, retry_after_s, to_error
+from gateway.upstreams.sources import from_url
+
+_FINISH: Mapping[str, FinishReason] = {
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "sensitive": "content_filter",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What differs between vendors of this protocol."""
+
+    vendor: str  # as callers know it
+    errors: Sequence[Row]
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: Mapping[str, Any]) -> Refusal:
+        """Read an error, whose body may be OpenAI's envelope or one of its poor relations."""
+        error = body.get("error") or body
+        if not isinstance(error, dict):
+            error = {"message": error}
+        code, message, param = error.get("code"), error.get("message"), error.get("param")
+        if status == 0 and isinstance(code, int) and 400 <= code < 600:
+            status = code
+        if not isinstance(code, str) or not code:
+            code = error.get("type") or ""
+        if not isinstance(message, str):
+            message = str(message or body.get("detail") or "")
+        return Refusal(
+            status,
+            str(code),
+            message,
+            param if isinstance(param, str) and param else None,
+            retry_after_s(headers),
+            headers.get("x-request-id"),
+        )
+
+    def error(self, refusal: Refusal, account: Account) -> GatewayError:
+        return to_error(refusal, self.errors, vendor=self.vendor, account=account)
+
+    def failure(self, answer: Answer, account: Account) -> GatewayError:
+        """The error of an answer whose status is not 200."""
+        return self.error(self.refusal(answer.status, answer.headers, read_error(answer)), account)
+
+    def reported(self, body: Any, account: Account) -> GatewayError | None:
+        """The error that an answer with status 200 reports in its body, if it does."""
+        if not isinstance(body, dict):
+            return self.invalid("is no JSON object")
+        if not body.get("error"):
+            return None
+        return self.error(self.refusal(0, {}, body), account)
+
+    def invalid(self, how: str) -> UpstreamInvalidResponse:
+        return UpstreamInvalidResponse(f"the answer of {self.vendor} {how}", sent=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """One chat request, ready to be sent."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | Body
+    stream: bool
+    timeouts: Timeouts | None = None
+
+
+def converse(
+    http: Http, call: ChatCall, dialect: Dialect, account: Account, fetcher: Fetcher
+) -> Events:
+    """Send a chat request and yield the events of its answer, a batch per piece that arrives.
+
+    Finish comes with the end of the answer, so that an answer which is cut off behind
+    its finish_reason, before its usage, is an error and not a short bill.
+    """
+    with http.send(
+        "POST", call.url, headers=call.headers, body=call.body, timeouts=call.timeouts
+    ) as answer:
+        if answer.status != 200:
+            raise dialect.failure(answer, account)
+        reader = ChatReader(dialect, account, fetcher)
+        kind = answer.headers.get("content-type", "").lower()
+        if call.stream and kind.startswith("text/event-stream"):
+            yield from reader.stream(answer.chunks())
+        elif call.stream and not kind.startswith("application/json"):
+            raise dialect.invalid("is no event stream")
+        else:
+            yield reader.whole(answer.json())
+
+
+class ChatReader:
+    """Turns the chunks of one answer, or a whole completion, into events."""
+
+    __slots__ = ("_account", "_calls", "_dialect", "_fetcher", "_finish", "_seen", "_usage")
+
+    def __init__(self, dialect: Dialect, account: Account, fetcher: Fetcher) -> None:
+        self._dialect = dialect
+        self._account = account
+        self._fetcher = fetcher
+        self._calls: dict[int, ToolCalls] = {}
+        self._finish: dict[int, FinishReason] = {}
+        self._seen: set[int] = set()
+        self._usage: Mapping[str, Any] | None = None
+
+    def stream(self, chunks: Iterator[bytes]) -> Events:
+        """Events of an SSE body. What follows `[DONE]` is drained, so that the connection lives."""
+        batches = sse.batches(chunks)
+        loads, read = orjson.loads, self._read
+        started = False
+        for payloads in batches:
+            events: list[Event] = []
+            try:
+                for payload in payloads:
+                    if payload[:6] == b"[DONE]":
+                        if not self._seen:
+                            raise self._dialect.invalid("is empty")
+                        yield events + self._closing()
+                        return _drain(batches)
+                    read(loads(payload), events)
+            except (ValueError, TypeError, AttributeError) as exc:
+                raise self._dialect.invalid("has a chunk that makes no sense") from exc
+            started = True
+            if events:
+                yield events
+        if not started:
+            raise self._dialect.invalid("is empty")
+        if not self._seen or self._seen - self._finish.keys():
+            raise UpstreamDisconnected(
+                f"{self._dialect.vendor} ended the stream before the answer was complete", sent=True
+            )
+        yield self._closing()
+
+    def whole(self, body: Any) -> list[Event]:
+        """Events of a completion that came in one piece."""
+        if error := self._dialect.reported(body, self._account):
+            raise error
+        if not body.get("choices"):
+            raise self._dialect.invalid("has no choices")
+        events: list[Event] = []
+        try:
+            self._read(body, events)
+        except (TypeError, AttributeError) as exc:
+            raise self._dialect.invalid("is no chat completion") from exc
+        return events + self._closing()
+
+    def _read(self, chunk: dict[str, Any], events: list[Event]) -> None:
+        if chunk.get("error"):
+            raise self._dialect.error(self._dialect.refusal(0, {}, chunk), self._account)
+        if usage := chunk.get("usage"):
+            self._usage = usage
+        for choice in chunk.get("choices") or ():
+            index = choice.get("index") or 0
+            self._seen.add(index)
+            if delta := choice.get("delta") or choice.get("message"):
+                if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+                    events.append(ReasoningDelta(thought, index))
+                if text := delta.get("content"):
+                    if type(text) is str:
+                        events.append(TextDelta(text, index))
+                    else:
+                        self._parts(text, index, events)
+                if len(delta) > 1 or not text:
+                    self._rarities(delta, index, events, whole="message" in choice)
+            if reason := choice.get("finish_reason"):
+                self._finished(reason, index)
+
+    def _rarities(
+        self, delta: dict[str, Any], index: int, events: list[Event], *, whole: bool
+    ) -> None:
+        if refusal := delta.get("refusal"):
+            events.append(TextDelta(refusal, index))
+        if calls := delta.get("tool_calls"):
+            repair = self._calls.setdefault(index, ToolCalls(index))
+            for place, call in enumerate(calls):
+                repair.read(call, place if whole else call.get("index"), events)
+        if images := delta.get("images"):
+            self._parts(images, index, events)
+
+    def _parts(self, parts: list[dict[str, Any]], index: int, events: list[Event]) -> None:
+        for part in parts:
+            if text := part.get("text"):
+                events.append(TextDelta(text, index))
+            elif thoughts := part.get("thinking"):
+                text = "".join(piece.get("text", "") for piece in thoughts)
+                events.append(ReasoningDelta(text, index))
+            elif image := part.get("image_url"):
+                url = image if isinstance(image, str) else image["url"]
+                events.append(MediaReady("image", from_url(self._fetcher, url, "image/png")))
+
+    def _finished(self, reason: str, index: int) -> None:
+        if reason == "error":
+            raise UpstreamError(f"{self._dialect.vendor} failed while it was answering", sent=True)
+        self._finish[index] = _FINISH.get(reason, "stop")
+
+    def _closing(self) -> list[Event]:
+        events: list[Event] = [usage_of(self._usage)] if self._usage else []
+        for index in sorted(self._seen):
+            reason = self._finish.get(index, "stop")
+            if reason == "stop" and index in self._calls:
+                reason = "tool_calls"
+            events.append(Finish(reason, index))
+        return events
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    index: int = -1  # until its name is known
+    held: str = ""
+
+
+class ToolCalls:
+    """Repairs the tool calls of one choice.
+
+    Vendors count from 1, send index 0 for every call or none at all, leave ids out,
+    and repeat id and name with every piece. Events count from 0 without gaps and have
+    id and name in the first piece alone.
+    """
+
+    __slots__ = ("_by_id", "_by_place", "_choice", "_count", "_last")
+
+    def __init__(self, choice: int) -> None:
+        self._choice = choice
+        self._by_place: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._last: _Call | None = None
+        self._count = 0
+
+    def read(self, piece: dict[str, Any], place: int | None, events: list[Event]) -> None:
+        function = piece.get("function") or {}
+        name = function.get("name")
+        arguments = function.get("arguments") or ""
+        if not isinstance(arguments, str):
+            arguments = orjson.dumps(arguments).decode()
+        call = self._find(piece.get("id") or "", place, name)
+        if call.index >= 0:
+            if arguments:
+                events.append(ToolCallDelta(call.index, arguments, choice=self._choice))
+        elif name:
+            call.index = self._count
+            self._count += 1
+            arguments = call.held + arguments
+            events.append(ToolCallDelta(call.index, arguments, call.id, name, choice=self._choice))
+        else:
+            call.held += arguments
+
+    def _find(self, given: str, place: int | None, name: str | None) -> _Call:
+        if place is not None:
+            call = self._by_place.get(place)
+            if call and name and given and self._by_id.get(given) is not call:
+                call = None
+        elif given:
+            call = self._by_id.get(given)
+        else:
+            call = None if name else self._last
+        if call is None:
+            call = _Call(given or f"call_{secrets.token_hex(12)}")
+            if place is not None:
+                self._by_place[place] = call
+        if given:
+            self._by_id[given] = call
+        self._last = call
+        return call
+
+
+def usage_of(raw: Mapping[str, Any]) -> Usage:
+    """Usage from the chat API's counters, or from the image API's."""
+    prompt = raw.get("prompt_tokens_details") or {}
+    completion = raw.get("completion_tokens_details") or {}
+    return Usage(
+        prompt_tokens=raw.get("prompt_tokens") or raw.get("input_tokens") or 0,
+        completion_tokens=raw.get("completion_tokens") or raw.get("output_tokens") or 0,
+        reasoning_tokens=completion.get("reasoning_tokens") or 0,
+        cached_tokens=prompt.get("cached_tokens") or raw.get("prompt_cache_hit_tokens") or 0,
+    )
+
+
+def patient(timeouts: Timeouts) -> Timeouts:
+    """For an answer in one piece: its first byte comes when all of it is ready."""
+    return replace(timeouts, first_byte_s=timeouts.total_s)
+
+
+def _drain(batches: Iterator[list[bytes]]) -> None:
+    try:
+        for _ in batches:
+            pass
+    except UpstreamError:
+        return

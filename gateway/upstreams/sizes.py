@@ -1,0 +1,75 @@
+"""Picture sizes: what callers write, and the nearest thing a model can make."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from gateway.domain.errors import InvalidRequest
+
+_SIZE = re.compile(r"\s*(\d{1,5})\s*[xX*×]\s*(\d{1,5})\s*")
+_RATIO = re.compile(r"\s*(\d{1,4})\s*[:：]\s*(\d{1,4})\s*")
+_GRID = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    @property
+    def aspect(self) -> float:
+        return self.width / self.height
+
+
+def parse_size(text: str | None) -> Size | None:
+    """`WxH` as a size; None for anything else, such as `2K` or `auto`."""
+    found = _SIZE.fullmatch(text or "")
+    if not found:
+        return None
+    size = Size(int(found[1]), int(found[2]))
+    return size if size.pixels else None
+
+
+def parse_ratio(text: str) -> tuple[int, int]:
+    """`W:H` in lowest terms. Raises InvalidRequest."""
+    found = _RATIO.fullmatch(text)
+    if not found or not int(found[1]) or not int(found[2]):
+        raise InvalidRequest(f"ratio must look like 16:9, not {text!r}", param="ratio")
+    divisor = math.gcd(int(found[1]), int(found[2]))
+    return int(found[1]) // divisor, int(found[2]) // divisor
+
+
+def of_ratio(ratio: tuple[int, int], pixels: int, *, least: int = 1) -> Size:
+    """The largest size of exactly this shape with at most `pixels` and sides that divide by 16.
+
+    Takes the next larger one when that would be fewer than `least` pixels.
+    """
+    across, down = ratio
+    steps = math.isqrt(pixels // (across * down)) // _GRID
+    if (steps * _GRID) ** 2 * across * down < least or not steps:
+        steps += 1
+    return Size(across * steps * _GRID, down * steps * _GRID)
+
+
+def fit(size: Size, least: int, most: int) -> Size:
+    """The size scaled, in its shape, into `least` to `most` pixels."""
+    if size.pixels < least:
+        factor = math.sqrt(least / size.pixels)
+        width = math.ceil(size.width * factor - 1e-6)
+        return Size(width, max(math.ceil(size.height * factor - 1e-6), math.ceil(least / width)))
+    if size.pixels > most:
+        factor = math.sqrt(most / size.pixels)
+        width = max(int(size.width * factor), 1)
+        return Size(width, max(min(int(size.height * factor), most // width), 1))
+    return size
