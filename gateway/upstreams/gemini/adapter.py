@@ -1,0 +1,208 @@
+"""The Gemini API: chat and pictures by generateContent, films by interactions.
+
+https://ai.google.dev/api
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from gateway.domain.accounts import Account, Kind
+from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
+from gateway.domain.events import Event, Events, Finish, Progress, Usage
+from gateway.domain.jobs import VideoTask
+from gateway.domain.media import Media
+from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.net import jsonbody, sse
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http
+from gateway.upstreams.base import CallContext
+from gateway.upstreams.gemini import config, contents, files, pictures
+from gateway.upstreams.gemini.answer import Decoder
+from gateway.upstreams.gemini.films import Films
+from gateway.upstreams.gemini.wire import (
+    API,
+    LARGEST_ANSWER,
+    Endpoint,
+    endpoint_of,
+    planned,
+    raise_for_status,
+)
+
+BASE_URL = "https://generativelanguage.googleapis.com"
+
+_CREDENTIAL = re.compile(r"AIza\S+|AQ\.\S+|ya29\.\S+|(?!ark-|sk-|eyJ)[0-9A-Za-z_-]+")
+
+
+class Gemini:
+    """`base_url` is the root, above `/v1beta`."""
+
+    name = "gemini"
+    kinds: frozenset[Kind] = frozenset({"chat", "image", "video"})
+    draws_in_chat = False
+
+    def __init__(self, http: Http, *, base_url: str = BASE_URL, fetcher: Fetcher) -> None:
+        self._http = http
+        self._base_url = base_url
+        # What is asked for whole says nothing until all of it is thought or drawn.
+        self._patient = replace(http.timeouts, first_byte_s=http.timeouts.total_s)
+        self._films = Films(http, fetcher)
+
+    def takes(self, credential: str) -> bool:
+        return _CREDENTIAL.fullmatch(credential) is not None
+
+    def kind_of(self, model: str) -> Kind:
+        if "omni" in model or "veo" in model:
+            return "video"
+        return "image" if "-image" in model else "chat"
+
+    def dropped(self, request: ChatRequest) -> Iterable[str]:
+        return config.dropped(request.params)
+
+    def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
+        """Stream one answer, or ask for it whole when the caller wants it whole.
+
+        Raises ContentFiltered when the prompt is blocked; an answer that is blocked on its
+        way ends with the finish reason content_filter.
+        """
+        endpoint = endpoint_of(account, self._base_url)
+        uploads = contents.too_large_to_inline(contents.media_of(request.messages))
+        with files.uploaded(self._http, endpoint, account, uploads) as uris:
+            body = _chat_body(request, uris)
+            if request.stream:
+                yield from self._streamed(request.model, body, endpoint, account)
+            else:
+                decoder = Decoder(account)
+                events = self._whole(request.model, body, endpoint, account, decoder)
+                yield events + decoder.end()
+
+    def _streamed(
+        self, model: str, body: dict[str, Any], endpoint: Endpoint, account: Account
+    ) -> Events:
+        decoder = Decoder(account)
+        url, encoded = _stream_url(endpoint, model), jsonbody.encode(body)
+        with self._http.send("POST", url, headers=endpoint.headers, body=encoded) as answer:
+            raise_for_status(answer, account)
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                raise UpstreamInvalidResponse("Gemini did not send a stream", sent=True)
+            chunks = _Remembered(answer.chunks())
+            for payloads in sse.batches(chunks):
+                events: list[Event] = []
+                for payload in payloads:
+                    events += decoder.events(payload)
+                if events:
+                    yield events
+            yield decoder.end(chunks.last)
+
+    def _whole(
+        self,
+        model: str,
+        body: dict[str, Any],
+        endpoint: Endpoint,
+        account: Account,
+        decoder: Decoder,
+    ) -> list[Event]:
+        url, encoded = _url(endpoint, model), jsonbody.encode(body)
+        with self._http.send(
+            "POST", url, headers=endpoint.headers, body=encoded, timeouts=self._patient
+        ) as answer:
+            raise_for_status(answer, account)
+            return decoder.events_of(answer.json(LARGEST_ANSWER))
+
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        """Ask for `n` pictures one after the other, since an answer has one.
+
+        When a later picture fails, those already made are paid for: the answer ends with
+        them, and a Progress note says why there are fewer.
+        """
+        endpoint = endpoint_of(account, self._base_url)
+        uploads = contents.too_large_to_inline(iter(pictures.references(request)))
+        total = Usage()
+        with files.uploaded(self._http, endpoint, account, uploads) as uris:
+            body = pictures.picture_body(request, uris)
+            for _ in range(request.n):
+                decoder = Decoder(account)
+                try:
+                    events = self._whole(request.model, body, endpoint, account, decoder)
+                    decoder.add_picture_to(total)
+                except GatewayError as exc:
+                    if not total.images:
+                        raise
+                    yield [Progress(note=exc.message)]
+                    break
+                yield events
+        yield [total, Finish("stop")]
+
+    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
+        """Start an interaction in the background; its id is the task's."""
+        return self._films.submit(request, endpoint_of(account, self._base_url), account)
+
+    def check_video(self, task_id: str, account: Account) -> VideoTask:
+        """Reading the film to its end deletes the interaction at the vendor."""
+        return self._films.check(task_id, endpoint_of(account, self._base_url), account)
+
+    def cancel_video(self, task_id: str, account: Account) -> None:
+        self._films.cancel(task_id, endpoint_of(account, self._base_url), account)
+
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        endpoint = endpoint_of(account, self._base_url)
+        attachments = contents.media_of(request.messages)
+        calls, uris = _planned_uploads(attachments, endpoint)
+        model = request.model
+        url = _stream_url(endpoint, model) if request.stream else _url(endpoint, model)
+        return [*calls, planned("POST", url, endpoint.headers, _chat_body(request, uris))]
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        endpoint = endpoint_of(account, self._base_url)
+        calls, uris = _planned_uploads(iter(pictures.references(request)), endpoint)
+        url, body = _url(endpoint, request.model), pictures.picture_body(request, uris)
+        return calls + [planned("POST", url, endpoint.headers, body) for _ in range(request.n)]
+
+    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
+        return [self._films.plan(request, endpoint_of(account, self._base_url))]
+
+    def sweep_sessions(self, account: Account, label: str) -> int:
+        return 0  # this vendor has none
+
+
+class _Remembered:
+    """Chunks on their way through, of which the last is kept."""
+
+    __slots__ = ("_chunks", "last")
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self.last = b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.last = chunk
+            yield chunk
+
+
+def _chat_body(request: ChatRequest, uris: dict[str, str]) -> dict[str, Any]:
+    model = request.model
+    body = contents.conversation(request.messages, uris, signed=config.signs_calls(model))
+    body |= config.options(model, request.params)
+    return body
+
+
+def _planned_uploads(
+    attachments: Iterator[Media], endpoint: Endpoint
+) -> tuple[list[VendorCall], dict[str, str]]:
+    """The uploads that would come first, and stand-ins for the URIs they would get."""
+    uploads = contents.too_large_to_inline(attachments)
+    calls = [planned("POST", *files.announcement(media, endpoint)) for media in uploads.values()]
+    return calls, {digest: f"<file {i}>" for i, digest in enumerate(uploads, 1)}
+
+
+def _url(endpoint: Endpoint, model: str, method: str = "generateContent") -> str:
+    return f"{endpoint.base_url}/{API}/models/{quote(model, safe='')}:{method}"
+
+
+def _stream_url(endpoint: Endpoint, model: str) -> str:
+    return _url(endpoint, model, "streamGenerateContent?alt=sse")

@@ -1,0 +1,195 @@
+"""OpenAI's parameters in Gemini's words.
+
+https://ai.google.dev/api/generate-content#generationconfig
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.domain.errors import InvalidRequest
+from gateway.domain.requests import ChatParams
+
+_MOST_STOPS = 5
+
+_RENAMED = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "n": "candidateCount",
+    "seed": "seed",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+}
+_MAPPED = frozenset(_RENAMED) | {
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "tools",
+    "tool_choice",
+    "response_format",
+    "reasoning_effort",
+    "thinking",
+    "enable_thinking",
+    "modalities",
+    "image_config",
+    "web_search_options",
+    "service_tier",
+}
+_TIERS = {"flex": "flex", "priority": "priority"}
+
+# Gemini 2.5 counts the tokens of its thoughts, everything later has levels.
+# https://ai.google.dev/gemini-api/docs/openai#thinking
+_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
+_LEVELS = {
+    "none": "MINIMAL",
+    "minimal": "MINIMAL",
+    "low": "LOW",
+    "medium": "MEDIUM",
+    "high": "HIGH",
+    "xhigh": "HIGH",
+}
+_LEVELS_OF_PRO = _LEVELS | {"none": "LOW", "minimal": "LOW"}
+_LEVELS_OF_3_PRO = _LEVELS_OF_PRO | {"medium": "HIGH"}
+_LEAST_BUDGET_OF_2_5_PRO = 128
+_FAMILY = re.compile(r"gemini-(\d+(?:\.\d+)?)?-?(pro)?")
+
+
+def thinks(model: str) -> bool:
+    """Whether a model takes `thinkingConfig`: Gemini from 2.5 on, but not those that draw."""
+    match = _FAMILY.match(model)
+    return bool(match) and "image" not in model and float((match and match[1]) or 3) >= 2.5
+
+
+def signs_calls(model: str) -> bool:
+    """Whether a model refuses calls of tools that come back without a signature."""
+    match = _FAMILY.match(model)
+    return bool(match) and float((match and match[1]) or 3) >= 3
+
+
+def dropped(params: ChatParams) -> Iterator[str]:
+    """Names of given parameters that have no place, or not all of it."""
+    for name in params:
+        if name not in _MAPPED:
+            yield name
+    if len(params.get("stop") or ()) > _MOST_STOPS:
+        yield "stop"
+    if "web_search_options" in params and params.get("tools"):
+        yield "web_search_options"
+
+
+def options(model: str, params: ChatParams) -> dict[str, Any]:
+    """Everything of a request but the conversation. Raises InvalidRequest."""
+    body: dict[str, Any] = {}
+    if config := _generation_config(model, params):
+        body["generationConfig"] = config
+    if tools := params.get("tools"):
+        body["tools"] = [{"functionDeclarations": [_function(t, i) for i, t in enumerate(tools)]}]
+        if (choice := params.get("tool_choice")) is not None:
+            body["toolConfig"] = {"functionCallingConfig": _calling(choice)}
+    elif "web_search_options" in params:
+        body["tools"] = [{"googleSearch": {}}]
+    if tier := _TIERS.get(params.get("service_tier", "")):
+        body["serviceTier"] = tier
+    return body
+
+
+def _generation_config(model: str, params: ChatParams) -> dict[str, Any]:
+    given: Mapping[str, Any] = params
+    config = {new: given[old] for old, new in _RENAMED.items() if old in given}
+    for penalty in ("presencePenalty", "frequencyPenalty"):
+        if config.get(penalty) == 0:  # the default, which some models refuse to be told
+            del config[penalty]
+    if "seed" in config:
+        config["seed"] %= 2**31
+    limit = params.get("max_completion_tokens", params.get("max_tokens"))
+    if limit is not None:
+        config["maxOutputTokens"] = limit
+    if stop := params.get("stop"):
+        config["stopSequences"] = stop[:_MOST_STOPS]
+    if modalities := params.get("modalities"):
+        config["responseModalities"] = [str(name).upper() for name in modalities]
+    if picture := _image_config(params.get("image_config") or {}):
+        config["imageConfig"] = picture
+    if "response_format" in params:
+        config |= _response_format(params["response_format"])
+    if thinks(model) and (thinking := _thinking(model, params)):
+        config["thinkingConfig"] = thinking
+    return config
+
+
+def _image_config(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    ratio = wanted.get("aspect_ratio") or wanted.get("aspectRatio")
+    size = wanted.get("image_size") or wanted.get("imageSize")
+    return {k: v for k, v in (("aspectRatio", ratio), ("imageSize", size)) if v}
+
+
+def _response_format(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    kind = wanted.get("type")
+    if kind not in ("json_object", "json_schema"):
+        return {}
+    config: dict[str, Any] = {"responseMimeType": "application/json"}
+    schema = (wanted.get("json_schema") or {}).get("schema")
+    if kind == "json_schema" and schema:
+        config["responseJsonSchema"] = schema
+    return config
+
+
+def _thinking(model: str, params: ChatParams) -> dict[str, Any]:
+    """Thoughts are always asked for, so that they reach the caller; effort only as given."""
+    effort, budget = _effort(params)
+    config: dict[str, Any] = {"includeThoughts": True}
+    if model.startswith("gemini-2.5"):
+        if budget is None and effort is not None:
+            budget = _BUDGETS.get(effort, 0)
+        if budget is not None:
+            if "pro" in model and budget >= 0:
+                budget = max(budget, _LEAST_BUDGET_OF_2_5_PRO)
+            config["thinkingBudget"] = budget
+            config["includeThoughts"] = budget != 0
+    elif effort in _LEVELS:
+        config["thinkingLevel"] = _levels(model)[effort]
+    return config
+
+
+def _effort(params: ChatParams) -> tuple[str | None, int | None]:
+    """The wanted effort, and a number of tokens where one is given."""
+    thinking = params.get("thinking") or {}
+    if thinking.get("type") == "disabled" or params.get("enable_thinking") is False:
+        return "none", None
+    budget = thinking.get("budget_tokens")
+    return params.get("reasoning_effort"), budget if isinstance(budget, int) else None
+
+
+def _levels(model: str) -> Mapping[str, str]:
+    match = _FAMILY.match(model)
+    if match is None or match[2] is None:
+        return _LEVELS
+    return _LEVELS_OF_3_PRO if match[1] == "3" else _LEVELS_OF_PRO
+
+
+def _function(tool: Mapping[str, Any], index: int) -> dict[str, Any]:
+    function = tool.get("function")
+    if tool.get("type") != "function" or not isinstance(function, dict):
+        raise InvalidRequest("Gemini takes tools of type function only", param=f"tools[{index}]")
+    declaration = {"name": function.get("name")}
+    if description := function.get("description"):
+        declaration["description"] = description
+    if parameters := function.get("parameters"):
+        declaration["parametersJsonSchema"] = parameters
+    return declaration
+
+
+def _calling(choice: str | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(choice, str):
+        return {"mode": {"none": "NONE", "required": "ANY"}.get(choice, "AUTO")}
+    if allowed := choice.get("allowed_tools"):
+        mode = "ANY" if allowed.get("mode") == "required" else "VALIDATED"
+        return {"mode": mode, "allowedFunctionNames": _names(allowed.get("tools") or ())}
+    return {"mode": "ANY", "allowedFunctionNames": _names([choice])}
+
+
+def _names(tools: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(tool["function"]["name"]) for tool in tools if tool.get("function")]

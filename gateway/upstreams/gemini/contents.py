@@ -1,0 +1,144 @@
+"""Conversations in Gemini's words: turns, their media, and calls of tools.
+
+https://ai.google.dev/api/caching#Content
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.domain.media import Media
+from gateway.domain.requests import Message, Text, ToolCall
+from gateway.net.jsonbody import Base64
+
+# A request may have 100 MB; what is larger or beyond that goes through the Files API.
+LARGEST_INLINE_BYTES = 15_000_000
+_INLINE_BASE64_TOTAL = 80_000_000
+
+# Gemini 3 refuses a call of a tool that comes back without its signature. This one stands in
+# for those that got lost: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
+STAND_IN_SIGNATURE = "skip_thought_signature_validator"
+
+
+def media_of(messages: Sequence[Message]) -> Iterator[Media]:
+    """The attachments of all turns, in order, repeated ones too."""
+    for message in messages:
+        for part in message.parts:
+            if isinstance(part, Media):
+                yield part
+
+
+def too_large_to_inline(attachments: Iterator[Media]) -> dict[str, Media]:
+    """Those that have to be uploaded, by digest."""
+    uploads: dict[str, Media] = {}
+    total = 0
+    for media in attachments:
+        if media.digest in uploads:
+            continue
+        size = media.blob.base64_size
+        if media.blob.size > LARGEST_INLINE_BYTES or total + size > _INLINE_BASE64_TOTAL:
+            uploads[media.digest] = media
+        else:
+            total += size
+    return uploads
+
+
+def media_part(media: Media, uris: Mapping[str, str]) -> dict[str, Any]:
+    """The attachment as a part: by the URI of its upload, if it has one, else with its bytes."""
+    if uri := uris.get(media.digest):
+        part: dict[str, Any] = {"fileData": {"mimeType": media.mime_type, "fileUri": uri}}
+    else:
+        part = {"inlineData": {"mimeType": media.mime_type, "data": Base64(media.blob)}}
+    if media.fps is not None and media.kind == "video":
+        part["videoMetadata"] = {"fps": media.fps}
+    return part
+
+
+def conversation(
+    messages: Sequence[Message], uris: Mapping[str, str], *, signed: bool
+) -> dict[str, Any]:
+    """`contents` and `systemInstruction` of a request.
+
+    `uris` are those of uploaded media, by digest. `signed`: the model insists on signatures.
+    """
+    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    system: list[dict[str, Any]] = []
+    turns: list[dict[str, Any]] = []
+    answering = False  # the last turn is one of tool results, to which further ones belong
+    for message in messages:
+        if message.role == "system":
+            system += _parts(message, uris)
+            continue
+        is_result = message.role == "tool"
+        if is_result:
+            parts = _result_parts(message, names, uris)
+        else:
+            parts = _parts(message, uris) + _call_parts(message.tool_calls, signed)
+        if is_result and answering:
+            turns[-1]["parts"] += parts
+        elif parts:
+            turns.append({"role": _ROLES[message.role], "parts": parts})
+        answering = is_result
+    if not turns:  # Gemini wants a turn; instructions alone are one for OpenAI
+        turns = [{"role": "user", "parts": system or [{"text": ""}]}]
+        system = []
+    body: dict[str, Any] = {"contents": turns}
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    return body
+
+
+_ROLES = {"user": "user", "assistant": "model", "tool": "user"}
+
+
+def _parts(message: Message, uris: Mapping[str, str]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for part in message.parts:
+        if isinstance(part, Text):
+            if part.text:
+                parts.append({"text": part.text})
+        elif isinstance(part, Media):
+            parts.append(media_part(part, uris))
+    return parts
+
+
+def _call_parts(calls: Sequence[ToolCall], signed: bool) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
+    for index, call in enumerate(calls):
+        part: dict[str, Any] = {
+            "functionCall": {"id": call.id, "name": call.name, "args": _object(call.arguments)}
+        }
+        if call.signature:
+            part["thoughtSignature"] = call.signature
+        elif signed and index == 0:  # of parallel calls only the first is signed
+            part["thoughtSignature"] = STAND_IN_SIGNATURE
+        parts.append(part)
+    return parts
+
+
+def _result_parts(
+    message: Message, names: Mapping[str, str], uris: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The result of a tool, with the pictures it made as parts of their own."""
+    call_id = message.tool_call_id or ""
+    response = {
+        "id": call_id,
+        "name": names.get(call_id) or message.name or call_id,
+        "response": _object(message.text, key="result"),
+    }
+    pictures = [media_part(part, uris) for part in message.parts if isinstance(part, Media)]
+    return [{"functionResponse": response}, *pictures]
+
+
+def _object(text: str, *, key: str = "arguments") -> dict[str, Any]:
+    """JSON text as an object; whatever is none becomes the one field `key` of an object."""
+    if not text.strip():
+        return {}
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = text
+    return value if isinstance(value, dict) else {key: value}

@@ -1,0 +1,156 @@
+"""Films by the Interactions API: from the start of one to its deletion at the vendor.
+
+https://ai.google.dev/api/interactions-api
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import quote
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    Conflict,
+    GatewayError,
+    JobFailed,
+    NotFound,
+    UpstreamInvalidResponse,
+)
+from gateway.domain.jobs import VideoTask
+from gateway.domain.media import MediaSource
+from gateway.domain.requests import VendorCall, VideoRequest
+from gateway.net import jsonbody
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http
+from gateway.upstreams.gemini import files, videos
+from gateway.upstreams.gemini.wire import (
+    API,
+    LARGEST_ANSWER,
+    Endpoint,
+    planned,
+    raise_for_status,
+)
+from gateway.upstreams.sources import InlineSource, UrlSource
+
+_ALMOST_DONE = 99
+
+
+class Films:
+    """The tasks of the Gemini API."""
+
+    def __init__(self, http: Http, fetcher: Fetcher) -> None:
+        self._http = http
+        self._fetcher = fetcher
+
+    def submit(self, request: VideoRequest, endpoint: Endpoint, account: Account) -> str:
+        """Return the id of a new interaction."""
+        body = jsonbody.encode(videos.video_body(request))
+        url = _url(endpoint)
+        with self._http.send("POST", url, headers=endpoint.headers, body=body) as answer:
+            raise_for_status(answer, account)
+            interaction = answer.json()
+        task_id = interaction.get("id") if isinstance(interaction, dict) else None
+        if not isinstance(task_id, str) or not task_id:
+            raise UpstreamInvalidResponse("Gemini took a film but gave it no id", sent=True)
+        return task_id
+
+    def plan(self, request: VideoRequest, endpoint: Endpoint) -> VendorCall:
+        return planned("POST", _url(endpoint), endpoint.headers, videos.video_body(request))
+
+    def check(self, task_id: str, endpoint: Endpoint, account: Account) -> VideoTask:
+        """How far it is. A film that is made may still be on its way into the vendor's files."""
+        url = _url(endpoint, task_id)
+        with self._http.send("GET", url, headers=endpoint.headers) as answer:
+            if answer.status == 404:
+                raise JobFailed("Gemini does not know the film any more")
+            raise_for_status(answer, account)
+            interaction = answer.json(LARGEST_ANSWER)
+        try:
+            film = videos.film_of(interaction, account)
+            tokens = videos.output_tokens(interaction)
+        except (AttributeError, TypeError):
+            raise UpstreamInvalidResponse("Gemini's word on a film cannot be read") from None
+        if film is None:
+            return VideoTask(running=True)
+        source = self._source(film, endpoint, account)
+        if source is None:
+            return VideoTask(running=True, percent=_ALMOST_DONE)
+        kept = _KeptUntilRead(source, lambda: self._delete(task_id, endpoint))
+        return VideoTask(running=False, video=kept, completion_tokens=tokens)
+
+    def _source(
+        self, film: videos.Film, endpoint: Endpoint, account: Account
+    ) -> MediaSource | None:
+        """Where to read the film, None while its file is not ready."""
+        if film.data:
+            return InlineSource(film.data, film.mime_type)
+        if (file_id := film.file_id) is None:
+            return UrlSource(self._fetcher, film.uri or "", film.mime_type)
+        url = f"{endpoint.base_url}/{API}/files/{file_id}"
+        state = files.read_file(self._http, url, endpoint, account).get("state")
+        if state == "PROCESSING":
+            return None
+        if state == "FAILED":
+            raise JobFailed("Gemini lost the film while storing it", sent=True)
+        # The key stays with this host: a redirect leads to one that signs its own addresses.
+        return UrlSource(
+            self._fetcher,
+            f"{url}:download?alt=media",
+            film.mime_type,
+            headers=endpoint.headers,
+        )
+
+    def cancel(self, task_id: str, endpoint: Endpoint, account: Account) -> None:
+        """Stop the interaction, then delete it."""
+        url = f"{_url(endpoint, task_id)}/cancel"
+        with self._http.send("POST", url, headers=endpoint.headers, body=b"{}") as answer:
+            if answer.status == 404:
+                raise NotFound("Gemini does not know the film any more")
+            if answer.status in (400, 409):
+                raise Conflict("the film can no longer be cancelled")
+            raise_for_status(answer, account)
+            interaction = answer.json(LARGEST_ANSWER)
+        if isinstance(interaction, dict) and interaction.get("status") == "completed":
+            raise Conflict("the film is already made")
+        self._delete(task_id, endpoint)
+
+    def _delete(self, task_id: str, endpoint: Endpoint) -> None:
+        """Best effort: the vendor forgets interactions by itself in time."""
+        url = _url(endpoint, task_id)
+        with (
+            suppress(GatewayError),
+            self._http.send("DELETE", url, headers=endpoint.headers) as answer,
+        ):
+            answer.read()
+
+
+class _KeptUntilRead:
+    """A film that is deleted at the vendor once it was read to its end without an error."""
+
+    __slots__ = ("_delete", "_source", "mime_type", "url")
+
+    def __init__(self, source: MediaSource, delete: Callable[[], None]) -> None:
+        self._source = source
+        self._delete = delete
+        self.mime_type = source.mime_type
+        self.url = source.url
+
+    @contextmanager
+    def open(self) -> Iterator[Iterator[bytes]]:
+        finished = False
+
+        def pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
+            nonlocal finished
+            yield from chunks
+            finished = True
+
+        with self._source.open() as chunks:
+            yield pieces(chunks)
+        if finished:
+            self._delete()
+
+
+def _url(endpoint: Endpoint, task_id: str | None = None) -> str:
+    url = f"{endpoint.base_url}/{API}/interactions"
+    return f"{url}/{quote(task_id, safe='')}" if task_id else url

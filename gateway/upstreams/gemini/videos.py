@@ -1,0 +1,144 @@
+"""Films by the Interactions API: bodies of requests, and what became of an interaction.
+
+https://ai.google.dev/gemini-api/docs/omni
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import ContentFiltered, GatewayError, InvalidRequest, JobFailed
+from gateway.domain.media import Media
+from gateway.domain.requests import VideoRequest
+from gateway.net.jsonbody import Base64
+from gateway.upstreams.errors import redact
+from gateway.upstreams.sizes import parse_size
+
+_RATIOS = ("16:9", "9:16")
+_RESOLUTIONS = ("360p", "720p", "1080p", "4k")
+_SHORTEST_S = 3
+_LONGEST_S = {"1.1": 10, "1.2": 15}  # by version of the model
+_VERSION = re.compile(r"omni-(\d+\.\d+)")
+_RUNNING = frozenset({"queued", "in_progress"})
+_FILE = re.compile(r"/files/([\w-]{1,64})(?::download)?(?:\?|$)")
+_BLOCKED = re.compile(r"safety|polic(y|ies)|prohibited|blocked|filtered", re.IGNORECASE)
+
+
+def video_body(request: VideoRequest) -> dict[str, Any]:
+    """The interaction that makes the film. Raises InvalidRequest for what the model cannot do."""
+    frames = [image for image in request.images if isinstance(image, Media)]
+    if len(frames) > 1:
+        raise InvalidRequest(
+            f"{request.model} takes one picture, the first frame", param="image[1]"
+        )
+    body: dict[str, Any] = {
+        "model": request.model,
+        "input": [*map(_frame, frames), {"type": "text", "text": request.prompt}],
+        "background": True,
+        "store": True,
+        "response_format": {"type": "video", "delivery": "uri", **_format(request)},
+    }
+    config: dict[str, Any] = {}
+    if frames:
+        config["video_config"] = {"task": "image_to_video"}
+    if request.seed is not None:
+        config["seed"] = request.seed % 2**31
+    if config:
+        body["generation_config"] = config
+    return body
+
+
+def _frame(image: Media) -> dict[str, Any]:
+    return {"type": "image", "data": Base64(image.blob), "mime_type": image.mime_type}
+
+
+def _format(request: VideoRequest) -> dict[str, str]:
+    wanted: dict[str, str] = {}
+    ratio, resolution = request.ratio, request.resolution
+    if size := parse_size(request.size):
+        ratio = "16:9" if size.width >= size.height else "9:16"
+        lines = min(size.width, size.height)
+        resolution = resolution or ("4k" if lines == 2160 else f"{lines}p")
+    if ratio is not None:
+        if ratio not in _RATIOS:
+            raise InvalidRequest(f"{request.model} films in {' and '.join(_RATIOS)}", param="ratio")
+        wanted["aspect_ratio"] = ratio
+    if resolution is not None:
+        if resolution.lower() not in _RESOLUTIONS:
+            raise InvalidRequest(
+                f"{request.model} films in {', '.join(_RESOLUTIONS)}", param="resolution"
+            )
+        wanted["resolution"] = resolution.lower()
+    if request.duration is not None:
+        wanted["duration"] = f"{_duration(request):g}s"
+    return wanted
+
+
+def _duration(request: VideoRequest) -> float:
+    seconds = request.duration or 0
+    version = _VERSION.search(request.model)
+    longest = _LONGEST_S.get(version[1] if version else "", max(_LONGEST_S.values()))
+    if not _SHORTEST_S <= seconds <= longest:
+        raise InvalidRequest(
+            f"{request.model} makes films of {_SHORTEST_S} to {longest} seconds", param="duration"
+        )
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """Where a finished film is: in the answer as base64 `data`, or waiting at `uri`."""
+
+    mime_type: str
+    data: str | None
+    uri: str | None
+
+    @property
+    def file_id(self) -> str | None:
+        """The id of the vendor's file behind `uri`, if it is one."""
+        match = _FILE.search(self.uri or "")
+        return match[1] if match else None
+
+
+def film_of(interaction: Mapping[str, Any], account: Account) -> Film | None:
+    """The film of an interaction, None while it is being made.
+
+    Raises JobFailed or ContentFiltered when there will be none.
+    """
+    status = interaction.get("status")
+    if status in _RUNNING:
+        return None
+    if status == "completed":
+        for part in _outputs(interaction):
+            if part.get("type") == "video" and (part.get("data") or part.get("uri")):
+                return Film(part.get("mime_type") or "video/mp4", part.get("data"), part.get("uri"))
+    raise _failure(interaction, account)
+
+
+def output_tokens(interaction: Mapping[str, Any]) -> int:
+    """Tokens billed for the film."""
+    usage = interaction.get("usage") or {}
+    return (usage.get("total_output_tokens") or 0) + (usage.get("total_thought_tokens") or 0)
+
+
+def _outputs(interaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for step in interaction.get("steps") or ():
+        if step.get("type") == "model_output":
+            yield from step.get("content") or ()
+
+
+def _failure(interaction: Mapping[str, Any], account: Account) -> GatewayError:
+    """What an interaction that ended without a film says of itself."""
+    status = interaction.get("status")
+    error = interaction.get("error") or {}
+    said = [error.get("message"), *(part.get("text") for part in _outputs(interaction))]
+    reason = redact(" ".join(text for text in said if text), account.secret.reveal())
+    if status == "cancelled":
+        return JobFailed("the film was cancelled at Gemini", code="cancelled", sent=True)
+    if _BLOCKED.search(f"{error.get('code', '')} {reason}"):
+        return ContentFiltered(f"Gemini blocked the film: {reason}", sent=True)
+    return JobFailed(f"Gemini made no film: {reason or status}", sent=True)

@@ -1,0 +1,48 @@
+"""Where the Gemini API is, and how one proves to be allowed there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.domain.accounts import Account
+from gateway.domain.requests import VendorCall
+from gateway.net import jsonbody
+from gateway.net.http import Answer
+from gateway.upstreams import google_status
+
+API = "v1beta"
+VENDOR = "Gemini"
+LARGEST_ANSWER = 128 * 1024 * 1024  # bytes; pictures and films come as base64 within JSON
+_SECRET_HEADERS = frozenset({"authorization", "x-goog-api-key"})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """`base_url` has no slash at its end; `headers` carry the credential and the JSON type."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+
+
+def endpoint_of(account: Account, default_base_url: str) -> Endpoint:
+    """Keys have a header of their own; what begins like one of Google's tokens is a bearer."""
+    credential = account.secret.reveal()
+    if credential.startswith("ya29."):
+        headers = {"Authorization": f"Bearer {credential}"}
+    else:
+        headers = {"x-goog-api-key": credential}
+    headers["Content-Type"] = "application/json"
+    base_url = (account.base_url or default_base_url).rstrip("/").removesuffix(f"/{API}")
+    return Endpoint(base_url, headers)
+
+
+def raise_for_status(answer: Answer, account: Account) -> None:
+    google_status.raise_for_status(answer, vendor=VENDOR, account=account)
+
+
+def planned(method: str, url: str, headers: Mapping[str, str], document: Any) -> VendorCall:
+    """A request as it would be sent, without the credential and the bytes of media."""
+    shown = {k: "***" if k.lower() in _SECRET_HEADERS else v for k, v in headers.items()}
+    return VendorCall(method, url, shown, jsonbody.redacted(document))

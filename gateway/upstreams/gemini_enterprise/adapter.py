@@ -1,0 +1,156 @@
+"""Gemini Enterprise: an assistant with sessions, which draws and films within its answers.
+
+https://docs.cloud.google.com/gemini/enterprise/docs
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gateway.domain.accounts import Account, Kind
+from gateway.domain.errors import GatewayError, InvalidRequest
+from gateway.domain.events import Event, Events, MediaReady
+from gateway.domain.jobs import VideoTask
+from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.net import jsonbody, jsonstream
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http
+from gateway.upstreams.base import CallContext
+from gateway.upstreams.gemini_enterprise.answer import Decoder
+from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
+from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_of
+from gateway.upstreams.gemini_enterprise.questions import Question
+from gateway.upstreams.gemini_enterprise.tokens import Tokens, is_service_account
+
+_CREDENTIAL = re.compile(r"(?:ya29\.|eyJ)\S+")
+_MAPPED = frozenset({"web_search_options"})  # the assistant may always search
+
+
+class GeminiEnterprise:
+    """One session per request, which the journal deletes whatever happens.
+
+    `engine` is the resource name for accounts that have none of their own. With the
+    default `base_url` the host follows from the engine's location.
+    """
+
+    name = "gemini-enterprise"
+    kinds: frozenset[Kind] = frozenset({"chat", "image"})
+    draws_in_chat = True
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        base_url: str = BASE_URL,
+        fetcher: Fetcher,
+        engine: str | None = None,
+    ) -> None:
+        self._http = http
+        self._base_url = base_url
+        self._fetcher = fetcher
+        self._engine = engine
+        self._tokens = Tokens(http)
+
+    def takes(self, credential: str) -> bool:
+        return _CREDENTIAL.fullmatch(credential) is not None
+
+    def kind_of(self, model: str) -> Kind:
+        return "chat"
+
+    def dropped(self, request: ChatRequest) -> Iterable[str]:
+        return (name for name in request.params if name not in _MAPPED)
+
+    def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
+        """Upload the attachments of all turns into a session, then ask in one text.
+
+        Raises ContentFiltered when a policy refuses the question; an answer that one cuts
+        short ends with the finish reason content_filter.
+        """
+        question = Question.of_chat(request)
+        keep = not request.auto_delete
+        with self._asked(question, account, context, keep=keep) as (decoder, batches):
+            yield from batches
+            yield decoder.end()
+
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        """Ask for pictures in words; what the assistant says about them is left out."""
+        question = Question.of_image(request)
+        with self._asked(question, account, context) as (decoder, batches):
+            for events in batches:
+                pictures: list[Event] = [e for e in events if isinstance(e, MediaReady)]
+                if pictures:
+                    yield pictures
+            yield decoder.end_with_picture()
+
+    @contextmanager
+    def _asked(
+        self, question: Question, account: Account, context: CallContext, *, keep: bool = False
+    ) -> Iterator[tuple[Decoder, Iterator[list[Event]]]]:
+        """Upload and ask in a session that lasts as long as the block, which reads the answer."""
+        client = self._client(account)
+        with context.journal.session(
+            account, create=client.create_session, delete=client.delete_session, keep=keep
+        ) as session:
+            files = [client.add_file(session, file) for file in question.attachments.values()]
+            body = question.body(session, files)
+            decoder = Decoder(account, question.text, client.source_in(session))
+            with client.ask(body) as answer:
+                yield decoder, decoder.batches(jsonstream.elements(answer.chunks()))
+
+    def _client(self, account: Account) -> Client:
+        engine = engine_of(account, self._engine, self._base_url)
+        return Client(self._http, self._fetcher, self._tokens, engine, account)
+
+    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
+        raise _no_tasks()
+
+    def check_video(self, task_id: str, account: Account) -> VideoTask:
+        raise _no_tasks()
+
+    def cancel_video(self, task_id: str, account: Account) -> None:
+        raise _no_tasks()
+
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        plan = self._plan(Question.of_chat(request), account)
+        return plan if request.auto_delete else plan[:-1]
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        return self._plan(Question.of_image(request), account)
+
+    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
+        raise _no_tasks()
+
+    def _plan(self, question: Question, account: Account) -> list[VendorCall]:
+        """The calls of one request, with stand-ins for what the vendor would name."""
+        engine = engine_of(account, self._engine, self._base_url)
+        headers = engine.headers("***", own_token=not is_service_account(account.secret.reveal()))
+        session = f"{engine.name}/sessions/<session>"
+
+        def call(method: str, url: str, document: Any = None) -> VendorCall:
+            return VendorCall(method, url, headers, jsonbody.redacted(document))
+
+        files = list(question.attachments.values())
+        ids = [f"<file {file.number}>" for file in files]
+        return [
+            call("POST", engine.sessions_url, session_body("<label>")),
+            *(call("POST", engine.file_url(session), file_body(file)) for file in files),
+            call("POST", engine.assist_url, question.body(session, ids)),
+            call("DELETE", engine.url(session)),
+        ]
+
+    def sweep_sessions(self, account: Account, label: str) -> int:
+        client = self._client(account)
+        names = client.sessions_with(label)
+        for name in names:
+            client.delete_session(name)
+        return len(names)
+
+
+def _no_tasks() -> GatewayError:
+    return InvalidRequest(
+        f"{VENDOR} makes films within a conversation: ask for one on the chat endpoint",
+        param="model",
+    )

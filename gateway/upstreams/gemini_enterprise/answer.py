@@ -1,0 +1,158 @@
+"""What an assistant answers, as events.
+
+https://docs.cloud.google.com/gemini/enterprise/docs/reference/rest/v1alpha/projects.locations.collections.engines.assistants/streamAssist
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    ContentFiltered,
+    GatewayError,
+    InvalidRequest,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamInvalidResponse,
+)
+from gateway.domain.events import (
+    Event,
+    Finish,
+    FinishReason,
+    MediaReady,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
+from gateway.domain.media import MediaSource
+from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR
+from gateway.upstreams.gemini_enterprise.usage import Estimate
+from gateway.upstreams.google_status import embedded_error, status_in
+from gateway.upstreams.sources import InlineSource
+
+_POLICY = "CUSTOMER_POLICY_VIOLATION"
+
+
+class Decoder:
+    """Reads the answer of one request, one element of its array after the other.
+
+    `source` makes the source of a generated file from its id and type.
+    """
+
+    __slots__ = (
+        "_account",
+        "_failure",
+        "_finish",
+        "_images",
+        "_prompt",
+        "_said",
+        "_source",
+        "_videos",
+    )
+
+    def __init__(
+        self, account: Account, prompt: str, source: Callable[[str, str], MediaSource]
+    ) -> None:
+        self._account = account
+        self._source = source
+        self._prompt = Estimate()
+        self._prompt.add(prompt)
+        self._said = Estimate()
+        self._images = 0
+        self._videos = 0
+        self._finish: FinishReason | None = None
+        self._failure: GatewayError | None = None
+
+    def batches(self, arrivals: Iterable[list[Any]]) -> Iterator[list[Event]]:
+        """The events of elements as they arrive. Raises what an error among them stands for."""
+        for elements in arrivals:
+            if events := [event for element in elements for event in self._events(element)]:
+                yield events
+
+    def _events(self, element: Any) -> list[Event]:
+        try:
+            return list(self._read(element))
+        except (AttributeError, KeyError, TypeError):
+            raise UpstreamInvalidResponse(f"{VENDOR} sent nonsense", sent=True) from None
+
+    def _read(self, element: Mapping[str, Any]) -> Iterator[Event]:
+        if status := status_in(element):
+            raise embedded_error(status, vendor=VENDOR, account=self._account, table=TABLE)
+        answer = element.get("answer")
+        if not answer:
+            return
+        for reply in answer.get("replies") or ():
+            content = (reply.get("groundedContent") or {}).get("content")
+            if content:
+                yield from self._content(content)
+        state = answer.get("state")
+        if state == "SUCCEEDED":
+            self._finish = "stop"
+        elif state in ("FAILED", "SKIPPED", "CANCELLED"):
+            self._failure = _failure(answer, state)  # an element with a better word may follow
+
+    def _content(self, content: Mapping[str, Any]) -> Iterator[Event]:
+        if text := content.get("text"):
+            self._said.add(text)
+            yield ReasoningDelta(text) if content.get("thought") else TextDelta(text)
+        if file := content.get("file"):
+            mime_type = file["mimeType"]
+            yield from self._media(mime_type, self._source(file["fileId"], mime_type))
+        if inline := content.get("inlineData"):
+            mime_type = inline["mimeType"]
+            yield from self._media(mime_type, InlineSource(inline["data"], mime_type))
+
+    def _media(self, mime_type: str, source: MediaSource) -> Iterator[Event]:
+        """MediaReady, but not for the rest: suggestions of what to ask next come as files too."""
+        if mime_type.startswith("image/"):
+            self._images += 1
+            yield MediaReady("image", source)
+        elif mime_type.startswith("video/"):
+            self._videos += 1
+            yield MediaReady("video", source)
+        elif mime_type.startswith("audio/"):
+            yield MediaReady("audio", source)
+
+    def end_with_picture(self) -> list[Event]:
+        """As `end`, for a question that was to be answered with a picture."""
+        events = self.end()
+        if not self._images:
+            raise UpstreamInvalidResponse(f"{VENDOR} made no picture", sent=True)
+        return events
+
+    def end(self) -> list[Event]:
+        """Usage and Finish, once everything was read.
+
+        Raises what kept the answer from being complete; one that a policy cut short
+        after it had begun ends with content_filter instead.
+        """
+        if self._failure is not None:
+            begun = self._said.tokens or self._images or self._videos
+            if not (begun and isinstance(self._failure, ContentFiltered)):
+                raise self._failure
+            self._finish = "content_filter"
+        if self._finish is None:
+            raise UpstreamDisconnected(f"{VENDOR} broke its answer off", sent=True)
+        usage = Usage(
+            prompt_tokens=self._prompt.tokens,
+            completion_tokens=self._said.tokens,
+            images=self._images,
+            videos=self._videos,
+            estimated=True,
+        )
+        return [usage, Finish(self._finish)]
+
+
+def _failure(answer: Mapping[str, Any], state: str) -> GatewayError:
+    """Why an answer ended with another state than SUCCEEDED."""
+    reasons = [str(reason) for reason in answer.get("assistSkippedReasons") or ()]
+    policy = answer.get("customerPolicyEnforcementResult") or {}
+    if policy.get("verdict") == "BLOCK" or _POLICY in reasons:
+        what = str(policy.get("violationSource") or "prompt").lower()
+        return ContentFiltered(f"{VENDOR} blocked the {what} by the customer's policy", sent=True)
+    if state == "SKIPPED":
+        why = ", ".join(reasons) or "no reason given"
+        return InvalidRequest(f"{VENDOR} does not answer this ({why})", sent=True)
+    return UpstreamError(f"{VENDOR} gave up its answer ({state.lower()})", sent=True)

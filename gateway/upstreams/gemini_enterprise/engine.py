@@ -1,0 +1,80 @@
+"""Where an engine of Gemini Enterprise is served, and the headers of a call.
+
+https://docs.cloud.google.com/gemini/enterprise/docs/locations
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import AccountRejected, ModelNotFound
+from gateway.upstreams import google_status
+from gateway.upstreams.errors import Row
+
+BASE_URL = "https://discoveryengine.googleapis.com"
+API = "v1alpha"  # the only version that knows context files
+VENDOR = "Gemini Enterprise"
+
+# A resource that is not there is one that the account names: its engine, or its host.
+TABLE: Sequence[Row] = (
+    Row(400, "", r"\bmodel ?id\b", ModelNotFound),
+    Row(404, "", "", AccountRejected),
+    *google_status.TABLE,
+)
+
+_ENGINE = re.compile(
+    r"projects/(?P<project>[^/\s]+)/locations/(?P<location>[a-z0-9-]+)"
+    r"/collections/[^/\s]+/engines/[^/\s]+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """`root` is everything before a resource name, with its slash."""
+
+    name: str
+    project: str
+    root: str
+
+    @property
+    def sessions_url(self) -> str:
+        return f"{self.root}{self.name}/sessions"
+
+    @property
+    def assist_url(self) -> str:
+        return f"{self.root}{self.name}/assistants/default_assistant:streamAssist"
+
+    def url(self, resource: str) -> str:
+        return self.root + resource
+
+    def file_url(self, session: str) -> str:
+        """Where a session takes files."""
+        return f"{self.root}{session}:addContextFile"
+
+    def headers(self, bearer: str, *, own_token: bool) -> Mapping[str, str]:
+        """A user's own token needs a project to charge; a service account brings its own."""
+        headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+        if own_token:
+            headers["X-Goog-User-Project"] = self.project
+        return headers
+
+
+def engine_of(account: Account, engine: str | None, base_url: str) -> Engine:
+    """The account's engine, else the common one, at the host that serves its location.
+
+    Raises AccountRejected when neither is the name of an engine.
+    """
+    name = (account.engine or engine or "").strip("/")
+    match = _ENGINE.fullmatch(name)
+    if match is None:
+        raise AccountRejected(
+            "the account has no engine: give projects/P/locations/L/collections/C/engines/E"
+        )
+    base_url = (account.base_url or base_url).rstrip("/").removesuffix(f"/{API}")
+    location = match["location"]
+    if base_url == BASE_URL and location != "global":
+        base_url = BASE_URL.replace("://", f"://{location}-")
+    return Engine(name, match["project"], f"{base_url}/{API}/")

@@ -1,0 +1,170 @@
+"""Access tokens of service accounts, one refresh at a time.
+
+https://developers.google.com/identity/protocols/oauth2/service-account#httprest
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from google.auth import jwt
+from google.auth.crypt import RSASigner
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    AccountRejected,
+    GatewayError,
+    UpstreamError,
+    UpstreamInvalidResponse,
+    UpstreamOverloaded,
+)
+from gateway.net.http import Answer, Http
+from gateway.upstreams.errors import retry_after_s
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the key file's token_uri
+_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_LIFETIME_S = 3600
+_EARLY_S = 240.0
+
+
+class Tokens:
+    """Bearer tokens of accounts: their own, or those that their service account is granted."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._grants: dict[str, _Grant] = {}
+
+    def bearer(self, account: Account) -> str:
+        """A token that is good for minutes yet.
+
+        Raises AccountRejected when the key is malformed or Google refuses it, and other
+        UpstreamErrors, with `sent` false, when no answer is to be had.
+        """
+        secret = account.secret.reveal()
+        if not is_service_account(secret):
+            return secret
+        # setdefault is atomic: every thread gets the same grant, and so the same lock.
+        grant = self._grants.get(secret) or self._grants.setdefault(secret, _Grant())
+        return grant.token(self._http, secret)
+
+    def forget(self, account: Account, token: str) -> None:
+        """Fetch another token next time: the vendor refused this one before its end."""
+        if grant := self._grants.get(account.secret.reveal()):
+            grant.forget(token)
+
+
+def is_service_account(secret: str) -> bool:
+    """Whether a credential is the JSON of a key file rather than a token."""
+    return secret.lstrip().startswith("{")
+
+
+class _Grant:
+    """The token of one service account.
+
+    Calls that find it expired wait for the one that fetches the next, and share what
+    comes of it, be it an error.
+    """
+
+    __slots__ = ("_attempts", "_expires_at", "_failure", "_lock", "_token")
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._token = ""
+        self._expires_at = 0.0  # monotonic
+        self._attempts = 0
+        self._failure: GatewayError | None = None
+
+    def token(self, http: Http, secret: str) -> str:
+        left_s = self._expires_at - time.monotonic()
+        if left_s > _EARLY_S:
+            return self._token
+        attempts = self._attempts
+        # While the old token lasts, whoever comes first renews it and nobody waits.
+        if not self._lock.acquire(blocking=left_s <= 0):
+            return self._token
+        try:
+            if self._expires_at - time.monotonic() > _EARLY_S:
+                return self._token
+            if self._attempts != attempts and self._failure is not None:
+                raise _again(self._failure)
+            return self._renew(http, secret)
+        finally:
+            self._lock.release()
+
+    def _renew(self, http: Http, secret: str) -> str:
+        asked_at = time.monotonic()
+        try:
+            token, lifetime_s = _fetch(http, secret)
+        except GatewayError as exc:
+            if self._expires_at > time.monotonic():
+                return self._token
+            self._failure = exc
+            raise
+        else:
+            self._token, self._expires_at = token, asked_at + lifetime_s
+            self._failure = None
+            return token
+        finally:
+            self._attempts += 1
+
+    def forget(self, token: str) -> None:
+        if token == self._token:
+            self._expires_at = 0.0
+
+
+def _again(error: GatewayError) -> GatewayError:
+    """The same error for another caller; an exception object belongs to one traceback."""
+    return type(error)(error.message, retry_after=error.retry_after)
+
+
+def _fetch(http: Http, secret: str) -> tuple[str, float]:
+    """A new token and the seconds it lasts."""
+    url, form = _request(secret)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    try:
+        with http.send("POST", url, headers=headers, body=form) as answer:
+            if answer.status != 200:
+                raise _refusal(answer)
+            grant = answer.json()
+        return str(grant["access_token"]), float(grant.get("expires_in", _LIFETIME_S))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UpstreamInvalidResponse("Google's token service sent no token") from None
+    except GatewayError as exc:
+        exc.sent = False  # nothing was asked of the vendor itself
+        raise
+
+
+def _request(secret: str) -> tuple[str, bytes]:
+    """Address and form of the exchange of a signed assertion for a token."""
+    try:
+        key: Mapping[str, Any] = orjson.loads(secret)
+        now = int(time.time())
+        claims = {
+            "iat": now,
+            "exp": now + _LIFETIME_S,
+            "iss": key["client_email"],
+            "aud": _AUDIENCE,
+            "scope": _SCOPE,
+        }
+        assertion = jwt.encode(RSASigner.from_service_account_info(key), claims)
+        url = str(key.get("token_uri") or _AUDIENCE)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise AccountRejected("the service-account key of this account is malformed") from None
+    return url, urlencode({"assertion": assertion, "grant_type": _GRANT}).encode()
+
+
+def _refusal(answer: Answer) -> GatewayError:
+    """400 invalid_grant and its like are the account's fault, 429 and 5xx are Google's."""
+    if answer.status == 429 or answer.status >= 500:
+        kind: type[UpstreamError] = UpstreamOverloaded
+        message = f"Google's token service failed (HTTP {answer.status})"
+    else:
+        kind = AccountRejected
+        message = "Google refuses the service account of this account"
+    return kind(message, retry_after=retry_after_s(answer.headers))

@@ -1,0 +1,142 @@
+"""Google's error model (google.rpc.Status in JSON), which all of its vendors here share.
+
+https://cloud.google.com/apis/design/errors
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    AccountRejected,
+    AccountSpent,
+    ContentFiltered,
+    ContextLengthExceeded,
+    GatewayError,
+    ModelNotFound,
+    RequestTooLarge,
+    UpstreamError,
+    UpstreamOverloaded,
+)
+from gateway.net.http import Answer
+from gateway.upstreams.errors import (
+    LONGEST_RETRY_AFTER_S,
+    Refusal,
+    Row,
+    retry_after_s,
+    to_error,
+)
+
+_ERROR_BODY_LIMIT = 256 * 1024
+_RETRY_IN = re.compile(r"retry in (\d{1,9}(?:\.\d{1,9})?)(ms|s)\b", re.IGNORECASE)
+_DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
+
+# Quotas of a day begin anew at midnight in California. Without its summer time:
+# an hour late then, and never early.
+_PACIFIC = timedelta(hours=-8)
+
+# The code of a row is the status, then the reasons and quota ids of the details.
+# https://ai.google.dev/gemini-api/docs/troubleshooting
+TABLE: Sequence[Row] = (
+    Row(None, r".*\bAPI_KEY_(INVALID|EXPIRED|SERVICE_BLOCKED)\b.*", "", AccountRejected),
+    Row(400, "", r"\bAPI key (not valid|expired|not found)", AccountRejected),
+    Row(400, "FAILED_PRECONDITION.*", r"\b(location|country|billing|free tier)\b", AccountRejected),
+    Row(
+        400, "", r"token count.*exceeds|exceeds the maximum number of tokens", ContextLengthExceeded
+    ),
+    Row(400, "", r"payload size exceeds", RequestTooLarge),
+    Row(400, "", r"\b(safety|content) polic|prohibited content", ContentFiltered),
+    Row(404, "", r"\bmodels?\b", ModelNotFound),
+    Row(429, r".*PerDay.*", "", AccountSpent),
+    Row(429, "", r"\blimit: 0\b", AccountSpent),
+    Row(499, "", "", UpstreamError),
+    Row(500, "", r"\boverloaded\b", UpstreamOverloaded),
+)
+
+
+def raise_for_status(
+    answer: Answer, *, vendor: str, account: Account, table: Sequence[Row] = TABLE
+) -> None:
+    """Raise what an answer other than 2xx means."""
+    if not 200 <= answer.status < 300:
+        raise error_of(answer, vendor=vendor, account=account, table=table)
+
+
+def error_of(
+    answer: Answer, *, vendor: str, account: Account, table: Sequence[Row] = TABLE
+) -> GatewayError:
+    """What a refusal means; its body is a status, or one wrapped in an array of one."""
+    try:
+        body = answer.json(_ERROR_BODY_LIMIT)
+    except UpstreamError:
+        body = None
+    wait = retry_after_s(answer.headers)
+    refusal = _refusal(answer.status, status_in(body) or {}, wait)
+    return to_error(refusal, table, vendor=vendor, account=account)
+
+
+def embedded_error(
+    status: Mapping[str, Any], *, vendor: str, account: Account, table: Sequence[Row] = TABLE
+) -> GatewayError:
+    """What a status inside an answer that had begun means."""
+    code = status.get("code")
+    refusal = _refusal(code if isinstance(code, int) else 0, status, None)
+    error = to_error(refusal, table, vendor=vendor, account=account)
+    error.sent = True
+    return error
+
+
+def status_in(body: Any) -> Mapping[str, Any] | None:
+    """The google.rpc.Status of `{"error": …}` or `[{"error": …}]`, if that is what it is."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    status = body.get("error") if isinstance(body, dict) else None
+    return status if isinstance(status, dict) else None
+
+
+def _refusal(http_status: int, status: Mapping[str, Any], wait: float | None) -> Refusal:
+    details = [d for d in status.get("details") or () if isinstance(d, dict)]
+    message = str(status.get("message") or "")
+    code = " ".join([str(status.get("status") or status.get("code") or ""), *_reasons(details)])
+    if "API_KEY_INVALID" in code:
+        http_status = 401  # a wrong key is answered with 400
+    if http_status == 429:
+        if "PerDay" in code or re.search(r"\blimit: 0\b", message):
+            wait = _until_midnight_s()
+        else:
+            wait = wait or _retry_delay_s(details, message)
+    return Refusal(http_status, code, message, retry_after=wait)
+
+
+def _reasons(details: Sequence[Mapping[str, Any]]) -> list[str]:
+    """ErrorInfo's reasons and QuotaFailure's quota ids."""
+    found = [str(detail["reason"]) for detail in details if "reason" in detail]
+    for detail in details:
+        violations = detail.get("violations")
+        if isinstance(violations, list):
+            found += [str(v.get("quotaId", "")) for v in violations if isinstance(v, dict)]
+    return found
+
+
+def _retry_delay_s(details: Sequence[Mapping[str, Any]], message: str) -> float | None:
+    """RetryInfo's delay, else the one in "Please retry in 22.1s."."""
+    for detail in details:
+        if match := _DELAY.fullmatch(str(detail.get("retryDelay", ""))):
+            return _bounded(float(match[1]))
+    if match := _RETRY_IN.search(message):
+        return _bounded(float(match[1]) / (1000 if match[2] == "ms" else 1))
+    return None
+
+
+def _bounded(wait_s: float) -> float | None:
+    return min(wait_s, LONGEST_RETRY_AFTER_S) if wait_s > 0 else None
+
+
+def _until_midnight_s() -> float:
+    now = datetime.now(UTC) + _PACIFIC
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (midnight - now).total_seconds()
