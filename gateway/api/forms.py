@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from flask import request
 from werkzeug.datastructures import FileStorage, MultiDict
 
+from gateway.api.auth import caller
 from gateway.api.wire import BodyReader, check_length, services
 from gateway.domain.errors import UnsupportedContentType
-from gateway.domain.media import Media
+from gateway.services.uploads import keep
 
 _PIECE = 256 * 1024
 
@@ -35,23 +35,15 @@ def read_form() -> Form:
     return Form(values, request.files)
 
 
-@contextmanager
-def pictures_in(form: Form, *fields: str) -> Iterator[dict[str, Any]]:
-    """The form's values with the uploaded pictures of `fields` among them, as Media."""
-    media = services().media
+def pictures_in(form: Form, *fields: str) -> dict[str, Any]:
+    """The form's values with references to the uploaded pictures of `fields` among them."""
     values = dict(form.values)
-    opened: list[Media] = []
-    try:
-        for name, upload in form.files.items(multi=True):
-            field = name.removesuffix("[]")
-            if field in fields:
-                picture = media.adopt(pieces(upload), field, filename=upload.filename)
-                opened.append(picture)
-                values[field] = [*values.get(field, ()), picture]
-        yield values
-    finally:
-        for picture in opened:
-            media.release(picture)
+    for name, upload in form.files.items(multi=True):
+        field = name.removesuffix("[]")
+        if field in fields:
+            picture = keep(services().media, pieces(upload), caller().owner, field)
+            values[field] = [*values.get(field, ()), picture]
+    return values
 
 
 def pieces(upload: FileStorage) -> Iterator[bytes]:

@@ -19,8 +19,10 @@ from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.wire import event_stream, hold, json_body, json_response, services, trace
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job
+from gateway.domain.media import StoredMedia
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net import jsonbody
+from gateway.services.uploads import StoredBlob
 
 bp = Blueprint("generations", __name__)
 _image = ImageRequestSchema()
@@ -37,8 +39,8 @@ def create_image() -> ResponseReturnValue:
 @bp.post("/v1/images/edits")
 def edit_image() -> ResponseReturnValue:
     """As OpenAI's SDKs send it: multipart, `image` or `image[]`."""
-    with pictures_in(read_form(), "image", "mask") as values:
-        return _generate(_edit.load(values), values)
+    values = pictures_in(read_form(), "image", "mask")
+    return _generate(_edit.load(values), values)
 
 
 @bp.post("/v1/video/generations")
@@ -80,8 +82,12 @@ def cancel_job(job_id: str) -> ResponseReturnValue:
     return json_response(job_view(services().generation.cancel(job_id, caller())))
 
 
+def read_stored(stored: StoredMedia) -> StoredBlob:
+    return StoredBlob(services().media, stored)
+
+
 def job_view(job: Job) -> dict[str, Any]:
-    return render.job_object(job, signer(), services().media.blob)
+    return render.job_object(job, signer(), read_stored)
 
 
 def _generate(
@@ -103,16 +109,14 @@ def _generate(
     def finish() -> dict[str, Any]:
         for _ in generation.follow(job.id, who, found):
             pass
-        return render.result(generation.get(job.id, who), signer(), services().media.blob)
+        return render.result(generation.get(job.id, who), signer(), read_stored)
 
     return streamed_json(hold(finish))
 
 
 def fingerprint_of(document: Mapping[str, Any]) -> str:
-    """What makes two requests the same: path and body, pictures by their digest."""
-    text = orjson.dumps(
-        [request.path, document], option=orjson.OPT_SORT_KEYS, default=lambda media: media.digest
-    )
+    """What makes two requests the same: path and body, uploaded pictures by their digest."""
+    text = orjson.dumps([request.path, document], option=orjson.OPT_SORT_KEYS, default=repr)
     return hashlib.sha256(text).hexdigest()
 
 

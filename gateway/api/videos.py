@@ -30,8 +30,7 @@ _POLL_MS = "2000"
 @bp.post("/v1/videos")
 def create() -> ResponseReturnValue:
     if request.mimetype == "multipart/form-data":
-        with pictures_in(read_form(), "input_reference") as values:
-            return _create(values)
+        return _create(pictures_in(read_form(), "input_reference"))
     return _create(json_body())
 
 

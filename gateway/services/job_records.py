@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from gateway.domain.events import MediaStored, Usage
 from gateway.domain.jobs import Job
-from gateway.domain.media import Blob, Media, MediaRef, StoredMedia
+from gateway.domain.media import Media, MediaRef, StoredMedia
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.services.media import MediaService
-
-
-@dataclass(frozen=True, slots=True)
-class _BlobSource:
-    """An attachment in the guise of a generated picture, so that the store can take it."""
-
-    blob: Blob
-    mime_type: str
-    url: str | None = None
-
-    def open(self) -> AbstractContextManager[Iterator[bytes]]:
-        return nullcontext(self.blob.chunks())
+from gateway.services.uploads import ChunkSource, stored_link
 
 
 def request_record(
@@ -33,7 +20,7 @@ def request_record(
 
     def keep(item: Media | MediaRef) -> str:
         assert isinstance(item, Media)
-        return media.archive(_BlobSource(item.blob, item.mime_type), owner).name
+        return media.archive(ChunkSource(item.blob.chunks(), item.mime_type), owner).name
 
     record = {
         f.name: getattr(request, f.name)
@@ -57,7 +44,7 @@ def request_of(job: Job) -> ImageRequest | VideoRequest:
 
 
 def _stored_ref(name: str) -> MediaRef:
-    return MediaRef("image", "image", url=f"/media/{name}")
+    return MediaRef("image", "image", url=stored_link(name))
 
 
 def media_entry(event: MediaStored) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
 
 from gateway.api.schemas import parts
-from gateway.domain.media import Media, MediaRef
+from gateway.domain.media import MediaRef
 
 
 class RequestSchema(Schema):
@@ -145,19 +145,19 @@ class MessagesField(fields.Field[tuple[Any, ...]]):
         return parts.messages(value)
 
 
-class ImagesField(fields.Field[tuple[MediaRef | Media, ...]]):
+class ImagesField(fields.Field[tuple[MediaRef, ...]]):
     """One picture or a list of them: URL, data URL, bare base64, {"url"} or {"file_id"}."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **_: Any
-    ) -> tuple[MediaRef | Media, ...]:
+    ) -> tuple[MediaRef, ...]:
         path = attr or "image"
         if not isinstance(value, list):
             return (self._one(value, path),) if value != "" else ()
         return tuple([self._one(item, f"{path}[{i}]") for i, item in enumerate(value)])
 
-    def _one(self, value: object, path: str) -> MediaRef | Media:
-        if isinstance(value, Media):  # uploaded with a form
+    def _one(self, value: object, path: str) -> MediaRef:
+        if isinstance(value, MediaRef):  # uploaded with a form
             return value
         if isinstance(value, dict) and "image_url" in value:
             return parts.media_ref(value["image_url"], "image", f"{path}.image_url")
