@@ -86,8 +86,8 @@ _BY_STATUS: Mapping[int, type[GatewayError]] = {
 }
 _GENERIC: Mapping[Fault, str] = {
     Fault.ACCOUNT: "{vendor} refuses the credential or the plan of this account",
-    Fault.MINUTE_QUOTA: "{vendor} account is over its rate limit; try again later",
-    Fault.DAY_QUOTA: "{vendor} account has used up its quota",
+    Fault.MINUTE_QUOTA: "this account has reached its rate limit at {vendor}; try again later",
+    Fault.DAY_QUOTA: "this account has used up its quota at {vendor}",
 }
 
 
@@ -104,8 +104,9 @@ def to_error(
     if kind.fault is Fault.ACCOUNT and account.own:
         kind = InvalidApiKey if refusal.status == 401 else Forbidden
     status = refusal.status
+    message = _message(kind, refusal, vendor, account)
     return kind(
-        _message(kind, refusal, vendor, account),
+        message[:1].upper() + message[1:],
         param=refusal.param if kind.fault is Fault.CALLER else None,
         retry_after=refusal.retry_after,
         sent=status < 400 or status == 408 or status >= 500,

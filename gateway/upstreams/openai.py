@@ -45,6 +45,18 @@ _PICTURES_LIMIT_BYTES = 256 * 1024 * 1024  # ten large pictures as base64
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _OTHERS = ("ark-", "AIza", "AQ.", "ya29.")
 _IMAGE_MODELS = ("gpt-image", "chatgpt-image", "dall-e")
+# Known to servers that speak OpenAI's protocol, refused by OpenAI.
+_FOREIGN = frozenset(
+    {
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "thinking",
+        "enable_thinking",
+        "chat_template_kwargs",
+        "image_config",
+    }
+)
 
 # https://platform.openai.com/docs/guides/error-codes, and what its imitators say instead.
 _TABLE = (
@@ -96,8 +108,9 @@ class OpenAI:
         self._http = http
         self._base_url = base_url
         self._fetcher = fetcher
-        known = base_url.startswith(BASE_URL)
-        self._dialect = Dialect("OpenAI" if known else "The OpenAI-compatible server", _TABLE)
+        self._genuine = base_url.startswith(BASE_URL)
+        name = "OpenAI" if self._genuine else "the OpenAI-compatible server"
+        self._dialect = Dialect(name, _TABLE)
         self._patience = patient(http.timeouts)
 
     def takes(self, credential: str) -> bool:
@@ -109,17 +122,35 @@ class OpenAI:
         return "image" if model.startswith(_IMAGE_MODELS) else "chat"
 
     def dropped(self, request: ChatRequest) -> Iterable[str]:
-        return ()
+        """Of the two token limits one goes; only OpenAI itself is known to lack anything else."""
+        params = request.params
+        names = sorted(params.keys() & _FOREIGN) if self._genuine and params else []
+        if "max_completion_tokens" in params and "max_tokens" in params:
+            names.append("max_tokens")
+        return names
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         call = ChatCall(
             self._url(account, _CHAT),
             _headers(account, context),
-            encode(_chat_body(request)),
+            encode(self._chat_body(request)),
             request.stream,
             None if request.stream else self._patience,
         )
         return converse(self._http, call, self._dialect, account, self._fetcher)
+
+    def _chat_body(self, request: ChatRequest) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": write_messages(request.messages, media_part),
+            **request.params,
+        }
+        for name in self.dropped(request):
+            del body[name]
+        if request.stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        return body
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
         headers = _headers(account, context)
@@ -165,7 +196,7 @@ class OpenAI:
         raise _no_videos()
 
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
-        return [self._plan(account, _CHAT, _chat_body(request))]
+        return [self._plan(account, _CHAT, self._chat_body(request))]
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
         if not request.images:
@@ -200,18 +231,6 @@ def _headers(account: Account, context: CallContext) -> dict[str, str]:
         "Content-Type": "application/json",
         "X-Client-Request-Id": context.request_id,
     }
-
-
-def _chat_body(request: ChatRequest) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "model": request.model,
-        "messages": write_messages(request.messages, media_part),
-        **request.params,
-    }
-    if request.stream:
-        body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
-    return body
 
 
 def _fields(request: ImageRequest) -> dict[str, Any]:
@@ -256,4 +275,4 @@ def _files(request: ImageRequest) -> list[File]:
 
 
 def _no_videos() -> InvalidRequest:
-    return InvalidRequest("the OpenAI-compatible upstream makes no videos", param="model")
+    return InvalidRequest("The OpenAI-compatible upstream makes no videos", param="model")

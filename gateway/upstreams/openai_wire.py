@@ -84,10 +84,12 @@ class Dialect:
             return self.invalid("is no JSON object")
         if not body.get("error"):
             return None
-        return self.error(self.refusal(0, {}, body), account)
+        error = self.error(self.refusal(0, {}, body), account)
+        error.sent = True
+        return error
 
     def invalid(self, how: str) -> UpstreamInvalidResponse:
-        return UpstreamInvalidResponse(f"the answer of {self.vendor} {how}", sent=True)
+        return UpstreamInvalidResponse(f"The answer of {self.vendor} {how}", sent=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class ChatReader:
             raise self._dialect.invalid("is empty")
         if not self._seen or self._seen - self._finish.keys():
             raise UpstreamDisconnected(
-                f"{self._dialect.vendor} ended the stream before the answer was complete", sent=True
+                f"The answer of {self._dialect.vendor} ended before it was complete", sent=True
             )
         yield self._closing()
 
@@ -180,8 +182,8 @@ class ChatReader:
         return events + self._closing()
 
     def _read(self, chunk: dict[str, Any], events: list[Event]) -> None:
-        if chunk.get("error"):
-            raise self._dialect.error(self._dialect.refusal(0, {}, chunk), self._account)
+        if chunk.get("error") and (error := self._dialect.reported(chunk, self._account)):
+            raise error
         if usage := chunk.get("usage"):
             self._usage = usage
         for choice in chunk.get("choices") or ():
@@ -225,7 +227,9 @@ class ChatReader:
 
     def _finished(self, reason: str, index: int) -> None:
         if reason == "error":
-            raise UpstreamError(f"{self._dialect.vendor} failed while it was answering", sent=True)
+            raise UpstreamError(
+                f"The answer of {self._dialect.vendor} ended in an error", sent=True
+            )
         self._finish[index] = _FINISH.get(reason, "stop")
 
     def _closing(self) -> list[Event]:

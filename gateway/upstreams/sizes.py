@@ -45,7 +45,7 @@ def parse_ratio(text: str) -> tuple[int, int]:
     """`W:H` in lowest terms. Raises InvalidRequest."""
     found = _RATIO.fullmatch(text)
     if not found or not int(found[1]) or not int(found[2]):
-        raise InvalidRequest(f"ratio must look like 16:9, not {text!r}", param="ratio")
+        raise InvalidRequest(f"The ratio must look like 16:9, not {text!r}", param="ratio")
     divisor = math.gcd(int(found[1]), int(found[2]))
     return int(found[1]) // divisor, int(found[2]) // divisor
 

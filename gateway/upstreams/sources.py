@@ -37,7 +37,7 @@ class InlineSource:
             for start in range(0, len(text), _PIECE):
                 yield binascii.a2b_base64(text[start : start + _PIECE], strict_mode=True)
         except ValueError as exc:
-            raise UpstreamInvalidResponse("the vendor sent damaged base64 data", sent=True) from exc
+            raise UpstreamInvalidResponse("The vendor sent damaged base64 data", sent=True) from exc
 
 
 class UrlSource:
@@ -77,5 +77,5 @@ def from_url(fetcher: Fetcher, url: str, mime_type: str) -> MediaSource:
     head, comma, text = url[5:].partition(",")
     declared, *options = head.split(";")
     if not comma or "base64" not in options:
-        raise UpstreamInvalidResponse("the vendor sent a data URL that is no base64", sent=True)
+        raise UpstreamInvalidResponse("The vendor sent a data URL that is no base64", sent=True)
     return InlineSource(text, declared or mime_type)

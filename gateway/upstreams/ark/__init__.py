@@ -122,7 +122,7 @@ class Ark:
         task = self._ask("GET", _task_path(task_id), account)
         status = task.get("status") if isinstance(task, dict) else None
         if status != "queued":
-            raise Conflict(f"the video is {status or 'lost'} at {VENDOR} and cannot be stopped")
+            raise Conflict(f"The video is {status or 'lost'} at {VENDOR} and cannot be stopped")
         self._ask("DELETE", _task_path(task_id), account)
 
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:

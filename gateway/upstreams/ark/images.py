@@ -105,7 +105,7 @@ def _size(request: ImageRequest, model: Seedream) -> str | None:
     tier = (request.size or "").upper()
     if tier not in _TIERS:
         if tier not in ("", "AUTO"):
-            raise InvalidRequest("size must be WIDTHxHEIGHT, 1K, 2K, 4K or auto", param="size")
+            raise InvalidRequest("The size must be WIDTHxHEIGHT, 1K, 2K, 4K or auto", param="size")
         tier = ""
     if request.ratio:
         ratio = parse_ratio(request.ratio)
@@ -121,7 +121,7 @@ def _size(request: ImageRequest, model: Seedream) -> str | None:
 
 def _check_shape(size: Size, param: str) -> None:
     if not 1 / _MOST_ASPECT <= size.aspect <= _MOST_ASPECT:
-        raise InvalidRequest("the picture may be at most 16 times as long as wide", param=param)
+        raise InvalidRequest("The picture may be at most 16 times as long as wide", param=param)
 
 
 def read_pictures(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list[Event], Usage]:

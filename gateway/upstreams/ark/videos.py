@@ -91,7 +91,7 @@ def _ratio(request: VideoRequest, model: Seedance) -> str:
     if request.ratio is None:
         return _ADAPTIVE if request.images else _RATIOS[0]
     if request.ratio not in (*_RATIOS, _ADAPTIVE):
-        raise InvalidRequest(f"ratio must be one of {', '.join(_RATIOS)}", param="ratio")
+        raise InvalidRequest(f"The ratio must be one of {', '.join(_RATIOS)}", param="ratio")
     return request.ratio
 
 
@@ -100,7 +100,7 @@ def _resolution(request: VideoRequest, model: Seedance) -> str | None:
         if request.resolution.lower() in model.resolutions:
             return request.resolution.lower()
         raise InvalidRequest(
-            f"resolution of {request.model} must be one of {', '.join(model.resolutions)}",
+            f"The resolution of {request.model} must be one of {', '.join(model.resolutions)}",
             param="resolution",
         )
     size = parse_size(request.size)
@@ -115,7 +115,7 @@ def _seconds(duration: float, name: str, model: Seedance) -> int:
         return -1
     if not duration.is_integer() or not model.shortest_s <= duration <= model.longest_s:
         raise InvalidRequest(
-            f"duration of {name} must be {model.shortest_s} to {model.longest_s} whole seconds",
+            f"The duration of {name} must be {model.shortest_s} to {model.longest_s} whole seconds",
             param="duration",
         )
     return int(duration)
@@ -136,7 +136,7 @@ def read_task(task: Any, account: Account, fetcher: Fetcher) -> VideoTask:
         case "expired":
             raise JobFailed(f"{VENDOR} did not finish the video within its time limit")
         case "cancelled":
-            raise JobFailed(f"the video was cancelled at {VENDOR}")
+            raise JobFailed(f"The video was cancelled at {VENDOR}")
     raise DIALECT.invalid("has a task status that is not known")
 
 
