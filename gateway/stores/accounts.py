@@ -1,0 +1,155 @@
+"""Vendor accounts added by command; their secrets are encrypted."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.domain.accounts import Account, Secret
+from gateway.domain.errors import Conflict, StorageUnavailable
+from gateway.stores import rows
+from gateway.stores.database import Database
+from gateway.stores.tables import accounts
+
+AccountStatus = Literal["enabled", "disabled", "draining"]
+
+_TOPIC = "accounts"
+_LABEL = b"gateway account secrets"  # keys derived for other uses differ from these
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRecord:
+    """An account as it is listed: without its secret, of which four characters show."""
+
+    name: str
+    upstream: str
+    last_four: str
+    base_url: str | None
+    engine: str | None
+    weight: int
+    max_in_flight: int | None
+    limits: Mapping[str, str]
+    models: frozenset[str]
+    status: AccountStatus
+    created_at: float
+    secret: bytes = field(repr=False)  # encrypted
+
+
+_COLUMNS = [accounts.c[f.name] for f in fields(AccountRecord)]
+
+
+class AccountStore:
+    """The first of `secret_keys` encrypts, each may decrypt; listing needs none."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        secret_keys: Sequence[Secret] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._secret_keys = secret_keys
+        self._clock = clock
+
+    def add(self, account: Account) -> AccountRecord:
+        """Raises Conflict when the name is taken."""
+        secret = account.secret.reveal()
+        statement = insert(accounts).values(
+            name=account.name,
+            upstream=account.upstream,
+            secret=self._cipher().encrypt(secret.encode()),
+            last_four=_last_four(secret),
+            base_url=account.base_url,
+            engine=account.engine,
+            weight=account.weight,
+            max_in_flight=account.max_in_flight,
+            limits=dict(account.limits),
+            models=sorted(account.models),
+            status="enabled",
+            created_at=self._clock(),
+        )
+        try:
+            with self._database.begin() as connection:
+                record = _record(connection.execute(statement.returning(*_COLUMNS)).one())
+                rows.bump(self._database, connection, _TOPIC)
+        except IntegrityError:
+            raise Conflict(f"There is an account {account.name!r}.", param="name") from None
+        return record
+
+    def list(self) -> list[AccountRecord]:
+        with self._database.read() as connection:
+            query = select(*_COLUMNS).order_by(accounts.c.created_at, accounts.c.name)
+            return [_record(row) for row in connection.execute(query)]
+
+    def get(self, name: str) -> AccountRecord | None:
+        with self._database.read() as connection:
+            query = select(*_COLUMNS).where(accounts.c.name == name)
+            row = connection.execute(query).first()
+        return None if row is None else _record(row)
+
+    def unlock(self, record: AccountRecord) -> Account:
+        """The account with its secret; StorageUnavailable when no secret key opens it."""
+        try:
+            secret = self._cipher().decrypt(record.secret)
+        except InvalidToken:
+            raise StorageUnavailable(
+                f"The secret of account {record.name!r} was stored under another secret key."
+            ) from None
+        return Account(
+            name=record.name,
+            upstream=record.upstream,
+            secret=Secret(secret.decode()),
+            base_url=record.base_url,
+            engine=record.engine,
+            weight=record.weight,
+            max_in_flight=record.max_in_flight,
+            limits=record.limits,
+            models=record.models,
+        )
+
+    def set_status(self, name: str, status: AccountStatus) -> bool:
+        """A draining account finishes what it has begun, jobs included, and takes nothing new."""
+        statement = update(accounts).where(accounts.c.name == name).values(status=status)
+        with self._database.begin() as connection:
+            return self._changed(connection.execute(statement).rowcount, connection)
+
+    def remove(self, name: str) -> bool:
+        statement = delete(accounts).where(accounts.c.name == name)
+        with self._database.begin() as connection:
+            return self._changed(connection.execute(statement).rowcount, connection)
+
+    def version(self) -> int:
+        """Moves with every change of any account."""
+        return rows.version(self._database, _TOPIC)
+
+    def _changed(self, count: int, connection: Connection) -> bool:
+        if count:
+            rows.bump(self._database, connection, _TOPIC)
+        return count > 0
+
+    def _cipher(self) -> MultiFernet:
+        return MultiFernet([_fernet(key) for key in self._secret_keys])
+
+
+def _fernet(key: Secret) -> Fernet:
+    derived = HKDF(SHA256(), length=32, salt=None, info=_LABEL).derive(key.reveal().encode())
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def _last_four(secret: str) -> str:
+    """Nothing of a short secret, nor of a document, whose end says nothing."""
+    return secret[-4:] if len(secret) >= 16 and not secret.lstrip().startswith("{") else ""
+
+
+def _record(row: Row[Any]) -> AccountRecord:
+    return AccountRecord(**{**row._mapping, "models": frozenset(row.models)})

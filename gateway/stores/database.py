@@ -1,0 +1,145 @@
+"""The one door to the database."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Table, column, inspect, literal, make_url, select
+from sqlalchemy import table as named_table
+from sqlalchemy.dialects import postgresql as postgresql_dialect
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gateway.domain.errors import StorageUnavailable
+from gateway.stores.backend import Backend
+from gateway.stores.postgresql import Postgresql
+from gateway.stores.sqlite import Sqlite
+from gateway.stores.tables import REVISION
+
+_MIGRATION_WAIT_S = 60.0
+
+
+class Database:
+    """`read`, `write` and `begin` lend a connection; StorageUnavailable when there is none.
+
+    Nothing slow belongs into their blocks. Connections are opened when first needed and
+    closed before a fork, so that no process uses another's.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._backend = _backend(url)
+        self._reader, self._writer = self._backend.engines()
+        this = weakref.ref(self)
+        os.register_at_fork(before=lambda: _close(this()))
+
+    def __repr__(self) -> str:
+        return f"Database({self._reader.url.render_as_string(hide_password=True)})"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with _translated(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """For one statement, which PostgreSQL commits without further round trips."""
+        if self._backend.serial_writes:
+            with self.begin() as connection:
+                yield connection
+        else:
+            with _translated(), self._writer.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """For statements that take effect together or not at all."""
+        with _translated(), self._writer.begin() as connection:
+            self._backend.begin(connection)
+            yield connection
+
+    def insert(self, table: Table) -> sqlite_dialect.Insert | postgresql_dialect.Insert:
+        """An INSERT that knows ON CONFLICT, which both databases spell alike."""
+        if self._reader.dialect.name == "sqlite":
+            return sqlite_dialect.insert(table)
+        return postgresql_dialect.insert(table)
+
+    def ping(self) -> None:
+        with self.read() as connection:
+            connection.execute(select(literal(1)))
+
+    def migrate(self) -> None:
+        """Bring the schema up to date; of processes that do so at once one does the work."""
+        with _translated():
+            self._backend.prepare()
+            with self.read() as connection:
+                if _up_to_date(connection):
+                    return
+            with self.migrating() as connection:
+                from gateway.stores.migrations import upgrade  # slow to import, rarely needed
+
+                upgrade(connection)
+
+    @contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """A transaction in which the schema may change, one process at a time."""
+        engine = self._backend.engines()[1]
+        try:
+            with engine.begin() as connection:
+                self._backend.begin_migration(connection, _MIGRATION_WAIT_S)
+                yield connection
+        finally:
+            engine.dispose()
+
+    def close(self) -> None:
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+def _close(database: Database | None) -> None:
+    if database is not None:
+        database.close()
+
+
+def _backend(url: str) -> Backend:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("not a database URL") from None
+    name = parsed.drivername.partition("+")[0]
+    if name == "sqlite":
+        return Sqlite(parsed)
+    if name in ("postgres", "postgresql"):
+        return Postgresql(parsed)
+    raise ValueError(f"{name} is not supported; use sqlite or postgresql")
+
+
+def _up_to_date(connection: Connection) -> bool:
+    versions = named_table("alembic_version", column("version_num"))
+    if not inspect(connection).has_table(versions.name):
+        return False
+    version = connection.scalar(select(versions.c.version_num))
+    return version is not None and version >= REVISION
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Failures of the database, but not mistakes of the gateway, become StorageUnavailable."""
+    try:
+        yield
+    except (IntegrityError, DataError, ProgrammingError):
+        raise
+    except (DBAPIError, PoolTimeout, sqlite3.OperationalError, OSError) as err:
+        raise StorageUnavailable(
+            "The gateway's database is not available. Try again in a moment.", retry_after=2.0
+        ) from err

@@ -1,0 +1,167 @@
+"""Requests that carry an Idempotency-Key: one does the work, the others get its answer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import and_, case, delete, or_, select, update
+
+from gateway.stores.database import Database
+from gateway.stores.rows import remove
+from gateway.stores.tables import idempotency, now
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """The request is the caller's to serve.
+
+    `retaken`: an earlier one was given up by a process that died, and nobody knows how far
+    it had come.
+    """
+
+    token: str
+    retaken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An equal request is being served, as this job if it has become one."""
+
+    job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The key belongs to another request."""
+
+
+_KEPT = ("scope", "key", "attempt")
+_EXPIRED = idempotency.c.expires_at <= now()
+_ABANDONED = and_(
+    idempotency.c.status.is_(None),
+    idempotency.c.job_id.is_(None),  # a job is moved on by other processes
+    idempotency.c.lease_expires_at < now(),
+)
+
+
+class IdempotencyStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(
+        self,
+        scope: str,
+        key: str,
+        fingerprint: str,
+        *,
+        ttl_s: float = 86_400,
+        lease_s: float = 60,
+    ) -> New | Running | Done | Mismatch:
+        """Win the key, or learn what became of it. New must end in `finish` or `abandon`."""
+        while True:
+            token = secrets.token_hex(16)
+            attempt = self._win(scope, key, fingerprint, token, ttl_s, lease_s)
+            if attempt:
+                return New(token, retaken=attempt > 1)
+            found = self._look(scope, key, fingerprint)
+            if found is not None:  # else it was given up in between
+                return found
+
+    def attach(self, token: str, job_id: str) -> bool:
+        """The request has become a job, which others may follow."""
+        return self._update(token, job_id=job_id)
+
+    def renew(self, tokens: Collection[str], *, lease_s: float = 60) -> int:
+        """Hold requests that are still being served; returns how many are still held."""
+        statement = (
+            update(idempotency)
+            .where(idempotency.c.token.in_(tokens), idempotency.c.status.is_(None))
+            .values(lease_expires_at=now() + lease_s)
+        )
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount
+
+    def finish(
+        self,
+        token: str,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        job_id: str | None = None,
+    ) -> bool:
+        """Keep the answer for those who ask again; False when another has taken over."""
+        return self._update(token, status=status, headers=dict(headers), body=body, job_id=job_id)
+
+    def abandon(self, token: str) -> bool:
+        """Forget the request, so that it may be sent again."""
+        statement = delete(idempotency).where(
+            idempotency.c.token == token, idempotency.c.status.is_(None)
+        )
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount > 0
+
+    def purge(self) -> int:
+        return remove(self._database, idempotency, _EXPIRED)
+
+    def _update(self, token: str, **values: object) -> bool:
+        statement = (
+            update(idempotency)
+            .where(idempotency.c.token == token, idempotency.c.status.is_(None))
+            .values(**values)
+        )
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount > 0
+
+    def _win(
+        self, scope: str, key: str, fingerprint: str, token: str, ttl_s: float, lease_s: float
+    ) -> int | None:
+        """Which attempt at the request this is; None when it is another's."""
+        statement = self._database.insert(idempotency).values(
+            scope=scope,
+            key=key,
+            fingerprint=fingerprint,
+            token=token,
+            attempt=1,
+            job_id=None,
+            status=None,
+            headers=None,
+            body=None,
+            lease_expires_at=now() + lease_s,
+            expires_at=now() + ttl_s,
+        )
+        fresh = statement.excluded
+        statement = statement.on_conflict_do_update(
+            index_elements=[idempotency.c.scope, idempotency.c.key],
+            set_={
+                "attempt": case((_EXPIRED, 1), else_=idempotency.c.attempt + 1),
+                **{c.name: fresh[c.name] for c in idempotency.c if c.name not in _KEPT},
+            },
+            where=or_(_EXPIRED, and_(_ABANDONED, idempotency.c.fingerprint == fresh.fingerprint)),
+        )
+        with self._database.write() as connection:
+            return connection.execute(statement.returning(idempotency.c.attempt)).scalar()
+
+    def _look(self, scope: str, key: str, fingerprint: str) -> Running | Done | Mismatch | None:
+        query = select(idempotency).where(
+            idempotency.c.scope == scope, idempotency.c.key == key, ~_EXPIRED
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            return None
+        if row.fingerprint != fingerprint:
+            return Mismatch()
+        if row.status is None:
+            return Running(row.job_id)
+        return Done(row.status, row.headers, row.body, row.job_id)

@@ -1,0 +1,198 @@
+"""Jobs, and the claims that make sure only one process moves each."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from threading import Event, Thread
+from typing import Any, get_args
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from gateway.domain.accounts import Kind
+from gateway.domain.errors import Conflict, StorageUnavailable
+from gateway.domain.jobs import FINAL, Job, Status
+from gateway.stores.database import Database
+from gateway.stores.rows import page, remove
+from gateway.stores.tables import jobs, now
+
+_COLUMNS = [jobs.c[field.name] for field in fields(Job)]
+_MOVING = jobs.c.status.in_([status for status in get_args(Status) if status not in FINAL])
+_CHANGING = (
+    *("status", "upstream", "account", "task_id"),
+    *("progress", "result", "error", "completed_at"),
+)
+
+
+class ClaimLost(Conflict):
+    """Another process moves the job now, or it has ended: stop, and change nothing."""
+
+
+class Claim:
+    """The right to move one job. `job` is as it was when the claim was won."""
+
+    def __init__(self, database: Database, job: Job, token: str, ttl_s: float) -> None:
+        self.job = job
+        self.token = token
+        self.lost = False
+        self._database = database
+        self._ttl_s = ttl_s
+
+    def renew(self) -> bool:
+        """Hold it for another `ttl_s`; False once it is lost."""
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == self.job.id, jobs.c.claimed_by == self.token)
+            .values(claim_expires_at=now() + self._ttl_s)
+        )
+        with self._database.write() as connection:
+            self.lost = connection.execute(statement).rowcount == 0
+        return not self.lost
+
+    @contextmanager
+    def keep_alive(self) -> Iterator[None]:
+        """Renew it in the background while the block runs, through failures of the database."""
+        done = Event()
+
+        def beat() -> None:
+            while not (done.wait(self._ttl_s / 3) or self.lost):
+                with suppress(StorageUnavailable):
+                    self.renew()
+
+        thread = Thread(target=beat, name=f"claim-{self.job.id}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+class JobStore:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(self, job: Job) -> Job:
+        job = replace(job, created_at=job.created_at or self._clock())
+        values = {field.name: getattr(job, field.name) for field in fields(job)}
+        with self._database.write() as connection:
+            connection.execute(insert(jobs).values(**values, claim_expires_at=0.0))
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        with self._database.read() as connection:
+            return _job(connection.execute(select(*_COLUMNS).where(jobs.c.id == job_id)).first())
+
+    def get_owned(self, job_id: str, owner: str) -> Job | None:
+        job = self.get(job_id)
+        return job if job is not None and job.owner == owner else None
+
+    def claimable(self, *, limit: int = 100, after: str | None = None) -> list[str]:
+        """Ids of unfinished jobs that nobody moves, in the order of ids, those after `after`."""
+        query = select(jobs.c.id).where(_MOVING, jobs.c.claim_expires_at < now())
+        if after is not None:
+            query = query.where(jobs.c.id > after)
+        with self._database.read() as connection:
+            return list(connection.scalars(query.order_by(jobs.c.id).limit(limit)))
+
+    def list(
+        self,
+        owner: str,
+        *,
+        kinds: Collection[Kind] = (),
+        after: str | None = None,
+        limit: int = 20,
+        order: str = "desc",
+    ) -> list[Job]:
+        """The owner's jobs by age, "asc" or "desc", from the one that follows `after`."""
+        query = select(*_COLUMNS)
+        if kinds:
+            query = query.where(jobs.c.kind.in_(kinds))
+        query = page(query, jobs, owner=owner, after=after, limit=limit, order=order)
+        with self._database.read() as connection:
+            return [Job(*row) for row in connection.execute(query)]
+
+    def find_running(self, owner: str, fingerprint: str) -> Job | None:
+        """The newest unfinished job that the same request has made."""
+        query = (
+            select(*_COLUMNS)
+            .where(jobs.c.owner == owner, jobs.c.fingerprint == fingerprint, _MOVING)
+            .order_by(jobs.c.created_at.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            return _job(connection.execute(query).first())
+
+    @contextmanager
+    def claim(self, job_id: str, *, ttl_s: float = 30) -> Iterator[Claim | None]:
+        """The claim of an unfinished job, given back with the block; None when it is not free."""
+        token = secrets.token_hex(16)
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == job_id, _MOVING, jobs.c.claim_expires_at < now())
+            .values(claimed_by=token, claim_expires_at=now() + ttl_s)
+            .returning(*_COLUMNS)
+        )
+        with self._database.write() as connection:
+            job = _job(connection.execute(statement).first())
+        if job is None:
+            yield None
+            return
+        try:
+            yield Claim(self._database, job, token, ttl_s)
+        finally:
+            with suppress(StorageUnavailable):  # then it lapses by itself
+                self._release(job_id, token)
+
+    def save(self, job: Job, claim: Claim) -> Job:
+        """Write what moving the job has changed. Raises ClaimLost, also when it has ended."""
+        if job.done and job.completed_at is None:
+            job = replace(job, completed_at=self._clock())
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == job.id, jobs.c.claimed_by == claim.token, _MOVING)
+            .values({name: getattr(job, name) for name in _CHANGING})
+        )
+        with self._database.write() as connection:
+            claim.lost = connection.execute(statement).rowcount == 0
+        if claim.lost:
+            raise ClaimLost("The job is no longer this process's to move.")
+        return job
+
+    def cancel(self, job_id: str, owner: str) -> Job | None:
+        """End an unfinished job, whoever moves it: their next save raises ClaimLost."""
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.owner == owner, _MOVING)
+            .values(status="cancelled", completed_at=self._clock(), claimed_by=None)
+            .returning(*_COLUMNS)
+        )
+        with self._database.write() as connection:
+            return _job(connection.execute(statement).first())
+
+    def delete(self, job_id: str, owner: str) -> bool:
+        """Forget a job that has ended."""
+        statement = delete(jobs).where(jobs.c.id == job_id, jobs.c.owner == owner, ~_MOVING)
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount > 0
+
+    def purge(self, older_than: float) -> int:
+        """Forget jobs that ended before that time."""
+        return remove(self._database, jobs, jobs.c.completed_at < older_than)
+
+    def _release(self, job_id: str, token: str) -> None:
+        statement = (
+            update(jobs)
+            .where(jobs.c.id == job_id, jobs.c.claimed_by == token)
+            .values(claimed_by=None, claim_expires_at=0.0)
+        )
+        with self._database.write() as connection:
+            connection.execute(statement)
+
+
+def _job(row: Row[*tuple[Any, ...]] | None) -> Job | None:
+    return None if row is None else Job(*row)

@@ -1,0 +1,133 @@
+"""Vendor sessions that exist or may exist, written down before they are made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from sqlalchemy import delete, func, insert, select, update
+
+from gateway.stores.database import Database
+from gateway.stores.tables import now, sessions
+
+
+@dataclass(frozen=True, slots=True)
+class JournaledSession:
+    """`account` is None for a caller's own credential, `resource` until the vendor named it."""
+
+    label: str
+    upstream: str
+    account: str | None
+    resource: str | None
+    attempts: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JournalCounts:
+    """`lapsed` wait for a sweeper; `failing` could not be deleted at the first attempt."""
+
+    open: int
+    lapsed: int
+    failing: int
+
+
+_COLUMNS = [sessions.c[field.name] for field in fields(JournaledSession)]
+
+
+class SessionJournalStore:
+    """A row belongs to the process `owner_token` for as long as that process renews it."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(
+        self,
+        label: str,
+        *,
+        upstream: str,
+        account: str | None,
+        owner_token: str,
+        ttl_s: float = 30,
+    ) -> None:
+        statement = insert(sessions).values(
+            label=label,
+            upstream=upstream,
+            account=account,
+            owner_token=owner_token,
+            closing=False,
+            attempts=0,
+            due_at=now() + ttl_s,
+            created_at=self._clock(),
+        )
+        with self._database.write() as connection:
+            connection.execute(statement)
+
+    def named(self, label: str, resource: str) -> None:
+        statement = update(sessions).where(sessions.c.label == label).values(resource=resource)
+        with self._database.write() as connection:
+            connection.execute(statement)
+
+    def closing(self, label: str) -> None:
+        """Its owner has given it up: renewed no more, it falls to a sweeper."""
+        statement = update(sessions).where(sessions.c.label == label).values(closing=True)
+        with self._database.write() as connection:
+            connection.execute(statement)
+
+    def closed(self, label: str) -> None:
+        """The vendor has it no more."""
+        with self._database.write() as connection:
+            connection.execute(delete(sessions).where(sessions.c.label == label))
+
+    def renew(self, owner_token: str, *, ttl_s: float = 30) -> int:
+        """Hold all sessions that a process has open; returns how many there are."""
+        statement = (
+            update(sessions)
+            .where(sessions.c.owner_token == owner_token, ~sessions.c.closing)
+            .values(due_at=now() + ttl_s)
+        )
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount
+
+    def lapsed(
+        self, owner_token: str, *, limit: int = 100, ttl_s: float = 60
+    ) -> list[JournaledSession]:
+        """Take over abandoned sessions and failed deletions that are due, for `ttl_s`."""
+        due = (
+            select(sessions.c.label)
+            .where(sessions.c.due_at < now())
+            .order_by(sessions.c.due_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        statement = (
+            update(sessions)
+            .where(sessions.c.label.in_(due.scalar_subquery()))
+            .values(owner_token=owner_token, closing=True, due_at=now() + ttl_s)
+            .returning(*_COLUMNS)
+        )
+        with self._database.write() as connection:
+            return [JournaledSession(*row) for row in connection.execute(statement)]
+
+    def failed(self, label: str, *, retry_in_s: float) -> int:
+        """Put a deletion off; returns how often it has failed."""
+        statement = (
+            update(sessions)
+            .where(sessions.c.label == label)
+            .values(closing=True, attempts=sessions.c.attempts + 1, due_at=now() + retry_in_s)
+            .returning(sessions.c.attempts)
+        )
+        with self._database.write() as connection:
+            return connection.execute(statement).scalar() or 0
+
+    def counts(self) -> JournalCounts:
+        query = select(
+            func.count(),
+            func.count().filter(sessions.c.due_at < now()),
+            func.count().filter(sessions.c.attempts > 0),
+        ).select_from(sessions)
+        with self._database.read() as connection:
+            total, lapsed, failing = connection.execute(query).one()
+        return JournalCounts(open=total - lapsed - failing, lapsed=lapsed, failing=failing)

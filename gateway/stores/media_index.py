@@ -1,0 +1,109 @@
+"""Which media there are, whose they are, and which are still needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, Result, and_, delete, exists, func, or_, select, update
+
+from gateway.domain.jobs import FINAL
+from gateway.domain.media import StoredMedia
+from gateway.stores.database import Database
+from gateway.stores.tables import files, job_media, jobs, media, media_owners
+
+_COLUMNS = [
+    *(media.c.id, media.c.extension, media.c.mime_type),
+    *(media.c.size, media.c.width, media.c.height),
+]
+
+
+class MediaIndex:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(self, stored: StoredMedia, owner: str) -> None:
+        """Note that the media are there, in use now, and also the owner's."""
+        used = self._clock()
+        note = self._database.insert(media).values(
+            id=stored.id,
+            extension=stored.extension,
+            mime_type=stored.mime_type,
+            size=stored.size,
+            width=stored.width,
+            height=stored.height,
+            created_at=used,
+            last_used_at=used,
+        )
+        note = note.on_conflict_do_update(
+            index_elements=[media.c.id], set_={"last_used_at": note.excluded.last_used_at}
+        )
+        own = self._database.insert(media_owners).values(media_id=stored.id, owner=owner)
+        with self._database.begin() as connection:
+            connection.execute(note)
+            connection.execute(own.on_conflict_do_nothing())
+
+    def get(self, media_id: str) -> StoredMedia | None:
+        with self._database.read() as connection:
+            return _stored(connection.execute(select(*_COLUMNS).where(media.c.id == media_id)))
+
+    def owned(self, media_id: str, owner: str) -> StoredMedia | None:
+        query = (
+            select(*_COLUMNS)
+            .join(media_owners)
+            .where(media.c.id == media_id, media_owners.c.owner == owner)
+        )
+        with self._database.read() as connection:
+            return _stored(connection.execute(query))
+
+    def touch(self, media_ids: Collection[str]) -> None:
+        """They are in use now."""
+        statement = update(media).where(media.c.id.in_(media_ids))
+        with self._database.write() as connection:
+            connection.execute(statement.values(last_used_at=self._clock()))
+
+    def need(self, job_id: str, media_ids: Collection[str]) -> None:
+        """A job reads them: they stay until it has ended."""
+        links = [{"job_id": job_id, "media_id": media_id} for media_id in media_ids]
+        if links:
+            statement = self._database.insert(job_media).on_conflict_do_nothing()
+            with self._database.begin() as connection:
+                connection.execute(statement, links)
+
+    def candidates(self, *, unused_since: float, limit: int = 100) -> list[StoredMedia]:
+        """Media that nothing needs and nobody used since then, least recently used first."""
+        query = (
+            select(*_COLUMNS)
+            .where(_unneeded(unused_since))
+            .order_by(media.c.last_used_at)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [StoredMedia(*row) for row in connection.execute(query)]
+
+    def total_bytes(self) -> int:
+        with self._database.read() as connection:
+            return int(connection.scalar(select(func.sum(media.c.size))) or 0)
+
+    def remove(self, media_id: str, *, unused_since: float) -> bool:
+        """Forget a candidate, if it still is one; only then may its bytes go."""
+        statement = delete(media).where(media.c.id == media_id, _unneeded(unused_since))
+        with self._database.write() as connection:
+            return connection.execute(statement).rowcount > 0
+
+
+def _unneeded(unused_since: float) -> ColumnElement[bool]:
+    in_job = exists().where(
+        job_media.c.media_id == media.c.id,
+        jobs.c.id == job_media.c.job_id,
+        jobs.c.status.not_in(FINAL),
+    )
+    in_file = exists().where(files.c.media_id == media.c.id)
+    return and_(media.c.last_used_at < unused_since, ~or_(in_job, in_file))
+
+
+def _stored(result: Result[*tuple[Any, ...]]) -> StoredMedia | None:
+    row = result.first()
+    return None if row is None else StoredMedia(*row)

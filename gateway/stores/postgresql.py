@@ -1,0 +1,99 @@
+"""PostgreSQL through psycopg, with a bound on every kind of waiting."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Connection, Dialect, Engine, event, func
+from sqlalchemy import select as sql_select
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from gateway.stores.backend import WAIT_S, pooled
+
+_CONNECTIONS = 5  # per process; every use is over in milliseconds
+_SILENCE_S = WAIT_S + 2  # the server should have ended the statement itself by then
+_MIGRATION_LOCK = 0x67617465776179
+
+T = TypeVar("T")
+
+
+class Postgresql:
+    serial_writes = False
+
+    def __init__(self, url: URL) -> None:
+        self._url = url.set(drivername="postgresql+psycopg")
+
+    def engines(self) -> tuple[Engine, Engine]:
+        engine = pooled(self._url, _CONNECTIONS, self._arguments())
+        event.listen(engine, "do_connect", _connect)
+        event.listen(engine, "checkout", _check_open)
+        return engine, engine
+
+    def prepare(self) -> None:
+        """The server has the database already."""
+
+    def begin(self, connection: Connection, wait_s: float = WAIT_S) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    def begin_migration(self, connection: Connection, wait_s: float) -> None:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, _Connection)
+        driver.silence_s = None
+        self.begin(connection)
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+        connection.execute(sql_select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+    def _arguments(self) -> Mapping[str, Any]:
+        """What the URL does not say itself; every statement commits by itself until BEGIN."""
+        wait_ms = int(WAIT_S * 1000)
+        arguments = {
+            "application_name": "gateway",
+            "connect_timeout": str(int(WAIT_S)),
+            "keepalives_idle": "30",
+            "options": f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms}"
+            f" -c idle_in_transaction_session_timeout={wait_ms}",
+        }
+        given = self._url.query
+        return {"autocommit": True} | {k: v for k, v in arguments.items() if k not in given}
+
+
+class _Connection(psycopg.Connection[Any]):
+    """Gives up on a server that has fallen silent, for which psycopg would wait for ever."""
+
+    silence_s: float | None = _SILENCE_S
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        try:
+            return super().wait(gen, interval, self.silence_s if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # its answer may still come, to the wrong question
+            raise
+
+
+def _connect(
+    dialect: Dialect, entry: ConnectionPoolEntry, args: list[Any], options: dict[str, Any]
+) -> DBAPIConnection:
+    return _Connection.connect(*args, **options)  # type: ignore[return-value]
+
+
+def _check_open(
+    connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection
+) -> None:
+    """Refuse a connection that the server has closed, without a round trip.
+
+    A server says nothing on an idle connection but goodbye.
+    """
+    assert isinstance(connection, psycopg.Connection)
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError("the server closed the connection")

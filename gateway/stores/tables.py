@@ -1,0 +1,257 @@
+"""The schema, and the database's clock as an expression.
+
+Times are unix seconds. `*_at` columns of records come from the machine that wrote them;
+those of leases and claims are written and compared with `now()` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+# The newest migration. Revisions are numbered, so that a schema ahead of this code is
+# recognised as one that a newer version, running beside it during a deploy, has brought.
+REVISION = "0001"
+
+
+class now(FunctionElement[float]):
+    """Unix seconds by the clock of the database, the one clock that all machines share."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
+    # unixepoch('subsec') came with SQLite 3.42; this is exact to the millisecond everywhere.
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
+    # Unlike clock_timestamp() it is stable within a statement and so can use an index;
+    # a statement that waited for a lock sees a time too early, under which leases only
+    # look younger than they are.
+    return "CAST(extract(epoch FROM statement_timestamp()) AS double precision)"
+
+
+class Words(TypeDecorator[str]):
+    """Text chosen by callers. PostgreSQL has no NUL, so none is stored anywhere."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None else value.replace("\0", "")
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+_Json = JSON(none_as_null=True)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("request", _Json, nullable=False),
+    Column("status", String, nullable=False),
+    Column("upstream", String),
+    Column("account", String),
+    Column("task_id", String),
+    Column("progress", Integer, nullable=False),
+    Column("result", _Json),
+    Column("error", _Json),
+    Column("created_at", Double, nullable=False),
+    Column("completed_at", Double, index=True),
+    Column("fingerprint", String),
+    Column("claimed_by", String),
+    Column("claim_expires_at", Double, nullable=False),
+    Index(None, "owner", "created_at", "id"),
+    Index(None, "owner", "fingerprint"),
+    Index(None, "status", "id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("label", String, primary_key=True),
+    Column("upstream", String, nullable=False),
+    Column("account", String),
+    Column("resource", String),
+    Column("owner_token", String, nullable=False, index=True),
+    Column("closing", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # From then on a sweeper may take it: the owner's lease, or the time of the next try.
+    Column("due_at", Double, nullable=False, index=True),
+    Column("created_at", Double, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("digest", String, nullable=False, unique=True),
+    Column("last_four", String, nullable=False),
+    Column("limits", String),
+    Column("models", _Json, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("upstream", String, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("last_four", String, nullable=False),
+    Column("base_url", String),
+    Column("engine", String),
+    Column("weight", Integer, nullable=False),
+    Column("max_in_flight", Integer),
+    Column("limits", _Json, nullable=False),
+    Column("models", _Json, nullable=False),
+    Column("status", String, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+# Configured accounts have a state too, so there is no foreign key.
+account_states = Table(
+    "account_states",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("cool_until", Double, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("quarantined", Boolean, nullable=False),
+    Column("circuit_failures", Integer, nullable=False),
+    Column("circuit_until", Double, nullable=False),
+    Column("probe_until", Double, nullable=False),
+    # The topic's version in `changes` at the time, by which readers ask for what is new.
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+# One row per place that an account has; a place is free when its time is over. No index
+# but the key, so that PostgreSQL rewrites a row in place.
+leases = Table(
+    "leases",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("slot", Integer, primary_key=True, autoincrement=False),
+    Column("token", String),
+    Column("holder", String),
+    Column("expires_at", Double, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("key", Words, primary_key=True),
+    Column("model", Words, primary_key=True),
+    Column("upstream", String, primary_key=True),
+    Column("account", Words, primary_key=True),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("images", BigInteger, nullable=False),
+    Column("videos", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", String, primary_key=True),
+    Column("key", Words, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("token", String, nullable=False, unique=True),
+    Column("attempt", Integer, nullable=False),
+    Column("job_id", String),
+    Column("status", Integer),
+    Column("headers", _Json),
+    Column("body", LargeBinary),
+    Column("lease_expires_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+media = Table(
+    "media",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("extension", String, nullable=False),
+    Column("mime_type", String, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("created_at", Double, nullable=False),
+    Column("last_used_at", Double, nullable=False, index=True),
+)
+
+media_owners = Table(
+    "media_owners",
+    metadata,
+    Column("media_id", ForeignKey("media.id", ondelete="CASCADE"), primary_key=True),
+    Column("owner", String, primary_key=True),
+)
+
+job_media = Table(
+    "job_media",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("media_id", ForeignKey("media.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("media_id", ForeignKey("media.id"), nullable=False, index=True),
+    Column("filename", Words, nullable=False),
+    Column("purpose", Words, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mime_type", Words, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, index=True),
+    Index(None, "owner", "created_at", "id"),
+)
+
+# A counter per topic, raised with every change, so that caches notice with one small read.
+changes = Table(
+    "changes",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
