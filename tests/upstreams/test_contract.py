@@ -60,7 +60,7 @@ def test_each_piece_is_handed_on_when_it_arrives(vendor: Vendor) -> None:
     account = vendor.account("gated")
     credential = vendor.credential(account)
     with closing(vendor.upstream.chat(ask(vendor), account, CONTEXT)) as batches:
-        vendor.simulators.release(credential)
+        vendor.simulators.release(credential, 4)
         first = next(batch for batch in batches if text_of([batch]))
         assert text_of([first]).strip()
         vendor.simulators.release(credential, 1000)
@@ -142,8 +142,8 @@ def test_messages_keep_credentials_to_themselves(vendor: Vendor, word: str) -> N
 @pytest.mark.parametrize(
     ("word", "error"),
     [
-        ("cut", UpstreamDisconnected),
-        ("ended", UpstreamDisconnected),
+        ("cut6", UpstreamDisconnected),
+        ("ended6", UpstreamDisconnected),
         ("malformed", UpstreamInvalidResponse),
     ],
 )
