@@ -18,8 +18,10 @@ from gateway.domain.errors import (
     ContextLengthExceeded,
     GatewayError,
     ModelNotFound,
+    NotFound,
     RequestTooLarge,
     UpstreamError,
+    UpstreamInvalidResponse,
     UpstreamOverloaded,
 )
 from gateway.net.http import Answer
@@ -39,10 +41,14 @@ _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 # an hour late then, and never early.
 _PACIFIC = timedelta(hours=-8)
 
+_DAILY = r".*PerDay.*|quota_exceeded"
+_NONE_AT_ALL = r"\blimit: 0\b"
+
 # The code of a row is the status, then the reasons and quota ids of the details.
 # https://ai.google.dev/gemini-api/docs/troubleshooting
 TABLE: Sequence[Row] = (
     Row(None, r".*\bAPI_KEY_(INVALID|EXPIRED|SERVICE_BLOCKED)\b.*", "", AccountRejected),
+    Row(None, "authentication", "", AccountRejected),
     Row(400, "", r"\bAPI key (not valid|expired|not found)", AccountRejected),
     Row(400, "FAILED_PRECONDITION.*", r"\b(location|country|billing|free tier)\b", AccountRejected),
     Row(
@@ -51,8 +57,9 @@ TABLE: Sequence[Row] = (
     Row(400, "", r"payload size exceeds", RequestTooLarge),
     Row(400, "", r"\b(safety|content) polic|prohibited content", ContentFiltered),
     Row(404, "", r"\bmodels?\b", ModelNotFound),
-    Row(429, r".*PerDay.*", "", AccountSpent),
-    Row(429, "", r"\blimit: 0\b", AccountSpent),
+    Row(403, "", r"\baccess the File\b", NotFound),
+    Row(429, _DAILY, "", AccountSpent),
+    Row(429, "", _NONE_AT_ALL, AccountSpent),
     Row(499, "", "", UpstreamError),
     Row(500, "", r"\boverloaded\b", UpstreamOverloaded),
 )
@@ -71,11 +78,12 @@ def error_of(
 ) -> GatewayError:
     """What a refusal means; its body is a status, or one wrapped in an array of one."""
     try:
-        body = answer.json(_ERROR_BODY_LIMIT)
+        status = status_in(answer.json(_ERROR_BODY_LIMIT))
     except UpstreamError:
-        body = None
-    wait = retry_after_s(answer.headers)
-    refusal = _refusal(answer.status, status_in(body) or {}, wait)
+        status = None
+    if status is None and answer.status in (400, 404, 405):  # not Google, but what is before it
+        return UpstreamInvalidResponse(f"{vendor} answers {answer.status} without a reason")
+    refusal = _refusal(answer.status, status or {}, retry_after_s(answer.headers))
     return to_error(refusal, table, vendor=vendor, account=account)
 
 
@@ -105,7 +113,7 @@ def _refusal(http_status: int, status: Mapping[str, Any], wait: float | None) ->
     if "API_KEY_INVALID" in code:
         http_status = 401  # a wrong key is answered with 400
     if http_status == 429:
-        if "PerDay" in code or re.search(r"\blimit: 0\b", message):
+        if re.fullmatch(_DAILY, code) or re.search(_NONE_AT_ALL, message):
             wait = _until_midnight_s()
         else:
             wait = wait or _retry_delay_s(details, message)

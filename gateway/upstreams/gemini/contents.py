@@ -18,8 +18,8 @@ from gateway.net.jsonbody import Base64
 LARGEST_INLINE_BYTES = 15_000_000
 _INLINE_BASE64_TOTAL = 80_000_000
 
-# Gemini 3 refuses a call of a tool that comes back without its signature. This one stands in
-# for those that got lost: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
+# Gemini 3 refuses its own calls of tools, and pictures, that come back without their signature.
+# This one stands in for those that got lost: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 STAND_IN_SIGNATURE = "skip_thought_signature_validator"
 
 
@@ -67,21 +67,25 @@ def conversation(
     names = {call.id: call.name for message in messages for call in message.tool_calls}
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
-    answering = False  # the last turn is one of tool results, to which further ones belong
+    before = None
     for message in messages:
         if message.role == "system":
-            system += _parts(message, uris)
-            continue
-        is_result = message.role == "tool"
-        if is_result:
+            said = _parts(message, uris)
+            system += [part for part in said if "text" in part]
+            parts = [part for part in said if "text" not in part]  # instructions are text only
+        elif message.role == "assistant":
+            parts = _model_parts(message, uris, signed)
+        elif message.role == "tool":
             parts = _result_parts(message, names, uris)
         else:
-            parts = _parts(message, uris) + _call_parts(message.tool_calls, signed)
-        if is_result and answering:
+            parts = _parts(message, uris)
+        if not parts:
+            continue
+        if message.role == before and before in _ONE_TURN:
             turns[-1]["parts"] += parts
-        elif parts:
-            turns.append({"role": _ROLES[message.role], "parts": parts})
-        answering = is_result
+        else:
+            turns.append({"role": _ROLES.get(message.role, "user"), "parts": parts})
+        before = message.role
     if not turns:  # Gemini wants a turn; instructions alone are one for OpenAI
         turns = [{"role": "user", "parts": system or [{"text": ""}]}]
         system = []
@@ -91,7 +95,8 @@ def conversation(
     return body
 
 
-_ROLES = {"user": "user", "assistant": "model", "tool": "user"}
+_ROLES = {"assistant": "model"}
+_ONE_TURN = ("assistant", "tool")  # the results of parallel calls belong together, in one turn
 
 
 def _parts(message: Message, uris: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -103,6 +108,15 @@ def _parts(message: Message, uris: Mapping[str, str]) -> list[dict[str, Any]]:
         elif isinstance(part, Media):
             parts.append(media_part(part, uris))
     return parts
+
+
+def _model_parts(message: Message, uris: Mapping[str, str], signed: bool) -> list[dict[str, Any]]:
+    parts = _parts(message, uris)
+    if signed:
+        for part in parts:
+            if "text" not in part:
+                part["thoughtSignature"] = STAND_IN_SIGNATURE
+    return parts + _call_parts(message.tool_calls, signed)
 
 
 def _call_parts(calls: Sequence[ToolCall], signed: bool) -> list[dict[str, Any]]:

@@ -88,7 +88,10 @@ class Films:
         if (file_id := film.file_id) is None:
             return UrlSource(self._fetcher, film.uri or "", film.mime_type)
         url = f"{endpoint.base_url}/{API}/files/{file_id}"
-        state = files.read_file(self._http, url, endpoint, account).get("state")
+        try:
+            state = files.read_file(self._http, url, endpoint, account).get("state")
+        except NotFound:
+            raise JobFailed("Gemini has deleted the film", sent=True) from None
         if state == "PROCESSING":
             return None
         if state == "FAILED":
@@ -98,7 +101,7 @@ class Films:
             self._fetcher,
             f"{url}:download?alt=media",
             film.mime_type,
-            headers=endpoint.headers,
+            headers=endpoint.auth,
         )
 
     def cancel(self, task_id: str, endpoint: Endpoint, account: Account) -> None:

@@ -16,7 +16,7 @@ from gateway.upstreams.gemini.contents import media_part
 from gateway.upstreams.sizes import parse_size
 
 _RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
-_LONG_RATIOS = ("1:4", "4:1", "1:8", "8:1")  # only the models of 3.1
+_LONG_RATIOS = ("1:4", "4:1", "1:8", "8:1")
 _TIERS = ("1K", "2K", "4K")
 # The most pixels that are still nearer to a tier than to the next, which has four times as many.
 _TIER_PIXELS = ((2.1e6, "1K"), (8.4e6, "2K"))
@@ -42,7 +42,7 @@ def picture_body(request: ImageRequest, uris: Mapping[str, str]) -> dict[str, An
 
 
 def _shape(request: ImageRequest) -> dict[str, str]:
-    allowed = _RATIOS + _LONG_RATIOS if "-3.1-" in request.model else _RATIOS
+    allowed = _RATIOS + _LONG_RATIOS if "3.1-flash-image" in request.model else _RATIOS
     shape: dict[str, str] = {}
     size = request.size if request.size != "auto" else None
     if wanted := parse_size(size):

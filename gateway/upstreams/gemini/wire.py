@@ -20,9 +20,10 @@ _SECRET_HEADERS = frozenset({"authorization", "x-goog-api-key"})
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`base_url` has no slash at its end; `headers` carry the credential and the JSON type."""
+    """`base_url` has no slash at its end; `headers` are `auth` and the type of bodies."""
 
     base_url: str
+    auth: Mapping[str, str] = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
 
 
@@ -30,12 +31,11 @@ def endpoint_of(account: Account, default_base_url: str) -> Endpoint:
     """Keys have a header of their own; what begins like one of Google's tokens is a bearer."""
     credential = account.secret.reveal()
     if credential.startswith("ya29."):
-        headers = {"Authorization": f"Bearer {credential}"}
+        auth = {"Authorization": f"Bearer {credential}"}
     else:
-        headers = {"x-goog-api-key": credential}
-    headers["Content-Type"] = "application/json"
+        auth = {"x-goog-api-key": credential}
     base_url = (account.base_url or default_base_url).rstrip("/").removesuffix(f"/{API}")
-    return Endpoint(base_url, headers)
+    return Endpoint(base_url, auth, {**auth, "Content-Type": "application/json"})
 
 
 def raise_for_status(answer: Answer, account: Account) -> None:
