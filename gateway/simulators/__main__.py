@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gevent import monkey
 
-monkey.patch_all()
+# Nothing here speaks TLS, and the package around may have imported `ssl` already.
+monkey.patch_all(ssl=False)
 
 import argparse  # noqa: E402  the standard library is imported patched
 import resource  # noqa: E402

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, cycle
 
 from gateway.simulators.calls import Call
@@ -16,14 +16,14 @@ def play(
     call: Call,
     pieces: Sequence[bytes],
     *,
-    opening: Sequence[bytes] = (),
+    opening: Iterable[bytes] = (),
     ending: Sequence[bytes] = (),
     garbage: bytes = b"data: {]\n\n",
 ) -> Iterator[bytes]:
     """Yield the frames of an answer, and count how the stream went.
 
-    Frames are complete in the transport's own framing. `opening` goes first;
-    pieces are what `slow`, `gated`, `cut`, `ended`, `stall` and `endless` work
+    Frames are complete in the transport's own framing. `opening` goes first,
+    and may take its time; pieces are what `slow`, `gated`, `cut`, `ended`, `stall` and `endless` work
     on; `ending` says that the answer is complete; `garbage` is the frame that
     `malformed` puts after the first piece.
     """
@@ -48,7 +48,7 @@ def _frames(
     call: Call,
     gates: Gates,
     pieces: Sequence[bytes],
-    opening: Sequence[bytes],
+    opening: Iterable[bytes],
     ending: Sequence[bytes],
     garbage: bytes,
 ) -> Iterator[bytes]:

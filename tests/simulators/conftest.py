@@ -1,26 +1,20 @@
-"""One simulator process per test worker, and the ways to ask it what it saw."""
+"""Ways to ask the simulated vendors what they saw."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
-import requests
+
+from tests.support.simulators import Simulators
 
 
 @pytest.fixture(scope="session")
-def sim_url() -> Iterator[str]:
+def sim_url(simulators: Simulators) -> str:
     """The base URL of all simulated vendors."""
-    command = [sys.executable, "-m", "gateway.simulators", "--port", "0", "--until-eof"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline().decode()
-        yield line.removeprefix("simulators on ").strip()
-        process.communicate(timeout=10)
+    return simulators.url
 
 
 @pytest.fixture
@@ -30,6 +24,6 @@ def key() -> str:
 
 
 @pytest.fixture
-def ledger(sim_url: str) -> Callable[[], dict[str, Any]]:
+def ledger(simulators: Simulators) -> Callable[[], dict[str, Any]]:
     """Fetches what the simulators have seen so far."""
-    return lambda: requests.get(f"{sim_url}/_ledger", timeout=10).json()
+    return simulators.ledger
