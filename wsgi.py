@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from gateway import create_app
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
+from gateway.settings_tables import SettingsError
 
 try:
     app = create_app(Settings.from_env())

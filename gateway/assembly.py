@@ -20,7 +20,8 @@ from gateway.services.media import MediaService
 from gateway.services.media_urls import MediaUrls
 from gateway.services.pool import Pool
 from gateway.services.sessions import Sessions
-from gateway.settings import UPSTREAMS, Settings
+from gateway.settings import Settings
+from gateway.settings_tables import UPSTREAMS
 from gateway.stores.database import Database
 from gateway.stores.files import FileStore
 from gateway.stores.jobs import JobStore

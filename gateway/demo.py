@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from threading import Thread
 
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from gateway.domain.accounts import Account, Secret
 from gateway.net.http import Http
@@ -52,7 +52,7 @@ def wanted(settings: Settings) -> bool:
     database = Database(settings.database_url)
     try:
         database.migrate()
-        return not AccountStore(database, secret_key=b"").list()
+        return not AccountStore(database).list()
     finally:
         database.close()
 
@@ -84,6 +84,11 @@ def prepare(settings: Settings) -> Settings:
 
 
 def _in_process() -> str:
-    server = make_server("127.0.0.1", 0, create_simulators(), threaded=True)
+    class Quiet(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            pass
+
+    app = create_simulators()
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     Thread(target=server.serve_forever, name="simulators", daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
+from gateway.domain.accounts import Account, GatewayKey, Secret
+from gateway.settings_tables import (
+    UPSTREAMS,
+    ModelConfig,
+    PhaseTimeouts,
+    SettingsError,
+    accounts_of,
+    keys_of,
+    load,
+    models_of,
+    split_list,
+    timeouts_of,
+)
 
 BUILT_IN_MODELS = Path(__file__).with_name("models.toml")
-UPSTREAMS = ("ark", "gemini", "gemini-enterprise", "openai")
-KINDS = ("chat", "image", "video")
 _MB = 1024 * 1024
-
-
-class SettingsError(Exception):
-    """One line that names the setting and says what is wrong with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    upstream: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelConfig:
-    name: str
-    kind: Kind
-    routes: tuple[Route, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseTimeouts:
-    """Seconds a vendor may take: to connect, to begin, between bytes, and in all."""
-
-    connect_s: float = 5
-    first_byte_s: float = 60
-    idle_s: float = 60
-    total_s: float = 600
 
 
 # Gemini Enterprise makes films inside the answer and is silent for minutes meanwhile.
@@ -85,17 +66,17 @@ class Settings:
         """Raises SettingsError, whose text is the one line to print."""
         env = os.environ if environ is None else environ
         document = _document(env)
-        models = _models(_load(BUILT_IN_MODELS)) | _models(document)
+        models = models_of(load(BUILT_IN_MODELS)) | models_of(document)
         settings = cls(
             **_scalars(env),
-            keys=tuple(_keys(env, document)),
-            accounts=tuple(_accounts(env, document)),
+            keys=tuple(keys_of(env, document)),
+            accounts=tuple(accounts_of(env, document)),
             models=tuple(models.values()),
-            openai_models=tuple(_list(env.get("OPENAI_MODELS", ""))),
+            openai_models=tuple(split_list(env.get("OPENAI_MODELS", ""))),
             base_urls=_base_urls(env),
-            timeouts=_timeouts(document),
+            timeouts=timeouts_of(document),
             engine=env.get("GEMINI_ENTERPRISE_ENGINE") or None,
-            secret_keys=tuple(Secret(k) for k in _list(env.get("GATEWAY_SECRET_KEY", ""))),
+            secret_keys=tuple(Secret(k) for k in split_list(env.get("GATEWAY_SECRET_KEY", ""))),
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
         )
         _check_names(settings)
@@ -229,43 +210,13 @@ def _scalars(env: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-def _list(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as exc:
-        raise SettingsError(f"GATEWAY_CONFIG: {path}: {exc.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{path.name}: {exc}") from None
-
-
 def _document(env: Mapping[str, str]) -> dict[str, Any]:
     named = env.get("GATEWAY_CONFIG")
     path = Path(named or "gateway.toml")
-    document = _load(path) if named or path.exists() else {}
+    document = load(path) if named or path.exists() else {}
     if unknown := document.keys() - {"accounts", "keys", "models", "timeouts"}:
         raise SettingsError(f"{path.name}: unknown table {sorted(unknown)[0]!r}")
     return document
-
-
-def _secret(text: object, env: Mapping[str, str], where: str) -> str:
-    """`env:NAME`, `file:PATH` or the literal."""
-    if not isinstance(text, str) or not text.strip():
-        raise SettingsError(f"{where}: a credential is required")
-    scheme, _, rest = text.partition(":")
-    if scheme == "env":
-        text = env.get(rest, "")
-    elif scheme == "file":
-        try:
-            text = Path(rest).read_text("utf-8")
-        except OSError as exc:
-            raise SettingsError(f"{where}: {rest}: {exc.strerror}") from None
-    if not text.strip():
-        raise SettingsError(f"{where}: the credential is empty")
-    return text.strip()
 
 
 def _base_urls(env: Mapping[str, str]) -> dict[str, str]:
@@ -277,118 +228,6 @@ def _base_urls(env: Mapping[str, str]) -> dict[str, str]:
                 found[upstream] = _http_url(text)
             except ValueError as exc:
                 raise SettingsError(f"{variable}: {exc}") from None
-    return found
-
-
-def _accounts(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[Account]:
-    for upstream in ("ark", "gemini", "openai"):
-        for number, key in enumerate(_list(env.get(f"{upstream.upper()}_API_KEYS", "")), 1):
-            yield Account(name=f"{upstream}-{number}", upstream=upstream, secret=Secret(key))
-    if credentials := env.get("GEMINI_ENTERPRISE_CREDENTIALS", "").strip():
-        if not env.get("GEMINI_ENTERPRISE_ENGINE"):
-            raise SettingsError("GEMINI_ENTERPRISE_ENGINE: required with the credentials")
-        where = "GEMINI_ENTERPRISE_CREDENTIALS"
-        text = credentials if credentials.startswith("{") else f"file:{credentials}"
-        secret = _service_account(_secret(text, env, where), where)
-        yield Account(name="gemini-enterprise-1", upstream="gemini-enterprise", secret=secret)
-    for number, table in enumerate(document.get("accounts", ()), 1):
-        yield _account(table, env, f"accounts[{number}]")
-
-
-def _service_account(text: str, where: str) -> Secret:
-    try:
-        fields_ = json.loads(text)
-        missing = [f for f in ("client_email", "private_key", "token_uri") if not fields_.get(f)]
-    except (ValueError, AttributeError):
-        raise SettingsError(f"{where}: is no service-account JSON") from None
-    if missing:
-        raise SettingsError(f"{where}: the service account has no {missing[0]}")
-    return Secret(text)
-
-
-def _account(table: Mapping[str, Any], env: Mapping[str, str], where: str) -> Account:
-    known = {f.name for f in fields(Account)} - {"secret", "own"} | {"credential"}
-    if unknown := set(table) - known:
-        raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
-    name, upstream = table.get("name"), table.get("upstream")
-    if not isinstance(name, str) or not name:
-        raise SettingsError(f"{where}: name is required")
-    if upstream not in UPSTREAMS:
-        raise SettingsError(f"{where}: upstream must be one of {', '.join(UPSTREAMS)}")
-    secret = Secret(_secret(table.get("credential"), env, f"{where} ({name}): credential"))
-    if upstream == "gemini-enterprise":
-        secret = _service_account(secret.reveal(), f"{where} ({name}): credential")
-    weight, cap = table.get("weight", 1), table.get("max_in_flight")
-    if not isinstance(weight, int) or weight < 1:
-        raise SettingsError(f"{where} ({name}): weight must be a whole number from 1")
-    if cap is not None and (not isinstance(cap, int) or cap < 1):
-        raise SettingsError(f"{where} ({name}): max_in_flight must be a whole number from 1")
-    limits = table.get("limits", {})
-    if not isinstance(limits, Mapping) or set(limits) - set(KINDS):
-        raise SettingsError(f"{where} ({name}): limits takes {', '.join(KINDS)}")
-    return Account(
-        name=name,
-        upstream=upstream,
-        secret=secret,
-        base_url=table.get("base_url"),
-        engine=table.get("engine"),
-        weight=weight,
-        max_in_flight=cap,
-        limits=dict(limits),
-        models=frozenset(table.get("models", ())),
-    )
-
-
-def _keys(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[GatewayKey]:
-    for item in _list(env.get("GATEWAY_KEYS", "")):
-        name, _, key = item.partition("=")
-        yield _key(name.strip(), key.strip(), "GATEWAY_KEYS")
-    for number, table in enumerate(document.get("keys", ()), 1):
-        where = f"keys[{number}]"
-        if unknown := set(table) - {"name", "key", "limits", "models"}:
-            raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
-        made = _key(str(table.get("name", "")), _secret(table.get("key"), env, where), where)
-        models = frozenset(table.get("models", ()))
-        yield replace(made, limits=table.get("limits"), models=models)
-
-
-def _key(name: str, key: str, where: str) -> GatewayKey:
-    if not name:
-        raise SettingsError(f"{where}: a key needs a name (name=key)")
-    if len(key) < 16:
-        raise SettingsError(f"{where} ({name}): a key needs at least 16 characters")
-    return GatewayKey(name=name, digest=Secret(key).digest)
-
-
-def _models(document: Mapping[str, Any]) -> dict[str, ModelConfig]:
-    found = {}
-    for name, table in document.get("models", {}).items():
-        where = f'models."{name}"'
-        if unknown := set(table) - {"kind", "routes"}:
-            raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
-        if table.get("kind") not in KINDS:
-            raise SettingsError(f"{where}: kind must be one of {', '.join(KINDS)}")
-        routes = [r for r in table.get("routes", ()) if isinstance(r, Mapping)]
-        if not routes or any(set(r) != {"upstream", "model"} for r in routes):
-            raise SettingsError(f"{where}: routes needs tables of upstream and model")
-        if bad := [r["upstream"] for r in routes if r["upstream"] not in UPSTREAMS]:
-            raise SettingsError(f"{where}: unknown upstream {bad[0]!r}")
-        kind = cast(Kind, table["kind"])
-        found[name] = ModelConfig(name, kind, tuple(Route(**r) for r in routes))
-    return found
-
-
-def _timeouts(document: Mapping[str, Any]) -> dict[str, PhaseTimeouts]:
-    found = {}
-    names = {f.name for f in fields(PhaseTimeouts)}
-    for upstream, table in document.get("timeouts", {}).items():
-        if upstream not in UPSTREAMS:
-            raise SettingsError(f"timeouts: unknown upstream {upstream!r}")
-        if unknown := set(table) - names:
-            raise SettingsError(f"timeouts.{upstream}: unknown field {sorted(unknown)[0]!r}")
-        if bad := [k for k, v in table.items() if not isinstance(v, int | float) or v <= 0]:
-            raise SettingsError(f"timeouts.{upstream}: {bad[0]} must be a number of seconds")
-        found[upstream] = PhaseTimeouts(**table)
     return found
 
 

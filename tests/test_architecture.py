@@ -13,7 +13,7 @@ BELOW = {
     "net": {"domain"},
     "stores": {"net", "domain"},
     "upstreams": {"net", "domain"},
-    "services": {"stores", "upstreams", "net", "domain", "settings"},
+    "services": {"stores", "upstreams", "net", "domain", "settings", "settings_tables"},
     "api": {"services", "stores", "net", "domain"},
     "simulators": {"domain"},
 }

@@ -14,6 +14,7 @@ from gateway.api import (
     media,
     models,
     ops,
+    reference,
     unsupported,
     videos,
 )
@@ -23,5 +24,5 @@ def register(app: Flask) -> None:
     answers.register(app)
     auth.register(app)
     errors.register(app)
-    for module in (chat, generations, videos, files, media, models, ops, unsupported):
+    for module in (chat, generations, videos, files, media, models, ops, reference, unsupported):
         app.register_blueprint(module.bp)

@@ -98,6 +98,7 @@ def register(app: Flask) -> None:
         if request.path.startswith(_CROSS_ORIGIN):
             headers["Access-Control-Allow-Origin"] = "*"
             headers["Access-Control-Expose-Headers"] = _EXPOSED
+        g.status = response.status_code
         if g.get("close_connection"):
             headers["Connection"] = "close"
         return response
@@ -118,6 +119,7 @@ def log_request(exc: BaseException | None) -> None:
         request_id=found.request_id,
         method=request.method[:16],
         path=request.path[:256],
+        status=g.get("status"),
         caller=g.caller.owner[:80] if "caller" in g else None,
         model=found.model or None,
         upstream=found.upstream,

@@ -18,8 +18,8 @@ PUBLIC = frozenset(
         "ops.health",
         "ops.ready",
         "ops.metrics",
-        "ops.openapi",
-        "ops.docs",
+        "reference.openapi",
+        "reference.docs",
         "media.serve",  # authorised by its signature
     }
 )

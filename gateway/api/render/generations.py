@@ -13,7 +13,7 @@ from typing import Any
 from gateway.api.render.chat import ChunkWriter, Sign, usage_object
 from gateway.domain.connection import DrainExit
 from gateway.domain.errors import GatewayError, ShuttingDown
-from gateway.domain.events import Event, Events, MediaStored
+from gateway.domain.events import Event, Events, MediaStored, Usage
 from gateway.domain.jobs import Job
 from gateway.domain.media import Blob, StoredMedia
 from gateway.net.jsonbody import Base64
@@ -38,8 +38,18 @@ def result(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
     else:
         message = _videos(media, sign)
     body["choices"] = [{"index": 0, "message": message, "finish_reason": "stop"}]
-    body["usage"] = usage_object(usage_of(job))
+    body["usage"] = _usage(usage_of(job))
     return body
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    """Chat's names and the images endpoint's for the same numbers."""
+    text = usage.prompt_tokens
+    return usage_object(usage) | {
+        "input_tokens": text,
+        "output_tokens": usage.completion_tokens,
+        "input_tokens_details": {"text_tokens": text, "image_tokens": 0},
+    }
 
 
 def _images(

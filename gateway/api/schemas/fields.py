@@ -24,7 +24,14 @@ class RequestSchema(Schema):
         return data
 
 
-class Number(fields.Field[float]):
+class Described:
+    """A field that can tell its limits in the words of JSON Schema."""
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+class Number(Described, fields.Field[float]):
     """A JSON number (not a string, not a boolean), optionally within [low, high]."""
 
     def __init__(
@@ -32,6 +39,11 @@ class Number(fields.Field[float]):
     ) -> None:
         super().__init__(**kw)
         self._low, self._high, self._whole = low, high, whole
+
+    def describe(self) -> dict[str, Any]:
+        limits = {"minimum": self._low, "maximum": self._high}
+        found: dict[str, Any] = {k: v for k, v in limits.items() if v is not None}
+        return found | ({"type": "integer"} if self._whole else {})
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> float:
         kind = type(value)
@@ -103,7 +115,7 @@ class Objects(fields.Field[list[Any]]):
         raise ValidationError("must be a list of objects")
 
 
-class Word(fields.Field[str]):
+class Word(Described, fields.Field[str]):
     """A string, optionally one of `among`."""
 
     def __init__(self, *among: str, longest: int = 100_000, **kw: Any) -> None:
@@ -111,6 +123,9 @@ class Word(fields.Field[str]):
         self._among = frozenset(among)
         self._shown = ", ".join(among)
         self._longest = longest
+
+    def describe(self) -> dict[str, Any]:
+        return {"enum": sorted(self._among)} if self._among else {}
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> str:
         if not isinstance(value, str):
