@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.domain.media import Media
-from gateway.domain.requests import Message, Text
+from gateway.domain.requests import Message, Part, Text
 from gateway.net.jsonbody import Base64
 
 PartWriter = Callable[[Media, str], dict[str, Any]]
@@ -26,22 +26,12 @@ def write_messages(
     for number, message in enumerate(messages):
         parts = message.parts
         if len(parts) == 1 and type(parts[0]) is Text:
-            content: list[dict[str, Any]] = []
-            text: str = parts[0].text
+            content, text = [], parts[0].text
         else:
-            path = f"messages[{number}].content"
-            content = [
-                {"type": "text", "text": part.text}
-                if isinstance(part, Text)
-                else media_part(part, f"{path}[{place}]")
-                for place, part in enumerate(parts)
-                if not isinstance(part, Text) or part.text
-                if isinstance(part, Text | Media)
-            ]
-            text = message.text
+            content, text = _content(parts, number, media_part), message.text
         if message.role == "user":
-            if carried and not content:
-                content = [{"type": "text", "text": text}] if text else []
+            if carried and not content and text:
+                content = [{"type": "text", "text": text}]
             written.append(_named(message, [*carried, *content] or text))
             carried = []
             continue
@@ -53,6 +43,16 @@ def write_messages(
     if carried:
         written.append({"role": "user", "content": carried})
     return written
+
+
+def _content(parts: Iterable[Part], number: int, media_part: PartWriter) -> list[dict[str, Any]]:
+    content: list[dict[str, Any]] = []
+    for place, part in enumerate(parts):
+        if isinstance(part, Media):
+            content.append(media_part(part, f"messages[{number}].content[{place}]"))
+        elif isinstance(part, Text) and part.text:
+            content.append({"type": "text", "text": part.text})
+    return content
 
 
 def _named(message: Message, content: Any) -> dict[str, Any]:

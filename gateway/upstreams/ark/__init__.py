@@ -75,26 +75,26 @@ class Ark:
         """Yield each picture when it is ready.
 
         When a later picture fails, those already made are paid for: the answer ends with
-        them, and a Progress note says why there are fewer.
+        them, and a Progress note says why there are fewer. A picture that is blocked does
+        not keep the next from being tried.
         """
         made, tokens = 0, 0
-        failure: GatewayError | None = None
+        note = ""
         for number in range(request.n):
             try:
                 events, usage = self._picture(request, account, context, number)
             except GatewayError as error:
-                failure = error
+                if not made:
+                    raise
+                note = error.message
                 if error.fault is not Fault.CONTENT:
                     break
             else:
                 made += usage.images
                 tokens += usage.completion_tokens
                 yield events
-        if failure is not None:
-            if not made:
-                raise failure
-            yield [Progress(note=failure.message)]
-        yield [Usage(completion_tokens=tokens, images=made), Finish("stop")]
+        closing: list[Event] = [Progress(note=note)] if note else []
+        yield [*closing, Usage(completion_tokens=tokens, images=made), Finish("stop")]
 
     def _picture(
         self, request: ImageRequest, account: Account, context: CallContext, number: int
@@ -119,7 +119,10 @@ class Ark:
 
     def cancel_video(self, task_id: str, account: Account) -> None:
         """Take a task out of the queue. Deleting a finished one would delete its video."""
-        task = self._ask("GET", _task_path(task_id), account)
+        try:
+            task = self._ask("GET", _task_path(task_id), account)
+        except NotFound as error:
+            raise Conflict(f"{VENDOR} no longer knows this video") from error
         status = task.get("status") if isinstance(task, dict) else None
         if status != "queued":
             raise Conflict(f"The video is {status or 'lost'} at {VENDOR} and cannot be stopped")

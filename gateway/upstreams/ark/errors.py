@@ -33,6 +33,7 @@ TABLE = (
     Row(400, "InvalidSubscription", "", AccountRejected),
     Row(400, r"InvalidEndpoint\.ClosedEndpoint", "", UpstreamOverloaded),
     Row(403, r"OperationDenied\.InvalidState", "", Conflict),
+    Row(None, r"InvalidAction\..*", "", Conflict),
     Row(404, r"InvalidEndpointOrModel.*|ModelNotOpen|UnsupportedModel", "", ModelNotFound),
     Row(404, r"NotFound.*|ResourceNotFound.*", "", NotFound),
     Row(404, "", "", UpstreamError),  # an empty body: no such path, so a wrong base URL

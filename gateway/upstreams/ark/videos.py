@@ -113,7 +113,7 @@ def _resolution(request: VideoRequest, model: Seedance) -> str | None:
 def _seconds(duration: float, name: str, model: Seedance) -> int:
     if duration == -1 and model.open_end:
         return -1
-    if not duration.is_integer() or not model.shortest_s <= duration <= model.longest_s:
+    if not model.shortest_s <= duration <= model.longest_s or duration != int(duration):
         raise InvalidRequest(
             f"The duration of {name} must be {model.shortest_s} to {model.longest_s} whole seconds",
             param="duration",
