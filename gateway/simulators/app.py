@@ -6,12 +6,16 @@ from flask import Flask, Response, request
 
 from gateway.simulators.ark import bp as ark
 from gateway.simulators.calls import json_response, watch
+from gateway.simulators.gemini import bp as gemini
 from gateway.simulators.openai import bp as openai
+from gateway.simulators.tokens import bp as tokens
 from gateway.simulators.world import install, world
 
 _VENDORS = (
     (ark, "/ark/api/v3"),
+    (gemini, "/gemini"),
     (openai, "/openai/v1"),
+    (tokens, ""),
 )
 _CREDENTIAL_HEADERS = ("Authorization", "x-goog-api-key")
 
@@ -22,7 +26,7 @@ def create_app() -> Flask:
     install(app)
     watch(app)
     for blueprint, prefix in _VENDORS:
-        app.register_blueprint(blueprint, url_prefix=prefix)
+        app.register_blueprint(blueprint, url_prefix=prefix or None)
     app.get("/_ledger")(_ledger)
     app.post("/_control/reset")(_reset)
     app.post("/_control/release")(_release)

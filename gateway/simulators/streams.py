@@ -23,9 +23,9 @@ def play(
     """Yield the frames of an answer, and count how the stream went.
 
     Frames are complete in the transport's own framing. `opening` goes first,
-    and may take its time; pieces are what `slow`, `gated`, `cut`, `ended`, `stall` and `endless` work
-    on; `ending` says that the answer is complete; `garbage` is the frame that
-    `malformed` puts after the first piece.
+    and may take its time; pieces are what `slow`, `gated`, `cut`, `ended`,
+    `stall` and `endless` work on; `ending` says that the answer is complete;
+    `garbage` is the frame that `malformed` puts after the first piece.
     """
     return _counted(call, _frames(call, world().gates, pieces, opening, ending, garbage))
 

@@ -1,0 +1,29 @@
+"""The Gemini API (generativelanguage.googleapis.com), v1 and v1beta.
+
+Modelled: generateContent and streamGenerateContent (as events and as an
+array), countTokens, models, the Files API with resumable uploads, and
+interactions at once, in the background and streamed. Requests are held to the
+fields, types and rules of the API; prompts answer with a text that tells what
+arrived, image models with a picture of the size asked for, Omni models with a
+film. Functions are called when the last text names them, or when the mode is
+ANY. Keys own their files and interactions.
+
+The words of a key choose faults. `wrong`, `denied` and `overdue` fail every
+call; `empty`, `daily`, `overloaded`, `broken` and `blocked` only those that
+generate; `failed` breaks a stream of text off with an error, leaves a picture
+out, and lets an interaction fail.
+
+Not modelled: the Live API, batches, caches, embeddings, speech, agents, tools
+that run at the vendor, tools in interactions, and the content of safety checks.
+
+Read from https://ai.google.dev/api and the wire of google-genai 3.4.
+"""
+
+from __future__ import annotations
+
+from gateway.simulators.gemini import catalogue, files, generate, interactions, uploads
+from gateway.simulators.gemini.wire import bp
+
+bp.register_blueprint(interactions.bp)
+
+__all__ = ["bp", "catalogue", "files", "generate", "interactions", "uploads"]

@@ -1,0 +1,149 @@
+"""Reading `contents`: roles, parts, media, and the rules for turns with function calls.
+
+https://ai.google.dev/api/caching#Content
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.simulators.gemini import signatures
+from gateway.simulators.gemini.media import inline, referenced
+from gateway.simulators.gemini.models import Model
+from gateway.simulators.google_errors import invalid
+from gateway.simulators.replies import count_tokens
+from gateway.simulators.seen import Seen
+
+_ROLES = ("", "user", "model", "function")
+_TOKENS = {"image": 258, "video": 1290, "audio": 160, "document": 258}
+_DATA = (
+    "text",
+    "inlineData",
+    "fileData",
+    "functionCall",
+    "functionResponse",
+    "executableCode",
+    "codeExecutionResult",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model needs to know of a conversation.
+
+    `results` says that the last turn brings results of functions.
+    `tokens` maps modalities, in capitals, to their tokens.
+    """
+
+    turns: int
+    last: str
+    results: bool
+    seen: tuple[Seen, ...]
+    tokens: dict[str, int]
+
+
+def read_prompt(payload: dict[str, Any], model: Model, credential: str) -> Prompt:
+    """Check a conversation and load all of its media; raises GoogleError."""
+    contents: list[dict[str, Any]] = payload.get("contents", [])
+    if not contents:
+        raise invalid("* GenerateContentRequest.contents: contents is not specified\n")
+    tokens: Counter[str] = Counter()
+    seen: list[Seen] = []
+    for content, where in _contents(payload, contents):
+        parts = content.get("parts", [])
+        if not parts:
+            raise invalid(f"* {where}.parts: contents.parts must not be empty.\n")
+        for at, part in enumerate(parts):
+            medium = _read_part(part, f"{where}.parts[{at}]", credential)
+            tokens["TEXT"] += count_tokens(part.get("text", ""))
+            if medium is not None:
+                seen.append(medium)
+                tokens[_modality(medium)] += _TOKENS.get(medium.kind, 258)
+    _check_function_turns(contents)
+    signatures.check(contents, model)
+    users = [content for content in contents if content.get("role") != "model"]
+    last = users[-1] if users else contents[-1]
+    return Prompt(
+        turns=sum(1 for content in users if not _has(content, "functionResponse")),
+        last=" ".join(text for part in last["parts"] if (text := _said(part))),
+        results=_has(contents[-1], "functionResponse"),
+        seen=tuple(seen),
+        tokens=dict(tokens),
+    )
+
+
+def _contents(
+    payload: dict[str, Any], contents: Sequence[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield all contents with their paths, the system instruction first."""
+    system = payload.get("systemInstruction")
+    if system is not None:
+        if any("text" not in part for part in system.get("parts", [])):
+            raise invalid("System instruction must be text only.")
+        yield system, "GenerateContentRequest.system_instruction"
+    for at, content in enumerate(contents):
+        if content.get("role", "") not in _ROLES:
+            raise invalid("Please use a valid role: user, model.")
+        yield content, f"GenerateContentRequest.contents[{at}]"
+
+
+def _read_part(part: dict[str, Any], where: str, credential: str) -> Seen | None:
+    if not any(name in part for name in _DATA):
+        raise invalid(
+            f"* {where}.data: required oneof field 'data' must have one initialized field\n"
+        )
+    if "inlineData" in part:
+        return inline(part["inlineData"], where)
+    if "fileData" in part:
+        return referenced(part["fileData"], credential, where)
+    for kind in ("functionCall", "functionResponse"):
+        if kind in part and not part[kind].get("name"):
+            raise invalid(f"* {where}.{kind}.name: Name cannot be empty.\n")
+    return None
+
+
+def _check_function_turns(contents: Sequence[dict[str, Any]]) -> None:
+    """Calls follow a user's turn or results; each call is followed by its result."""
+    for at, content in enumerate(contents):
+        calls = _count(content, "functionCall")
+        results = _count(content, "functionResponse")
+        before = contents[at - 1] if at else None
+        if calls and (before is None or before.get("role") == "model"):
+            raise invalid(
+                "Please ensure that function call turn comes immediately after a user turn or "
+                "after a function response turn."
+            )
+        if results and (before is None or not _has(before, "functionCall")):
+            raise invalid(
+                "Please ensure that function response turn comes immediately after a function "
+                "call turn."
+            )
+        if before is not None and _count(before, "functionCall") != results:
+            raise invalid(
+                "Please ensure that the number of function response parts is equal to the number "
+                "of function call parts of the function call turn."
+            )
+
+
+def _said(part: dict[str, Any]) -> str:
+    if "functionResponse" in part:
+        return orjson.dumps(part["functionResponse"].get("response", {})).decode()
+    text: str = part.get("text", "")
+    return text
+
+
+def _count(content: dict[str, Any], name: str) -> int:
+    return sum(1 for part in content.get("parts", []) if name in part)
+
+
+def _has(content: dict[str, Any], name: str) -> bool:
+    return _count(content, name) > 0
+
+
+def _modality(medium: Seen) -> str:
+    return {"other": "DOCUMENT"}.get(medium.kind, medium.kind.upper())
