@@ -1,0 +1,119 @@
+"""The request's body as the app reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.http.errors import ParseException
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import SocketUnreader
+
+from gateway.domain.connection import ClientGone, IncompleteBody
+from gateway.domain.errors import InvalidRequest
+
+
+class _Peer(Protocol):
+    """The connection, as far as its body is concerned."""
+
+    reading_body: bool
+
+    def begin_body(self) -> None: ...
+
+    def body_bytes(self, count: int) -> None: ...
+
+    def end_body(self, *, complete: bool) -> None: ...
+
+
+class Unreader(SocketUnreader):  # type: ignore[misc]
+    """gunicorn's source of bytes, which tells the connection what came in."""
+
+    def __init__(self, sock: object, peer: _Peer) -> None:
+        super().__init__(sock)
+        self._peer = peer
+
+    def buffered(self) -> int:
+        """How many bytes are here already."""
+        count: int = self.buf.getbuffer().nbytes
+        return count
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        data: bytes
+        if not self._peer.reading_body:
+            data = super().chunk(size_hint)
+            return data
+        try:
+            data = super().chunk(size_hint)
+        except OSError as error:
+            raise ClientGone("reset while it sent its body") from error
+        if not data:
+            raise IncompleteBody("The request body ended before its announced end.")
+        self._peer.body_bytes(len(data))
+        return data
+
+
+class Input:
+    """`wsgi.input`: a body that must come in time, be whole, and be well framed.
+
+    Reads raise BodyTimeout or IncompleteBody, and ClientGone once the connection is
+    lost. `100 Continue` is sent by the first read: who refuses a request without
+    reading it spares the client the upload.
+    """
+
+    def __init__(self, request: Request, unreader: Unreader, peer: _Peer) -> None:
+        self._body: Body = request.body
+        self._unreader = unreader
+        self._peer = peer
+        self.complete = self._at_end()
+        self._failure: InvalidRequest | None = None
+
+    def _at_end(self) -> bool:
+        reader = self._body.reader
+        if isinstance(reader, ChunkedReader):
+            return reader.parser is None
+        return bool(reader.length == 0)
+
+    def at_hand(self) -> bool:
+        """Whether the next request can be found without waiting for more of this one."""
+        if self.complete:
+            return True
+        reader = self._body.reader
+        return not isinstance(reader, ChunkedReader) and reader.length <= self._unreader.buffered()
+
+    def skip(self) -> None:
+        """Drop what the app left unread; only when it is at hand."""
+        if not self.complete:
+            reader = self._body.reader
+            reader.read(reader.length)
+
+    def read(self, size: int | None = None) -> bytes:
+        return self._read(self._body.read, size)
+
+    def readline(self, size: int | None = None) -> bytes:
+        return self._read(self._body.readline, size)
+
+    def readlines(self, _hint: int | None = None) -> list[bytes]:
+        return list(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def _read(self, method: Callable[[int | None], bytes], size: int | None) -> bytes:
+        if self.complete:
+            return method(size)
+        if self._failure:
+            raise self._failure
+        self._peer.begin_body()
+        try:
+            data = method(size)
+            self.complete = self._at_end()
+        except ParseException as error:
+            self._failure = IncompleteBody("The request body's chunked framing is broken.")
+            raise self._failure from error
+        except InvalidRequest as error:
+            self._failure = error
+            raise
+        finally:
+            self._peer.end_body(complete=self.complete)
+        return data
