@@ -148,10 +148,10 @@ def _webp(blob: RandomBlob) -> tuple[int, int]:
     """https://developers.google.com/speed/webp/docs/riff_container"""
     kind, data = blob.read_at(12, 4), blob.read_at(20, 10)
     if kind == b"VP8X":
-        packed = int.from_bytes(data[4:10], "little")
-        return (packed & 0xFFFFFF) + 1, (packed >> 24) + 1
+        low_w, high_w, low_h, high_h = struct.unpack("<HBHB", data[4:])
+        return (high_w << 16 | low_w) + 1, (high_h << 16 | low_h) + 1
     if kind == b"VP8L" and data[:1] == b"\x2f":
-        packed = int.from_bytes(data[1:5], "little")
+        (packed,) = struct.unpack("<I", data[1:5])
         return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
     if kind == b"VP8 " and data[3:6] == b"\x9d\x01\x2a":
         width, height = struct.unpack("<HH", data[6:])

@@ -25,8 +25,10 @@ def batches(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
         found: list[bytes] = []
         for event in block.split(b"\n\n"):
             if event.startswith(b"data: ") and b"\n" not in event:
-                found.append(event[6:])
-            elif event and (data := _parse(event)[1]) is not None:
+                data = event[6:]
+            else:
+                data = _parse(event)[1]
+            if data:
                 found.append(data)
         if found:
             yield found
@@ -36,7 +38,7 @@ def event_batches(chunks: Iterable[bytes]) -> Iterator[list[tuple[str, bytes]]]:
     """As `batches`, with the name of each event, "message" where it has none."""
     for block in _blocks(chunks):
         events = [_parse(event) for event in block.split(b"\n\n")]
-        found = [(name, data) for name, data in events if data is not None]
+        found = [(name, data) for name, data in events if data]
         if found:
             yield found
 
@@ -88,8 +90,8 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def _parse(event: bytes) -> tuple[str, bytes | None]:
-    """Name and data of one event; None when it has no data."""
+def _parse(event: bytes) -> tuple[str, bytes]:
+    """Name and data of one event."""
     name = b""
     data: list[bytes] = []
     for line in event.split(b"\n"):
@@ -99,5 +101,4 @@ def _parse(event: bytes) -> tuple[str, bytes | None]:
             data.append(value)
         elif field == b"event":
             name = value
-    joined = b"\n".join(data)
-    return name.decode("utf-8", "replace") or "message", joined if joined else None
+    return name.decode("utf-8", "replace") or "message", b"\n".join(data)

@@ -35,6 +35,18 @@ def post(http, url, body=b"{}", **options):
         return answer.status, answer.read()
 
 
+def get(http, url, **options):
+    with http.send("GET", url, headers={}, **options) as answer:
+        return answer.read()
+
+
+def collect(http, url, pieces, **options):
+    """Add what arrives to `pieces`, also what arrives before an error."""
+    with http.send("GET", url, headers={}, **options) as answer:
+        for piece in answer.chunks():
+            pieces.append(piece)
+
+
 def test_request_and_answer_cross_the_wire_unchanged(http):
     seen = []
 
@@ -282,8 +294,7 @@ def test_kept_connection_that_dies_under_a_get_is_replaced(http):
     count = []
     with running(once_then_gone(count)) as server:
         for _ in range(2):
-            with http.send("GET", server.url, headers={}) as answer:
-                assert answer.read() == b"{}"
+            assert get(http, server.url) == b"{}"
         assert server.connections == 2
         assert len(count) == 3
 
@@ -307,9 +318,11 @@ def test_vendor_that_leaves_without_an_answer_is_an_error(http, leave, method):
         leave(peer)
 
     with running(script) as server:
-        with pytest.raises(UpstreamDisconnected) as caught:
-            with http.send(method, server.url, headers={}):
-                pass
+        with (
+            pytest.raises(UpstreamDisconnected) as caught,
+            http.send(method, server.url, headers={}),
+        ):
+            pass
         assert caught.value.sent
         assert server.connections == 1
 
@@ -349,9 +362,7 @@ def test_what_came_before_the_cut_is_handed_out_first(http):
 
     got = []
     with running(script) as server, pytest.raises(UpstreamDisconnected):
-        with http.send("POST", server.url, headers={}) as answer:
-            for piece in answer.chunks():
-                got.append(piece)
+        collect(http, server.url, got)
     assert b"".join(got) == b"firstsecond"
 
 
@@ -407,9 +418,12 @@ def test_answer_that_breaks_http_is_invalid(http, data):
 
 @pytest.mark.parametrize("body", [b"<html></html>", b'{"a":', b"", b"NaN", b"\xff", b'"\\ud800"'])
 def test_body_that_is_no_json_is_an_invalid_answer_and_not_quoted(http, body):
-    with running(answering(body)) as server, pytest.raises(UpstreamInvalidResponse) as caught:
-        with http.send("GET", server.url, headers={}) as answer:
-            answer.json()
+    with (
+        running(answering(body)) as server,
+        http.send("GET", server.url, headers={}) as answer,
+        pytest.raises(UpstreamInvalidResponse) as caught,
+    ):
+        answer.json()
     assert caught.value.sent
     assert caught.value.__cause__ is None
     assert "html" not in str(caught.value)
@@ -428,9 +442,11 @@ def test_body_beyond_the_limit_is_refused_and_the_connection_closed(http):
             left.set()
 
     with running(script) as server:
-        with pytest.raises(UpstreamInvalidResponse):
-            with http.send("GET", server.url, headers={}) as answer:
-                answer.read(limit=100_000)
+        with (
+            http.send("GET", server.url, headers={}) as answer,
+            pytest.raises(UpstreamInvalidResponse),
+        ):
+            answer.read(limit=100_000)
         assert left.wait(5)
 
 
@@ -443,10 +459,9 @@ def test_chunks_that_have_arrived_come_out_in_few_pieces(http):
         whole.set()
         peer.client_left()
 
-    with running(script) as server:
-        with http.send("POST", server.url, headers={}) as answer:
-            assert whole.wait(5)
-            pieces = list(answer.chunks())
+    with running(script) as server, http.send("POST", server.url, headers={}) as answer:
+        assert whole.wait(5)
+        pieces = list(answer.chunks())
     assert b"".join(pieces) == b"".join(b"%04d" % n for n in range(200))
     assert len(pieces) <= 3
 
@@ -510,9 +525,8 @@ def test_abandoned_answer_closes_its_connection_at_once(http):
 
 def test_error_of_the_caller_closes_the_connection_and_passes_through(http):
     with expecting_departure() as (server, left):
-        with pytest.raises(KeyError), http.send("GET", server.url, headers={}) as answer:
-            for _ in answer.chunks():
-                raise KeyError
+        with pytest.raises(KeyError), http.send("GET", server.url, headers={}):
+            raise KeyError
         assert left.wait(2)
 
 
@@ -608,9 +622,7 @@ def test_silence_amid_the_answer_is_a_timeout(http):
 
     got = []
     with running(script) as server, pytest.raises(UpstreamTimeout) as caught:
-        times = Timeouts(first_byte_s=10, idle_s=0.3)
-        with http.send("GET", server.url, headers={}, timeouts=times) as answer:
-            got.extend(answer.chunks())
+        collect(http, server.url, got, timeouts=Timeouts(first_byte_s=10, idle_s=0.3))
     assert caught.value.sent
     assert got == [b"x"]
 
