@@ -116,7 +116,8 @@ def to_error(
 def _classify(refusal: Refusal, table: Sequence[Row]) -> type[GatewayError]:
     for row in table:
         if refusal.status == 0:
-            if not (row.code or row.text):
+            # Words alone prove little where the status that goes with them is missing.
+            if not row.code and (row.status is not None or not row.text):
                 continue
         elif row.status is not None and row.status != refusal.status:
             continue

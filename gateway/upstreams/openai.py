@@ -71,6 +71,7 @@ _TABLE = (
         ContentFiltered,
     ),
     Row(400, "", "safety system|content (management )?policy", ContentFiltered),
+    Row(403, "", "moderation|flagged|safety system|content policy", ContentFiltered),
     Row(400, "billing_hard_limit_reached", "", AccountSpent),
     Row(None, "insufficient_quota", "", AccountSpent),
     Row(402, "", "", AccountSpent),

@@ -275,6 +275,14 @@ def test_request_id_is_told_once(ark: Vendor) -> None:
     assert caught.value.param == "temperature"
 
 
+def test_parameter_is_named_as_the_message_names_it(scripted, canned) -> None:
+    text = "The parameter `stop[0]` specified in the request is not valid."
+    canned.say(error("InvalidParameter", text), 400)
+    with pytest.raises(InvalidRequest) as caught:
+        scripted.chat(ask(scripted), ACCOUNT)
+    assert caught.value.param == "stop[0]"
+
+
 # Pictures.
 
 

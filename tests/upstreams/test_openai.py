@@ -423,12 +423,14 @@ def test_whole_answer_of_nothing_is_refused(imitator, canned, body: bytes) -> No
         ({"message": "Too many", "code": 429}, AccountExhausted),
         ({"message": "flagged", "code": "content_filter"}, ContentFiltered),
         ("out of memory", UpstreamError),
+        ("The model ran out of memory", UpstreamError),
     ],
 )
 def test_error_amid_a_stream_is_raised(imitator, canned, error: Any, kind: Any) -> None:
     canned.stream(delta(content="a"), {"error": error})
     with pytest.raises(kind) as caught:
         imitator.chat(ask(imitator), ACCOUNT)
+    assert type(caught.value) is kind
     assert caught.value.sent
 
 
@@ -467,6 +469,7 @@ def error(message: str = "no", code: Any = None, **more: Any) -> dict[str, Any]:
         (401, error(code="invalid_api_key"), AccountRejected),
         (402, error("Insufficient Balance"), AccountSpent),
         (403, error(code="unsupported_country_region_territory"), AccountRejected),
+        (403, error("The input was flagged by moderation"), ContentFiltered),
         (403, error("Project has no access", code="model_not_found"), ModelNotFound),
         (404, error("The model `x` does not exist", code="model_not_found"), ModelNotFound),
         (404, {"error": "model 'x' not found"}, ModelNotFound),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from gateway.domain.accounts import Account
@@ -23,6 +24,7 @@ from gateway.upstreams.errors import Refusal, Row, reset_after_s, to_error
 from gateway.upstreams.openai_wire import Dialect
 
 VENDOR = "Ark"
+_PARAMETER = re.compile(r"parameter `([\w.\[\]]+)`")
 _BLOCKED = r".*SensitiveContentDetected.*|.*RiskDetection|ContentSecurityDetectionError"
 
 # QuotaExceeded means three things, which only its message tells apart.
@@ -47,11 +49,13 @@ _JOB_TABLE = (Row(None, _BLOCKED, "", ContentFiltered), Row(None, ".*", "", JobF
 
 
 class ArkDialect(Dialect):
-    """Plan quotas say in their message when they are reset."""
+    """Reads from the message when a plan's quota is reset, and which parameter is meant."""
 
     def error(self, refusal: Refusal, account: Account) -> GatewayError:
         if refusal.status == 429 and refusal.retry_after is None:
             refusal = replace(refusal, retry_after=reset_after_s(refusal.message))
+        if refusal.param is None and (named := _PARAMETER.search(refusal.message)):
+            refusal = replace(refusal, param=named[1])
         return super().error(refusal, account)
 
 
