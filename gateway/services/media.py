@@ -1,0 +1,151 @@
+"""Media in and out: what callers attach, and what vendors make and callers link to."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from gateway.domain.accounts import Caller
+from gateway.domain.errors import NotFound, RequestTooLarge, UpstreamInvalidResponse
+from gateway.domain.media import Blob, MediaSource, StoredMedia
+from gateway.net.fetch import Fetcher
+from gateway.services.media_resolve import MediaLimits, Request, Resolver
+from gateway.services.media_urls import MediaUrls
+from gateway.stores.files import FileStore
+from gateway.stores.media_index import MediaIndex
+from gateway.stores.media_store import OCTET_STREAM, MediaStore
+
+_LEFTOVER_S = 86_400  # no put takes that long
+_JUST_USED_S = 3600  # what is newer stays, also when there is too much
+_STRAYS_EVERY_S = 86_400
+
+
+class MediaService:
+    """Media by owner. What nobody used for `keep_s`, or what exceeds `max_bytes`, is swept."""
+
+    def __init__(
+        self,
+        *,
+        store: MediaStore,
+        index: MediaIndex,
+        files: FileStore,
+        fetcher: Fetcher,
+        urls: MediaUrls,
+        limits: MediaLimits | None = None,
+        keep_s: float = 90 * 86_400,
+        max_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._files = files
+        self._urls = urls
+        self._limits = limits or MediaLimits()
+        self._keep_s = keep_s
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._strays_at = time.monotonic()
+        self._resolver = Resolver(
+            store=store,
+            index=index,
+            files=files,
+            fetcher=fetcher,
+            urls=urls,
+            limits=self._limits,
+        )
+
+    def resolved(self, request: Request, caller: Caller) -> AbstractContextManager[Request]:
+        """The request with Media in place of every MediaRef; they end with the block.
+
+        Raises InvalidImageUrl, InvalidBase64, UnsupportedMediaType, RequestTooLarge and, for
+        a file that is not the caller's, NotFound; `param` names the attachment.
+        """
+        return self._resolver.resolved(request, caller)
+
+    def archive(self, source: MediaSource, owner: str) -> StoredMedia:
+        """Move generated media from the vendor into the store; raises UpstreamError."""
+        try:
+            with source.open() as chunks:
+                stored = self._store.put(chunks, limit=self._limits.generated)
+        except RequestTooLarge as err:
+            raise UpstreamInvalidResponse("The vendor's result is too large to keep.") from err
+        if stored.mime_type == OCTET_STREAM:
+            raise UpstreamInvalidResponse("The vendor's result is neither picture nor video.")
+        self._index.add(stored, owner)
+        return stored
+
+    def sign(self, stored: StoredMedia, *, base: str | None = None) -> str:
+        """A link for everybody who is shown it; below `base` when no public URL is configured."""
+        return self._urls.sign(stored, base=base)
+
+    def verify(self, media_id: str, extension: str, expires: str, signature: str) -> StoredMedia:
+        """What a link stands for; raises Forbidden when it is forged or expired, NotFound."""
+        self._urls.check(f"{media_id}.{extension}", expires, signature)
+        stored = self._store.find(media_id, extension)
+        if stored is None:
+            raise NotFound("There is no such media.")
+        return stored
+
+    def owned(self, media_id: str, caller: Caller) -> StoredMedia:
+        """Media of the caller's own; to everybody else they do not exist (NotFound)."""
+        stored = self._index.owned(media_id, caller.owner)
+        if stored is None:
+            raise NotFound("There is no such media.")
+        self._index.touch([media_id])
+        return stored
+
+    def open(
+        self, stored: StoredMedia, start: int = 0, end: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """Read the bytes from `start` up to `end` (exclusive); raises NotFound on entering."""
+        return self._store.open(stored, start, end)
+
+    def blob(self, stored: StoredMedia) -> Blob:
+        """The bytes to be read several times; raises NotFound."""
+        return self._store.blob(stored)
+
+    def presigned(self, stored: StoredMedia, *, expires_s: int = 3600) -> str | None:
+        """A link to the bytes past the gateway, where the store has such links."""
+        return self._store.url(stored, expires_s=expires_s)
+
+    def ping(self) -> None:
+        self._store.ping()
+
+    def sweep(self) -> int:
+        """Remove what nobody needs any more; returns how many media went."""
+        now = self._clock()
+        self._files.purge()
+        self._store.sweep(older_than_s=_LEFTOVER_S)
+        removed = self._remove_unused(now - self._keep_s)
+        if self._max_bytes is not None:
+            surplus = self._index.total_bytes() - self._max_bytes
+            removed += self._remove_unused(now - _JUST_USED_S, surplus=surplus)
+        if time.monotonic() >= self._strays_at:
+            self._strays_at = time.monotonic() + _STRAYS_EVERY_S
+            removed += self._remove_strays(now - self._keep_s)
+        return removed
+
+    def _remove_unused(self, unused_since: float, *, surplus: float = math.inf) -> int:
+        """Remove media, least recently used first, until `surplus` bytes are gone."""
+        removed = 0
+        while surplus > 0:
+            before = removed
+            for stored in self._index.candidates(unused_since=unused_since):
+                if surplus > 0 and self._index.remove(stored.id, unused_since=unused_since):
+                    # An equal put may have come in between: its bytes are newer, and stay.
+                    self._store.delete(stored, unless_newer_than=unused_since)
+                    surplus -= stored.size
+                    removed += 1
+            if removed == before:
+                break
+        return removed
+
+    def _remove_strays(self, unused_since: float) -> int:
+        """Remove entries that the index does not know, such as those of interrupted requests."""
+        removed = 0
+        for entry in self._store.entries():
+            if entry.modified_at < unused_since and self._index.get(entry.media.id) is None:
+                removed += self._store.delete(entry.media, unless_newer_than=unused_since)
+        return removed
