@@ -25,7 +25,7 @@ _LONGEST_S = {"1.1": 10, "1.2": 15}  # by version of the model
 _VERSION = re.compile(r"omni-(\d+\.\d+)")
 _RUNNING = frozenset({"queued", "in_progress"})
 _FILE = re.compile(r"/files/([\w-]{1,64})(?::download)?(?:\?|$)")
-_BLOCKED = re.compile(r"safety|polic(y|ies)|prohibited|blocked|filtered", re.IGNORECASE)
+_BLOCKED = re.compile(r"safety|policy|prohibited|blocked|recitation", re.IGNORECASE)
 
 
 def video_body(request: VideoRequest) -> dict[str, Any]:
@@ -134,11 +134,13 @@ def _outputs(interaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _failure(interaction: Mapping[str, Any], account: Account) -> GatewayError:
     """What an interaction that ended without a film says of itself."""
     status = interaction.get("status")
-    error = interaction.get("error") or {}
-    said = [error.get("message"), *(part.get("text") for part in _outputs(interaction))]
-    reason = redact(" ".join(text for text in said if text), account.secret.reveal())
     if status == "cancelled":
         return JobFailed("the film was cancelled at Gemini", code="cancelled", sent=True)
-    if _BLOCKED.search(f"{error.get('code', '')} {reason}"):
-        return ContentFiltered(f"Gemini blocked the film: {reason}", sent=True)
+    errors = interaction.get("errors") or ()
+    codes = [str(error.get("code")) for error in errors]
+    said = [error.get("message") for error in errors]
+    said += [part.get("text") for part in _outputs(interaction)]
+    reason = redact(" ".join(text for text in said if text), account.secret.reveal())
+    if any(_BLOCKED.search(code) for code in codes):
+        return ContentFiltered(f"Gemini blocked the film: {reason or codes[0]}", sent=True)
     return JobFailed(f"Gemini made no film: {reason or status}", sent=True)
