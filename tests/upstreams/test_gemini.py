@@ -918,7 +918,9 @@ def test_film_in_a_file_is_read_with_the_key(gemini: Vendor) -> None:
         },
         timeout=10,
     ).json()
-    source = gemini.upstream.check_video(interaction["id"], account).video
+    task_id = interaction["id"]
+    gemini.simulators.until(lambda _: not gemini.upstream.check_video(task_id, account).running)
+    source = gemini.upstream.check_video(task_id, account).video
     assert source is not None
     with source.open() as chunks:
         assert b"".join(chunks)[4:8] == b"ftyp"
