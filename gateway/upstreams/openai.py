@@ -115,9 +115,9 @@ class OpenAI:
         self._patience = patient(http.timeouts)
 
     def takes(self, credential: str) -> bool:
-        if not credential or credential.startswith(_OTHERS):
-            return False
-        return _UUID.fullmatch(credential) is None
+        if not self._genuine or not credential:
+            return bool(credential)  # a server of one's own takes what it pleases
+        return not credential.startswith(_OTHERS) and _UUID.fullmatch(credential) is None
 
     def kind_of(self, model: str) -> Kind:
         return "image" if model.startswith(_IMAGE_MODELS) else "chat"

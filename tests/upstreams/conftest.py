@@ -150,7 +150,7 @@ class Canned:
                 self.bodies.append(handler.rfile.read(length))
                 status, headers, body = self.answers.pop(0)
                 handler.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                for name, value in {"Content-Length": str(len(body)), **headers}.items():
                     handler.send_header(name, value)
                 handler.end_headers()
                 handler.wfile.write(body)

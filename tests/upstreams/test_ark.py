@@ -342,6 +342,8 @@ def test_size_is_one_that_the_model_takes(ark, model: str, wanted: Any, size: st
         {"ratio": "1:16"},
         {"ratio": "21:9", "size": "4K"},
         {"ratio": "7:5"},
+        {"ratio": "97:89"},
+        {"ratio": "991:997"},
         {"size": "2k"},
         {"size": "auto"},
     ],
@@ -448,6 +450,13 @@ def drawn(ark: Vendor, words: str) -> None:
 def test_picture_that_fails_is_an_error(ark: Vendor, word: str, kind: type[GatewayError]) -> None:
     with pytest.raises(kind):
         drawn(ark, word)
+
+
+def test_reason_given_in_place_of_a_picture_is_heard(scripted, canned) -> None:
+    canned.say({"data": [error("OutputImageSensitiveContentDetected")]})
+    with pytest.raises(ContentFiltered) as caught:
+        list(scripted.upstream.image(ImageRequest(SEEDREAM_4, "a fox"), ACCOUNT, CONTEXT))
+    assert caught.value.sent
 
 
 @pytest.mark.parametrize("body", [{}, {"data": []}, [], {"data": [{}]}])

@@ -160,11 +160,24 @@ def test_attachments_of_other_turns_move_to_the_next_user_turn(openai: Vendor) -
         Message("tool", (a_png(),), tool_call_id="c1"),
         Message("tool", (Text("done"), a_jpeg()), tool_call_id="c2"),
         Message("assistant", (Text("Here."), a_png())),
+        Message("user", (Text("Which is better?"),)),
+        Message("assistant", (a_png(),)),
     )
     [call] = openai.upstream.plan_chat(ChatRequest("m", messages), ACCOUNT)
-    roles = [message["role"] for message in call.body["messages"]]
-    assert roles == ["assistant", "tool", "tool", "user", "assistant", "user"]
-    assert [len(call.body["messages"][place]["content"]) for place in (3, 5)] == [2, 1]
+    written = call.body["messages"]
+    assert [message["role"] for message in written] == [
+        "assistant",
+        "tool",
+        "tool",
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+        "user",
+    ]
+    assert [part["type"] for part in written[3]["content"]] == ["image_url", "image_url"]
+    assert [part["type"] for part in written[5]["content"]] == ["image_url", "text"]
+    assert [part["type"] for part in written[7]["content"]] == ["image_url"]
 
 
 def test_every_kind_of_attachment_has_its_part(openai: Vendor) -> None:
@@ -175,15 +188,17 @@ def test_every_kind_of_attachment_has_its_part(openai: Vendor) -> None:
         media(b"ID3", "audio/mpeg"),
         media(b"%PDF-1.7", "application/pdf", filename="a.pdf"),
         media(b"GIF89a", "image/gif"),
+        media(b"....ftypmp42", "video/mp4", fps=2.0),
     )
     [call] = openai.upstream.plan_chat(ChatRequest("m", (Message("user", parts),)), ACCOUNT)
-    picture, video, wav, mp3, pdf, gif = call.body["messages"][0]["content"]
+    picture, video, wav, mp3, pdf, gif, slow = call.body["messages"][0]["content"]
     assert picture["image_url"]["detail"] == "low"
     assert video["type"] == "video_url"
     assert wav["input_audio"]["format"] == "wav"
     assert mp3["input_audio"]["format"] == "mp3"
     assert pdf["file"]["filename"] == "a.pdf"
     assert gif["type"] == "image_url"
+    assert slow["video_url"]["fps"] == 2.0
 
 
 def test_attachments_arrive_as_they_were(openai: Vendor) -> None:
@@ -386,6 +401,12 @@ def test_done_without_finish_reason_completes_an_answer(imitator, canned) -> Non
     assert flat(imitator.chat(ask(imitator), ACCOUNT)) == [TextDelta("a"), Finish("stop")]
 
 
+def test_connection_that_breaks_after_done_spoils_nothing(imitator, canned) -> None:
+    canned.stream(delta(content="a"), delta(_finish="stop"), "[DONE]")
+    canned.answers[0][1]["Content-Length"] = "9999"
+    assert flat(imitator.chat(ask(imitator), ACCOUNT)) == [TextDelta("a"), Finish("stop")]
+
+
 def test_stream_in_which_a_choice_never_finishes_is_an_error(imitator, canned) -> None:
     canned.stream(delta(content="a"), delta(1, content="b"), delta(0, "stop"))
     with pytest.raises(UpstreamDisconnected):
@@ -561,6 +582,7 @@ def test_endless_words_are_cut(imitator, canned) -> None:
         ({"retry_after": "0"}, None),
         ({"retry_after": "soon"}, None),
         ({"retry_after": "Sun, 06 Nov 1994 08:49:37 GMT"}, None),
+        ({"retry_after": "Sun, 06 Nov 1994 08:49:37"}, None),
         ({}, None),
     ],
 )
@@ -648,7 +670,9 @@ def test_size_is_one_that_the_model_makes(openai, model: str, wanted: Any, size:
     assert call.body.get("size") == size
 
 
-@pytest.mark.parametrize("body", [{}, {"data": []}, {"data": [{}]}, []])
+@pytest.mark.parametrize(
+    "body", [{}, {"data": []}, {"data": [{}]}, [], {"data": [{"url": "data:image/svg+xml,<svg/>"}]}]
+)
 def test_answer_without_a_picture_is_refused(imitator, canned, body: Any) -> None:
     canned.say(body)
     with pytest.raises(UpstreamInvalidResponse):
@@ -705,8 +729,15 @@ def test_there_are_no_videos(openai: Vendor) -> None:
         ("11111111-2222-3333-4444-555555555555", False),
     ],
 )
-def test_credentials_of_other_vendors_are_left_to_them(openai, credential, taken) -> None:
-    assert openai.upstream.takes(credential) is taken
+def test_openai_leaves_the_credentials_of_other_vendors_to_them(
+    open_vendor, credential: str, taken: bool
+) -> None:
+    assert open_vendor("openai", base_url=BASE_URL).upstream.takes(credential) is taken
+
+
+def test_server_of_ones_own_takes_what_it_pleases(openai: Vendor) -> None:
+    assert openai.upstream.takes("ark-123")
+    assert not openai.upstream.takes("")
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def _size(request: ImageRequest, model: Seedream) -> str | None:
         ratio = parse_ratio(request.ratio)
         _check_shape(Size(*ratio), "ratio")
         pixels = min(max(_TIERS.get(tier, _USUAL), model.least), model.most)
-        return str(of_ratio(ratio, pixels, least=model.least))
+        return str(fit(of_ratio(ratio, pixels, least=model.least), model.least, model.most))
     if not tier:
         return None
     if not model.tiers:
