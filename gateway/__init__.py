@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from typing import TYPE_CHECKING
 
-from gateway import api, demo, logs
-from gateway.assembly import build
-from gateway.settings import Settings
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from gateway.settings import Settings
 
 
 def create_app(settings: Settings) -> Flask:
     """Build everything once. Raises SettingsError; touches the network only when asked to."""
+    # Imported here, so that the simulators and the worker class load without the rest.
+    from flask import Flask
+
+    from gateway import api, demo, logs
+    from gateway.assembly import build
+
     logs.configure(settings.log_level)
     services = build(demo.prepare(settings))
     app = Flask("gateway", static_folder=None)

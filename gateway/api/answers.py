@@ -40,10 +40,14 @@ _EXPOSED = ", ".join(
 )
 
 
-def last_words(err: GatewayError) -> bytes:
-    """The event that ends a stream which has failed; there is no `[DONE]` after it."""
-    g.error = err
-    return b"data: " + orjson.dumps(envelope(err)) + b"\n\n"
+def last_words(found: Trace) -> Callable[[GatewayError], bytes]:
+    """Renders the event that ends a failed stream; there is no `[DONE]` after it."""
+
+    def say(err: GatewayError) -> bytes:
+        found.error = err
+        return b"data: " + orjson.dumps(envelope(err)) + b"\n\n"
+
+    return say
 
 
 def signer() -> Callable[[StoredMedia], str]:
@@ -82,7 +86,7 @@ def register(app: Flask) -> None:
 
     @app.after_request
     def explain(response: Response) -> Response:
-        found = g.get("trace") or Trace(uuid.uuid4().hex)
+        found = trace()
         headers = response.headers
         headers["X-Request-Id"] = found.request_id
         if found.upstream is not None:
@@ -98,36 +102,36 @@ def register(app: Flask) -> None:
         if request.path.startswith(_CROSS_ORIGIN):
             headers["Access-Control-Allow-Origin"] = "*"
             headers["Access-Control-Expose-Headers"] = _EXPOSED
-        g.status = response.status_code
         if g.get("close_connection"):
             headers["Connection"] = "close"
+        _log_later(response, found)
         return response
 
-    @app.teardown_request
-    def tell(exc: BaseException | None) -> None:
-        log_request(exc)
 
+def _log_later(response: Response, found: Trace) -> None:
+    """One line a request once its answer has ended, without bodies, keys or query strings."""
+    facts = {
+        "request_id": found.request_id,
+        "method": request.method[:16],
+        "path": request.path[:256],
+        "status": response.status_code,
+        "caller": g.caller.owner[:24] if "caller" in g else None,
+    }
+    started = g.started
 
-def log_request(exc: BaseException | None) -> None:
-    """One line a request, without bodies, credentials or query strings."""
-    found: Trace | None = g.get("trace")
-    if found is None:
-        return
-    error: GatewayError | None = g.get("error")
-    log.info(
-        "request",
-        request_id=found.request_id,
-        method=request.method[:16],
-        path=request.path[:256],
-        status=g.get("status"),
-        caller=g.caller.owner[:80] if "caller" in g else None,
-        model=found.model or None,
-        upstream=found.upstream,
-        account=found.account,
-        attempts=found.attempts or None,
-        error=error.code if error else None,
-        ms=round((time.monotonic() - g.started) * 1000, 1),
-    )
+    def write() -> None:
+        log.info(
+            "request",
+            **facts,
+            model=found.model or None,
+            upstream=found.upstream,
+            account=found.account,
+            attempts=found.attempts or None,
+            error=found.error.code if found.error else None,
+            ms=round((time.monotonic() - started) * 1000, 1),
+        )
+
+    response.call_on_close(write)
 
 
 def _preflight() -> Response:

@@ -25,14 +25,15 @@ def create_completion() -> ResponseReturnValue:
     if wants_plan():
         return dry_run(service.plan(chat, caller(), trace()))
     if chat.stream:
+        say = last_words(trace())
         frames = render.chunks(
             service.stream(chat, caller(), trace()),
             chat.model,
             signer(),
             include_usage=chat.include_usage,
-            last_words=last_words,
+            last_words=say,
         )
-        return event_stream(frames, last_words)
+        return event_stream(frames, say)
 
     def answer() -> dict[str, Any]:
         shape = chat.media_format or services().settings.chat_media

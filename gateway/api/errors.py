@@ -10,7 +10,7 @@ from flask import Flask, Response, g, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from gateway.api.wire import json_response
+from gateway.api.wire import json_response, trace
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError, InvalidRequest, MissingField
 
@@ -44,7 +44,7 @@ def envelope(err: GatewayError) -> dict[str, Any]:
 
 
 def error_response(err: GatewayError) -> Response:
-    g.error = err
+    trace().error = err
     response = json_response(envelope(err), err.status)
     if err.retry_after is not None or err.status in (429, 503):
         response.headers["Retry-After"] = str(max(1, math.ceil(err.retry_after or 1)))
@@ -94,7 +94,7 @@ def register(app: Flask) -> None:
         """The boundary: whatever nobody foresaw is logged here and answered as a plain 500."""
         log.error(
             "unexpected_error",
-            request_id=g.trace.request_id,
+            request_id=trace().request_id,
             path=request.path[:256],
             exc_info=err,
         )

@@ -101,10 +101,9 @@ def _generate(
     if wanted.asynchronous or "respond-async" in request.headers.get("Prefer", ""):
         return accepted(job)
     if wanted.stream:
-        frames = render.chunks(
-            generation.follow(job.id, who, found), wanted.model, signer(), last_words
-        )
-        return event_stream(frames, last_words)
+        say = last_words(found)
+        batches = generation.follow(job.id, who, found)
+        return event_stream(render.chunks(batches, wanted.model, signer(), say), say)
 
     def finish() -> dict[str, Any]:
         for _ in generation.follow(job.id, who, found):

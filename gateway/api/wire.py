@@ -161,7 +161,6 @@ def event_stream(
         frames.close()
         if held is None or not held.started:
             raise
-        g.error = err
         return Response(last_words(err), headers=_EVENT_STREAM)
     except BaseException:
         frames.close()

@@ -45,6 +45,7 @@ class Trace:
     dropped: Sequence[str] = ()
     usage: Usage | None = None
     job: str | None = None
+    error: GatewayError | None = None
     images: int = field(default=0)
     videos: int = field(default=0)
 

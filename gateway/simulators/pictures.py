@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import textwrap
+import zlib
 from functools import lru_cache
 from typing import Literal
 
@@ -13,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 Format = Literal["PNG", "JPEG"]
 
 _LINES = 16
+_PNG_HEAD = 33  # bytes of the signature and the IHDR chunk
 
 
 @lru_cache(maxsize=64)
@@ -33,6 +36,15 @@ def draw(prompt: str, width: int, height: int, format: Format = "PNG", *, mark: 
     else:
         image.save(data, "JPEG", quality=80)
     return data.getvalue()
+
+
+def varied(picture: bytes, note: bytes) -> bytes:
+    """Return the same JPEG or PNG with other bytes: a model never makes a picture twice."""
+    if picture.startswith(b"\xff\xd8"):
+        return picture[:2] + b"\xff\xfe" + struct.pack(">H", len(note) + 2) + note + picture[2:]
+    chunk = b"tEXtnote\0" + note
+    length, check = struct.pack(">I", len(chunk) - 4), struct.pack(">I", zlib.crc32(chunk))
+    return picture[:_PNG_HEAD] + length + chunk + check + picture[_PNG_HEAD:]
 
 
 def _colour(prompt: str) -> tuple[int, int, int]:

@@ -5,7 +5,6 @@ https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,7 +31,15 @@ from gateway.net.multipart import File, Multipart
 from gateway.upstreams.base import CallContext
 from gateway.upstreams.errors import Row
 from gateway.upstreams.openai_messages import media_part, write_messages
-from gateway.upstreams.openai_wire import ChatCall, Dialect, converse, patient, usage_of
+from gateway.upstreams.openai_wire import (
+    UUID,
+    ChatCall,
+    Dialect,
+    bearer,
+    converse,
+    patient,
+    usage_of,
+)
 from gateway.upstreams.sizes import Size, of_ratio, parse_ratio, parse_size
 from gateway.upstreams.sources import InlineSource, from_url
 
@@ -42,7 +49,6 @@ _GENERATIONS = "/images/generations"
 _EDITS = "/images/edits"
 _PICTURES_LIMIT_BYTES = 256 * 1024 * 1024  # ten large pictures as base64
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _OTHERS = ("ark-", "AIza", "AQ.", "ya29.")
 _IMAGE_MODELS = ("gpt-image", "chatgpt-image", "dall-e")
 # Known to servers that speak OpenAI's protocol, refused by OpenAI.
@@ -117,7 +123,7 @@ class OpenAI:
     def takes(self, credential: str) -> bool:
         if not self._genuine or not credential:
             return bool(credential)  # a server of one's own takes what it pleases
-        return not credential.startswith(_OTHERS) and _UUID.fullmatch(credential) is None
+        return not credential.startswith(_OTHERS) and UUID.fullmatch(credential) is None
 
     def kind_of(self, model: str) -> Kind:
         return "image" if model.startswith(_IMAGE_MODELS) else "chat"
@@ -133,7 +139,7 @@ class OpenAI:
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         call = ChatCall(
             self._url(account, _CHAT),
-            _headers(account, context),
+            bearer(account, context.request_id),
             encode(self._chat_body(request)),
             request.stream,
             None if request.stream else self._patience,
@@ -154,7 +160,7 @@ class OpenAI:
         return body
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
-        headers = _headers(account, context)
+        headers = bearer(account, context.request_id)
         body: bytes | Body
         if request.images:
             fields = [(name, str(value)) for name, value in _fields(request).items()]
@@ -224,14 +230,6 @@ class OpenAI:
 
     def _url(self, account: Account, path: str) -> str:
         return (account.base_url or self._base_url).rstrip("/") + path
-
-
-def _headers(account: Account, context: CallContext) -> dict[str, str]:
-    return {
-        "Authorization": f"Bearer {account.secret.reveal()}",
-        "Content-Type": "application/json",
-        "X-Client-Request-Id": context.request_id,
-    }
 
 
 def _fields(request: ImageRequest) -> dict[str, Any]:

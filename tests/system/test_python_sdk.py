@@ -163,6 +163,7 @@ def test_models_are_listed(client):
     assert client.models.retrieve("Seedream 4.0").id == "Seedream 4.0"
 
 
+@pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning")
 def test_a_video_is_made_and_fetched(client):
     video = client.videos.create_and_poll(model="doubao-video", prompt="waves", seconds="4")
     assert video.status == "completed"

@@ -19,6 +19,7 @@ from gateway.domain.media import Blob, StoredMedia
 from gateway.net.jsonbody import Base64
 from gateway.services.job_records import stored_of, usage_of
 
+_SORA_SIZES = ("720x1280", "1280x720", "1024x1792", "1792x1024")
 _IMAGES = "以下是为您生成的图片："
 Read = Callable[[StoredMedia], Blob]
 
@@ -111,7 +112,7 @@ def video_object(job: Job, sign: Sign) -> dict[str, Any]:
         "completed_at": int(job.completed_at) if job.completed_at else None,
         "expires_at": None,
         "seconds": str(round(job.request.get("duration") or 5)),
-        "size": job.request.get("size") or "",
+        "size": _sora_size(job.request),
         "prompt": job.request.get("prompt"),
         "remixed_from_video_id": None,
         "error": None,
@@ -121,6 +122,15 @@ def video_object(job: Job, sign: Sign) -> dict[str, Any]:
     if job.status == "completed":
         body["metadata"] = {"url": sign(stored_of((job.result or {})["media"][0])[0])}
     return body
+
+
+def _sora_size(wanted: dict[str, Any]) -> str:
+    """One of the sizes that Sora's clients know: the asked one, or upright or lying 720p."""
+    if (size := wanted.get("size")) in _SORA_SIZES:
+        return str(size)
+    width, _, height = str(size or wanted.get("ratio") or "16:9").replace(":", "x").partition("x")
+    upright = width.isdigit() and height.isdigit() and int(width) < int(height)
+    return "720x1280" if upright else "1280x720"
 
 
 class _GenerationChunks(ChunkWriter):

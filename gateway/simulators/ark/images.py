@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from flask import Blueprint, Response
 
@@ -17,7 +17,7 @@ from gateway.simulators.ark.wire import ArkError, open_json_call
 from gateway.simulators.calls import Call, json_response, stream_response
 from gateway.simulators.completions import DONE, sse
 from gateway.simulators.fields import Fields
-from gateway.simulators.pictures import Format, draw
+from gateway.simulators.pictures import Format, draw, varied
 from gateway.simulators.seen import Seen
 from gateway.simulators.streams import play
 from gateway.simulators.world import world
@@ -194,7 +194,12 @@ def _member(call: Call, order: _Order, at: int) -> dict[str, object]:
         error = _sensitive("OutputImageSensitiveContentDetected", "output image")
         return {"error": {"code": error.code, "message": error.message}}
     title = order.prompt if order.count == 1 else f"{order.prompt} ({at + 1}/{order.count})"
-    drawn = partial(draw, title, order.width, order.height, order.format, mark=order.mark)
+    note = secrets.token_hex(8).encode()
+
+    def drawn() -> bytes:
+        plain = draw(title, order.width, order.height, order.format, mark=order.mark)
+        return varied(plain, note)
+
     member: dict[str, object] = {"size": f"{order.width}x{order.height}"}
     kind = order.format.lower()
     if order.named_format:
