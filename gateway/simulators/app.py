@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from gateway.simulators.ark import bp as ark
 from gateway.simulators.calls import json_response, watch
 from gateway.simulators.gemini import bp as gemini
+from gateway.simulators.gemini_enterprise import bp as gemini_enterprise
 from gateway.simulators.openai import bp as openai
 from gateway.simulators.tokens import bp as tokens
 from gateway.simulators.world import install, world
@@ -14,6 +15,7 @@ from gateway.simulators.world import install, world
 _VENDORS = (
     (ark, "/ark/api/v3"),
     (gemini, "/gemini"),
+    (gemini_enterprise, "/gemini-enterprise"),
     (openai, "/openai/v1"),
     (tokens, ""),
 )

@@ -7,8 +7,9 @@ is answered with 500, `overloaded` with 503, `denied` and `wrong` with
 `invalid_grant`, at the endpoint already.
 
 Tokens are `ya29.sim.<email>.<random>`. Any other `ya29.…` counts as a user's
-own token, which is valid unless its words say `wrong` or `expired`. Not
-modelled: refresh tokens, user consent, domain-wide delegation, scopes.
+own token, which is valid unless its words say `wrong` or `expired`; what is
+issued to an `expired` service account has expired already. Not modelled:
+refresh tokens, user consent, domain-wide delegation, scopes.
 
 https://developers.google.com/identity/protocols/oauth2/service-account#httprest
 """
@@ -95,7 +96,8 @@ def identity_of(token: str) -> str:
     match = _TOKEN.fullmatch(token)
     if match is None or not hmac.compare_digest(match["seal"], _seal(token.rpartition("-")[0])):
         raise InvalidToken("INVALID_TOKEN")
-    if int(match["expires"]) <= time.time() * 1000:
+    expired = "expired" in Behaviour.of(match["email"], {})
+    if expired or int(match["expires"]) <= time.time() * 1000:
         raise InvalidToken("ACCESS_TOKEN_EXPIRED")
     return match["email"]
 
