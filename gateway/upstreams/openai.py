@@ -189,7 +189,7 @@ class OpenAI:
                 events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
         if not events:
             raise self._dialect.invalid("has no picture")
-        usage = usage_of(document.get("usage") or {})
+        usage = usage_of(document.get("usage"))
         usage.images = len(events)
         return [*events, usage, Finish("stop")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,10 @@ _FINISH: Mapping[str, FinishReason] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
 }
+
+
+# The form of Ark's older keys, and of no key of OpenAI's.
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,8 @@ class ChatReader:
                         if not self._seen:
                             raise self._dialect.invalid("is empty")
                         yield events + self._closing()
-                        return _drain(batches)
+                        _drain(batches)
+                        return
                     read(loads(payload), events)
             except (ValueError, TypeError, AttributeError) as exc:
                 raise self._dialect.invalid("has a chunk that makes no sense") from exc
@@ -184,7 +190,7 @@ class ChatReader:
     def _read(self, chunk: dict[str, Any], events: list[Event]) -> None:
         if chunk.get("error") and (error := self._dialect.reported(chunk, self._account)):
             raise error
-        if usage := chunk.get("usage"):
+        if (usage := chunk.get("usage")) and isinstance(usage, dict):
             self._usage = usage
         for choice in chunk.get("choices") or ():
             index = choice.get("index") or 0
@@ -222,7 +228,7 @@ class ChatReader:
                 text = "".join(piece.get("text", "") for piece in thoughts)
                 events.append(ReasoningDelta(text, index))
             elif image := part.get("image_url"):
-                url = image if isinstance(image, str) else image["url"]
+                url = image if isinstance(image, str) else image.get("url", "")
                 events.append(MediaReady("image", from_url(self._fetcher, url, "image/png")))
 
     def _finished(self, reason: str, index: int) -> None:
@@ -303,16 +309,32 @@ class ToolCalls:
         return call
 
 
-def usage_of(raw: Mapping[str, Any]) -> Usage:
-    """Usage from the chat API's counters, or from the image API's."""
-    prompt = raw.get("prompt_tokens_details") or {}
-    completion = raw.get("completion_tokens_details") or {}
+def usage_of(raw: Any) -> Usage:
+    """Usage from the chat API's counters, or from the image API's; 0 for what makes no sense."""
     return Usage(
-        prompt_tokens=raw.get("prompt_tokens") or raw.get("input_tokens") or 0,
-        completion_tokens=raw.get("completion_tokens") or raw.get("output_tokens") or 0,
-        reasoning_tokens=completion.get("reasoning_tokens") or 0,
-        cached_tokens=prompt.get("cached_tokens") or raw.get("prompt_cache_hit_tokens") or 0,
+        prompt_tokens=_count(raw, "prompt_tokens") or _count(raw, "input_tokens"),
+        completion_tokens=_count(raw, "completion_tokens") or _count(raw, "output_tokens"),
+        reasoning_tokens=_count(raw, "completion_tokens_details", "reasoning_tokens"),
+        cached_tokens=_count(raw, "prompt_tokens_details", "cached_tokens")
+        or _count(raw, "prompt_cache_hit_tokens"),
     )
+
+
+def _count(raw: Any, *path: str) -> int:
+    for name in path:
+        raw = raw.get(name) if isinstance(raw, dict) else None
+    return raw if isinstance(raw, int) else 0
+
+
+def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:
+    """Headers of a JSON request; vendors log the request id."""
+    headers = {
+        "Authorization": f"Bearer {account.secret.reveal()}",
+        "Content-Type": "application/json",
+    }
+    if request_id is not None:
+        headers["X-Client-Request-Id"] = request_id
+    return headers
 
 
 def patient(timeouts: Timeouts) -> Timeouts:

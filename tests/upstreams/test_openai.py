@@ -388,6 +388,15 @@ def test_last_usage_counts_and_comes_before_the_finish(imitator, canned) -> None
     ]
 
 
+@pytest.mark.parametrize(
+    "usage", [[1], "many", {"prompt_tokens": None, "completion_tokens_details": 5}], ids=str
+)
+def test_usage_that_makes_no_sense_spoils_nothing(imitator, canned, usage: Any) -> None:
+    canned.say({"choices": [{"message": {"content": "Hi"}}], "usage": usage})
+    [batch] = imitator.chat(ask(imitator, stream=False), ACCOUNT)
+    assert [event for event in batch if event != Usage()] == [TextDelta("Hi"), Finish("stop")]
+
+
 # When an answer is complete, and when it is not.
 
 

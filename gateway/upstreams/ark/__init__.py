@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
@@ -20,10 +19,9 @@ from gateway.upstreams.ark.errors import DIALECT, VENDOR
 from gateway.upstreams.ark.images import image_body, read_pictures
 from gateway.upstreams.ark.videos import read_task, video_body
 from gateway.upstreams.base import CallContext
-from gateway.upstreams.openai_wire import ChatCall, converse, patient
+from gateway.upstreams.openai_wire import UUID, ChatCall, bearer, converse, patient
 
 BASE_URL = "https://ark.cn-beijing.volces.com/api/v3"
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _OTHERS = ("sk-", "AIza", "AQ.", "ya29.", "eyJ")
 _CHAT = "/chat/completions"
 _IMAGES = "/images/generations"
@@ -49,7 +47,7 @@ class Ark:
         self._patience = patient(http.timeouts)
 
     def takes(self, credential: str) -> bool:
-        if _UUID.fullmatch(credential) or credential.startswith("ark-"):
+        if UUID.fullmatch(credential) or credential.startswith("ark-"):
             return True
         return bool(credential) and not credential.startswith(_OTHERS)
 
@@ -64,7 +62,7 @@ class Ark:
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         call = ChatCall(
             self._url(account, _CHAT),
-            _headers(account, context),
+            bearer(account, context.request_id),
             encode(chat_body(request)),
             request.stream,
             None if request.stream else self._patience,
@@ -100,11 +98,11 @@ class Ark:
         self, request: ImageRequest, account: Account, context: CallContext, number: int
     ) -> tuple[list[Event], Usage]:
         body = image_body(request, number=number)
-        answer = self._ask("POST", _IMAGES, account, body, context)
+        answer = self._ask("POST", _IMAGES, account, body, context.request_id)
         return read_pictures(answer, account, self._fetcher)
 
     def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
-        answer = self._ask("POST", _TASKS, account, video_body(request), context)
+        answer = self._ask("POST", _TASKS, account, video_body(request), context.request_id)
         task_id = answer.get("id") if isinstance(answer, dict) else None
         if not isinstance(task_id, str) or not task_id:
             raise DIALECT.reported(answer, account) or DIALECT.invalid("names no task")
@@ -149,12 +147,12 @@ class Ark:
         path: str,
         account: Account,
         document: Any = None,
-        context: CallContext | None = None,
+        request_id: str | None = None,
     ) -> Any:
         with self._http.send(
             method,
             self._url(account, path),
-            headers=_headers(account, context),
+            headers=bearer(account, request_id),
             body=None if document is None else encode(document),
             timeouts=self._patience if path == _IMAGES else None,
         ) as answer:
@@ -172,13 +170,3 @@ class Ark:
 
 def _task_path(task_id: str) -> str:
     return f"{_TASKS}/{quote(task_id, safe='')}"
-
-
-def _headers(account: Account, context: CallContext | None = None) -> dict[str, str]:
-    headers = {
-        "Authorization": f"Bearer {account.secret.reveal()}",
-        "Content-Type": "application/json",
-    }
-    if context is not None:
-        headers["X-Client-Request-Id"] = context.request_id
-    return headers

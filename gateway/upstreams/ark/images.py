@@ -136,6 +136,6 @@ def read_pictures(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list
             raise error
     if not pictures:
         raise DIALECT.invalid("has no picture")
-    usage = usage_of(answer.get("usage") or {})
+    usage = usage_of(answer.get("usage"))
     usage.images = len(pictures)
     return pictures, usage
