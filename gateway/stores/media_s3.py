@@ -221,7 +221,6 @@ def _client(access: S3Access) -> Any:
         max_pool_connections=64,
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        s3={"addressing_style": "path"} if access.endpoint_url else None,
     )
     session = Session(
         aws_access_key_id=access.key_id,

@@ -434,6 +434,30 @@ def test_a_service_that_hangs_is_given_up():
         assert time.monotonic() - began < 15
 
 
+def test_the_standard_variables_are_enough(s3_url, s3_client, bucket):
+    code = f"""
+from gateway.stores.media import open_media_store
+store = open_media_store("s3://{bucket}/below")
+store.ping()
+print(store.put([b"hello"], limit=10).name)
+"""
+    variables = {
+        "AWS_ENDPOINT_URL_S3": s3_url.replace("127.0.0.1", "localhost"),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer = s3_client.get_object(Bucket=bucket, Key=f"below/{result.stdout.strip()}")
+    assert answer["Body"].read() == b"hello"
+
+
 @pytest.mark.parametrize(
     ("status", "code", "attempts"),
     [(503, "SlowDown", {2, 3}), (500, "InternalError", {2, 3}), (403, "AccessDenied", {1})],
