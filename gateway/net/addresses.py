@@ -54,6 +54,7 @@ _NOT_PUBLIC_6 = tuple(
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # interface identifiers that embed IPv4 addresses
 
 _REFUSED = re.compile(r"[\x00-\x1f\x7f\\]").search
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE).match
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE).fullmatch
 _AUTHORITY = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^@:%\[\]\s]+))(?::([0-9]{1,5}))?").fullmatch
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?").fullmatch
@@ -146,11 +147,12 @@ def redirected(target: Target, location: str) -> Target:
     try:
         # Header fields are read as Latin-1; what is not ASCII in a URL is UTF-8.
         place = location.encode("latin-1").decode()
-        # Before joining, which drops tabs without a word.
-        following = None if _REFUSED(place) else parse(urljoin(target.url, place))
+        # Joining drops tabs without a word, and makes `http:///x` relative.
+        absolute = place if _REFUSED(place) or _SCHEME(place) else urljoin(target.url, place)
+        following = parse(absolute)
     except ValueError as err:
         raise _unreadable() from err
-    if following is None or (target.scheme == "https" and following.scheme == "http"):
+    if target.scheme == "https" and following.scheme == "http":
         raise UpstreamInvalidResponse("The URL redirects where it must not lead")
     return following
 
