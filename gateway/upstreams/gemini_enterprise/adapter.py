@@ -15,7 +15,7 @@ from gateway.domain.errors import GatewayError, InvalidRequest
 from gateway.domain.events import Event, Events, MediaReady
 from gateway.domain.jobs import VideoTask
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
-from gateway.net import jsonbody, jsonstream
+from gateway.net import jsonbody
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http
 from gateway.upstreams.base import CallContext
@@ -98,7 +98,7 @@ class GeminiEnterprise:
             body = question.body(session, files)
             decoder = Decoder(account, question.text, client.source_in(session))
             with client.ask(body) as answer:
-                yield decoder, decoder.batches(jsonstream.elements(answer.chunks()))
+                yield decoder, decoder.batches(answer.chunks())
 
     def _client(self, account: Account) -> Client:
         engine = engine_of(account, self._engine, self._base_url)
@@ -126,7 +126,8 @@ class GeminiEnterprise:
     def _plan(self, question: Question, account: Account) -> list[VendorCall]:
         """The calls of one request, with stand-ins for what the vendor would name."""
         engine = engine_of(account, self._engine, self._base_url)
-        headers = engine.headers("***", own_token=not is_service_account(account.secret.reveal()))
+        own_token = not is_service_account(account.secret.reveal())
+        headers = {**engine.headers("", own_token=own_token), "Authorization": "***"}
         session = f"{engine.name}/sessions/<session>"
 
         def call(method: str, url: str, document: Any = None) -> VendorCall:

@@ -27,11 +27,13 @@ from gateway.domain.events import (
     Usage,
 )
 from gateway.domain.media import MediaSource
+from gateway.net import jsonstream
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR
 from gateway.upstreams.gemini_enterprise.usage import Estimate
 from gateway.upstreams.google_status import embedded_error, status_in
 from gateway.upstreams.sources import InlineSource
 
+_BROKEN_OFF = f"{VENDOR} broke its answer off"
 _POLICY = "CUSTOMER_POLICY_VIOLATION"
 
 
@@ -65,11 +67,25 @@ class Decoder:
         self._finish: FinishReason | None = None
         self._failure: GatewayError | None = None
 
-    def batches(self, arrivals: Iterable[list[Any]]) -> Iterator[list[Event]]:
+    def batches(self, chunks: Iterable[bytes]) -> Iterator[list[Event]]:
         """The events of elements as they arrive. Raises what an error among them stands for."""
-        for elements in arrivals:
-            if events := [event for element in elements for event in self._events(element)]:
-                yield events
+        over = False
+
+        def watched() -> Iterator[bytes]:
+            nonlocal over
+            yield from chunks
+            over = True
+
+        begun = False
+        try:
+            for elements in jsonstream.elements(watched()):
+                begun = True
+                if events := [event for element in elements for event in self._events(element)]:
+                    yield events
+        except UpstreamInvalidResponse:
+            if over and begun:  # an array without its end
+                raise UpstreamDisconnected(_BROKEN_OFF, sent=True) from None
+            raise
 
     def _events(self, element: Any) -> list[Event]:
         try:
@@ -134,7 +150,7 @@ class Decoder:
                 raise self._failure
             self._finish = "content_filter"
         if self._finish is None:
-            raise UpstreamDisconnected(f"{VENDOR} broke its answer off", sent=True)
+            raise UpstreamDisconnected(_BROKEN_OFF, sent=True)
         usage = Usage(
             prompt_tokens=self._prompt.tokens,
             completion_tokens=self._said.tokens,

@@ -73,7 +73,7 @@ class Client:
     def sessions_with(self, label: str) -> list[str]:
         """The names of all sessions that carry `label`."""
         found: list[str] = []
-        query = {"pageSize": str(_PAGE_SIZE), "filter": f'labels: "{label}"'}
+        query = {"pageSize": str(_PAGE_SIZE), "filter": f'labels:"{label}"'}
         while True:
             url = f"{self.engine.sessions_url}?{urlencode(query)}"
             page = self._housekeep("GET", url)

@@ -6,7 +6,8 @@ https://developers.google.com/identity/protocols/oauth2/service-account#httprest
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from math import inf
 from threading import Lock
 from typing import Any
 from urllib.parse import urlencode
@@ -34,10 +35,14 @@ _EARLY_S = 240.0
 
 
 class Tokens:
-    """Bearer tokens of accounts: their own, or those that their service account is granted."""
+    """Bearer tokens of accounts: their own, or those that their service account is granted.
 
-    def __init__(self, http: Http) -> None:
+    `clock` counts seconds and is never set back.
+    """
+
+    def __init__(self, http: Http, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._http = http
+        self._clock = clock
         self._grants: dict[str, _Grant] = {}
 
     def bearer(self, account: Account) -> str:
@@ -50,7 +55,7 @@ class Tokens:
         if not is_service_account(secret):
             return secret
         # setdefault is atomic: every thread gets the same grant, and so the same lock.
-        grant = self._grants.get(secret) or self._grants.setdefault(secret, _Grant())
+        grant = self._grants.get(secret) or self._grants.setdefault(secret, _Grant(self._clock))
         return grant.token(self._http, secret)
 
     def forget(self, account: Account, token: str) -> None:
@@ -71,17 +76,18 @@ class _Grant:
     comes of it, be it an error.
     """
 
-    __slots__ = ("_attempts", "_expires_at", "_failure", "_lock", "_token")
+    __slots__ = ("_attempts", "_clock", "_expires_at", "_failure", "_lock", "_token")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._lock = Lock()
         self._token = ""
-        self._expires_at = 0.0  # monotonic
+        self._expires_at = -inf
         self._attempts = 0
         self._failure: GatewayError | None = None
 
     def token(self, http: Http, secret: str) -> str:
-        left_s = self._expires_at - time.monotonic()
+        left_s = self._expires_at - self._clock()
         if left_s > _EARLY_S:
             return self._token
         attempts = self._attempts
@@ -89,7 +95,7 @@ class _Grant:
         if not self._lock.acquire(blocking=left_s <= 0):
             return self._token
         try:
-            if self._expires_at - time.monotonic() > _EARLY_S:
+            if self._expires_at - self._clock() > _EARLY_S:
                 return self._token
             if self._attempts != attempts and self._failure is not None:
                 raise _again(self._failure)
@@ -98,11 +104,11 @@ class _Grant:
             self._lock.release()
 
     def _renew(self, http: Http, secret: str) -> str:
-        asked_at = time.monotonic()
+        asked_at = self._clock()
         try:
             token, lifetime_s = _fetch(http, secret)
         except GatewayError as exc:
-            if self._expires_at > time.monotonic():
+            if self._expires_at > self._clock():
                 return self._token
             self._failure = exc
             raise
@@ -115,7 +121,7 @@ class _Grant:
 
     def forget(self, token: str) -> None:
         if token == self._token:
-            self._expires_at = 0.0
+            self._expires_at = -inf
 
 
 def _again(error: GatewayError) -> GatewayError:
