@@ -63,7 +63,9 @@ def running(
         process.wait(10)
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, *, within_s: float = 60) -> None:
+def wait_for(
+    url: str, process: subprocess.Popen[bytes], log: Path, *, within_s: float = 60
+) -> None:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -38,7 +38,9 @@ def send(demo, media_server):
             command += ["-H", f"Authorization: Bearer {bearer}"]
             command += ["-H", "Content-Type: application/json"]
             command += ["-d", localise(str(example.body))]
-        return subprocess.run(command, capture_output=True, check=True, timeout=90, text=True).stdout
+        return subprocess.run(
+            command, capture_output=True, check=True, timeout=90, text=True
+        ).stdout
 
     return run
 

@@ -131,7 +131,9 @@ def test_images_as_urls(client):
 
 
 def test_images_as_base64(client):
-    answer = client.images.generate(model="doubao-image", prompt="a cat", response_format="b64_json")
+    answer = client.images.generate(
+        model="doubao-image", prompt="a cat", response_format="b64_json"
+    )
     picture = Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json)))
     picture.load()
 
