@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import orjson
 from sqlalchemy import URL, Connection, Engine, create_engine
 
-WAIT_S = 5.0  # for a connection, for a lock, for an answer
+MIGRATION_WAIT_S = 60.0  # for other processes that migrate
 
 
 class Backend(Protocol):
@@ -18,24 +18,20 @@ class Backend(Protocol):
         """For reading and for writing. Their statements commit by themselves until `begin`."""
         ...
 
-    def prepare(self) -> None:
-        """Make sure that there is a place for the schema."""
-        ...
+    def begin(self, connection: Connection) -> None: ...
 
-    def begin(self, connection: Connection, wait_s: float = WAIT_S) -> None: ...
-
-    def begin_migration(self, connection: Connection, wait_s: float) -> None:
+    def begin_migration(self, connection: Connection) -> None:
         """Begin, once no other process changes the schema."""
         ...
 
 
-def pooled(url: URL, size: int, arguments: Mapping[str, Any]) -> Engine:
+def pooled(url: URL, arguments: Mapping[str, Any], *, size: int, wait_s: float) -> Engine:
     return create_engine(
         url,
         connect_args=dict(arguments),
         pool_size=size,
         max_overflow=0,
-        pool_timeout=WAIT_S,
+        pool_timeout=wait_s,
         hide_parameters=True,
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,

@@ -27,18 +27,18 @@ from gateway.stores.postgresql import Postgresql
 from gateway.stores.sqlite import Sqlite
 from gateway.stores.tables import REVISION
 
-_MIGRATION_WAIT_S = 60.0
-
 
 class Database:
     """`read`, `write` and `begin` lend a connection; StorageUnavailable when there is none.
 
-    Nothing slow belongs into their blocks. Connections are opened when first needed and
-    closed before a fork, so that no process uses another's.
+    Nothing slow belongs into their blocks. `wait_s` bounds every wait for a connection, for
+    a lock and for an answer. Connections are opened when first needed and closed before a
+    fork, so that no process uses another's.
     """
 
-    def __init__(self, url: str) -> None:
-        self._backend = _backend(url)
+    def __init__(self, url: str, *, wait_s: float = 5.0) -> None:
+        """Raises ValueError when the URL is not one of sqlite or postgresql."""
+        self._backend = _backend(url, wait_s)
         self._reader, self._writer = self._backend.engines()
         this = weakref.ref(self)
         os.register_at_fork(before=lambda: _close(this()))
@@ -80,23 +80,21 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema up to date; of processes that do so at once one does the work."""
-        with _translated():
-            self._backend.prepare()
-            with self.read() as connection:
-                if _up_to_date(connection):
-                    return
-            with self.migrating() as connection:
-                from gateway.stores.migrations import upgrade  # slow to import, rarely needed
+        with self.read() as connection:
+            if _up_to_date(connection):
+                return
+        with self.migrating() as connection:
+            from gateway.stores.migrations import upgrade  # slow to import, rarely needed
 
-                upgrade(connection)
+            upgrade(connection)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
         """A transaction in which the schema may change, one process at a time."""
         engine = self._backend.engines()[1]
         try:
-            with engine.begin() as connection:
-                self._backend.begin_migration(connection, _MIGRATION_WAIT_S)
+            with _translated(), engine.begin() as connection:
+                self._backend.begin_migration(connection)
                 yield connection
         finally:
             engine.dispose()
@@ -111,16 +109,16 @@ def _close(database: Database | None) -> None:
         database.close()
 
 
-def _backend(url: str) -> Backend:
+def _backend(url: str, wait_s: float) -> Backend:
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise ValueError("not a database URL") from None
     name = parsed.drivername.partition("+")[0]
     if name == "sqlite":
-        return Sqlite(parsed)
+        return Sqlite(parsed, wait_s)
     if name in ("postgres", "postgresql"):
-        return Postgresql(parsed)
+        return Postgresql(parsed, wait_s)
     raise ValueError(f"{name} is not supported; use sqlite or postgresql")
 
 

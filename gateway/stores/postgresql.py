@@ -15,10 +15,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from gateway.stores.backend import WAIT_S, pooled
+from gateway.stores.backend import MIGRATION_WAIT_S, pooled
 
 _CONNECTIONS = 5  # per process; every use is over in milliseconds
-_SILENCE_S = WAIT_S + 2  # the server should have ended the statement itself by then
+_GRACE_S = 2.0  # after which the server should have ended a statement itself
 _MIGRATION_LOCK = 0x67617465776179
 
 T = TypeVar("T")
@@ -27,36 +27,45 @@ T = TypeVar("T")
 class Postgresql:
     serial_writes = False
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, wait_s: float) -> None:
         self._url = url.set(drivername="postgresql+psycopg")
+        self._wait_s = wait_s
 
     def engines(self) -> tuple[Engine, Engine]:
-        engine = pooled(self._url, _CONNECTIONS, self._arguments())
-        event.listen(engine, "do_connect", _connect)
+        engine = pooled(self._url, self._arguments(), size=_CONNECTIONS, wait_s=self._wait_s)
+        event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", _check_open)
         return engine, engine
 
-    def prepare(self) -> None:
-        """The server has the database already."""
-
-    def begin(self, connection: Connection, wait_s: float = WAIT_S) -> None:
+    def begin(self, connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
 
-    def begin_migration(self, connection: Connection, wait_s: float) -> None:
+    def begin_migration(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
         assert isinstance(driver, _Connection)
         driver.silence_s = None
         self.begin(connection)
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(wait_s * 1000)}")
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(MIGRATION_WAIT_S * 1000)}")
         connection.execute(sql_select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+    def _connect(
+        self,
+        dialect: Dialect,
+        entry: ConnectionPoolEntry,
+        args: list[Any],
+        options: dict[str, Any],
+    ) -> DBAPIConnection:
+        connection = _Connection.connect(*args, **options)
+        connection.silence_s = self._wait_s + _GRACE_S
+        return connection  # type: ignore[return-value]
 
     def _arguments(self) -> Mapping[str, Any]:
         """What the URL does not say itself; every statement commits by itself until BEGIN."""
-        wait_ms = int(WAIT_S * 1000)
+        wait_ms = int(self._wait_s * 1000)
         arguments = {
             "application_name": "gateway",
-            "connect_timeout": str(int(WAIT_S)),
+            "connect_timeout": str(max(2, int(self._wait_s))),
             "keepalives_idle": "30",
             "options": f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms}"
             f" -c idle_in_transaction_session_timeout={wait_ms}",
@@ -68,7 +77,7 @@ class Postgresql:
 class _Connection(psycopg.Connection[Any]):
     """Gives up on a server that has fallen silent, for which psycopg would wait for ever."""
 
-    silence_s: float | None = _SILENCE_S
+    silence_s: float | None = None
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         try:
@@ -77,12 +86,6 @@ class _Connection(psycopg.Connection[Any]):
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()  # its answer may still come, to the wrong question
             raise
-
-
-def _connect(
-    dialect: Dialect, entry: ConnectionPoolEntry, args: list[Any], options: dict[str, Any]
-) -> DBAPIConnection:
-    return _Connection.connect(*args, **options)  # type: ignore[return-value]
 
 
 def _check_open(

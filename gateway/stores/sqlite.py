@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from gateway.stores.backend import WAIT_S, pooled
+from gateway.stores.backend import MIGRATION_WAIT_S, pooled
 
 _READERS = 4
 
@@ -19,10 +19,11 @@ _READERS = 4
 class Sqlite:
     serial_writes = True
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, wait_s: float) -> None:
         if not url.database or url.database == ":memory:":
             raise ValueError("a SQLite database needs a file: sqlite:///PATH")
         self._url = url
+        self._wait_s = wait_s
         self._path = Path(url.database)
 
     def engines(self) -> tuple[Engine, Engine]:
@@ -35,27 +36,28 @@ class Sqlite:
         event.listen(writer, "connect", _run("PRAGMA busy_timeout=0"))
         return reader, writer
 
-    def prepare(self) -> None:
-        """Create the file, which holds prompts and credentials, for its owner alone."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.touch(mode=0o600)
+    def begin(self, connection: Connection) -> None:
+        _patiently(connection, "BEGIN IMMEDIATE", self._wait_s)
 
-    def begin(self, connection: Connection, wait_s: float = WAIT_S) -> None:
-        _patiently(connection, "BEGIN IMMEDIATE", wait_s)
-
-    def begin_migration(self, connection: Connection, wait_s: float) -> None:
-        _patiently(connection, "PRAGMA journal_mode=WAL", wait_s)
+    def begin_migration(self, connection: Connection) -> None:
+        _patiently(connection, "PRAGMA journal_mode=WAL", MIGRATION_WAIT_S)
         # A table that others refer to can only be rebuilt without the checks.
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-        self.begin(connection, wait_s)
+        _patiently(connection, "BEGIN IMMEDIATE", MIGRATION_WAIT_S)
 
     def _engine(self, size: int) -> Engine:
         # Without an isolation level the driver begins no transactions of its own.
-        arguments = {"timeout": WAIT_S, "isolation_level": None, "check_same_thread": False}
-        engine = pooled(self._url, size, arguments)
+        arguments = {"timeout": self._wait_s, "isolation_level": None, "check_same_thread": False}
+        engine = pooled(self._url, arguments, size=size, wait_s=self._wait_s)
+        event.listen(engine, "do_connect", self._create_file)
         for pragma in ("PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON"):
             event.listen(engine, "connect", _run(pragma))
         return engine
+
+    def _create_file(self, *connecting: object) -> None:
+        """For its owner alone: it will hold prompts and credentials."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.touch(mode=0o600)
 
 
 def _run(statement: str) -> Callable[[sqlite3.Connection, ConnectionPoolEntry], None]:
