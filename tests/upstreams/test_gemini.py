@@ -789,6 +789,7 @@ def planned_film(vendor: Vendor, **fields: Any) -> dict[str, Any]:
         ({"resolution": "1080P"}, {"resolution": "1080p"}),
         ({"size": "720x1280"}, {"aspect_ratio": "9:16", "resolution": "720p"}),
         ({"size": "3840x2160"}, {"aspect_ratio": "16:9", "resolution": "4k"}),
+        ({"size": "1024x1792"}, {"aspect_ratio": "9:16", "resolution": "1080p"}),
     ],
 )
 def test_film_is_asked_for_in_the_background(gemini: Vendor, fields, wanted) -> None:
@@ -812,7 +813,6 @@ def test_first_frame_goes_with_the_prompt(gemini: Vendor) -> None:
     [
         ({"ratio": "1:1"}, "ratio"),
         ({"resolution": "480p"}, "resolution"),
-        ({"size": "640x480"}, "resolution"),
         ({"duration": 2}, "duration"),
         ({"duration": 16}, "duration"),
         ({"images": (a_png(), a_jpeg())}, "image[1]"),

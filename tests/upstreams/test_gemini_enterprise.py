@@ -352,6 +352,19 @@ def test_error_after_a_failure_is_the_better_word(scripted: Vendor, canned: Cann
     assert caught.value.sent
 
 
+def test_failure_within_an_answer_is_the_vendors(enterprise: Vendor) -> None:
+    arrived: list[list[Event]] = []
+    with (
+        pytest.raises(UpstreamError) as caught,
+        closing(
+            enterprise.upstream.chat(ask(enterprise), enterprise.account("failed"), CONTEXT)
+        ) as batches,
+    ):
+        arrived.extend(batches)
+    assert text_of(arrived)
+    assert caught.value.fault is Fault.VENDOR
+
+
 def test_question_that_is_skipped_is_the_callers(scripted: Vendor, canned: Canned) -> None:
     reasons = ["NON_ASSIST_SEEKING_QUERY_IGNORED"]
     with pytest.raises(InvalidRequest, match=reasons[0]):
@@ -475,7 +488,7 @@ def test_films_are_asked_for_on_the_chat_endpoint(enterprise: Vendor) -> None:
     ("code", "message", "error"),
     [
         (400, "Invalid value", InvalidRequest),
-        (400, "Model id gemini-9 is not supported", ModelNotFound),
+        (400, "Unknown model ID gemini-9 is not supported", ModelNotFound),
         (401, "Expected OAuth 2 access token", AccountRejected),
         (403, "Permission denied on resource", AccountRejected),
         (404, "Engine does not exist", AccountRejected),

@@ -92,8 +92,13 @@ class Gemini:
             chunks = _Remembered(answer.chunks())
             for payloads in sse.batches(chunks):
                 events: list[Event] = []
-                for payload in payloads:
-                    events += decoder.events(payload)
+                try:
+                    for payload in payloads:
+                        events += decoder.events(payload)
+                except GatewayError:
+                    if events:
+                        yield events
+                    raise
                 if events:
                     yield events
             yield decoder.end(chunks.last)

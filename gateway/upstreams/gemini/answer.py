@@ -5,7 +5,7 @@ https://ai.google.dev/api/generate-content#generatecontentresponse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -28,6 +28,7 @@ from gateway.domain.events import (
     ToolCallDelta,
     Usage,
 )
+from gateway.upstreams.gemini.wire import VENDOR
 from gateway.upstreams.google_status import embedded_error, status_in
 from gateway.upstreams.sources import InlineSource
 
@@ -70,12 +71,14 @@ class Decoder:
 
     def events_of(self, chunk: Any) -> list[Event]:
         """The events of one chunk, or of a whole answer."""
+        found: list[Event] = []
         try:
-            return list(self._read(chunk))
+            self._read(chunk, found)
         except (AttributeError, KeyError, TypeError, ValueError):
             raise UpstreamInvalidResponse(_INVALID, sent=True) from None
+        return found
 
-    def _read(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
+    def _read(self, chunk: Mapping[str, Any], found: list[Event]) -> None:
         candidates = chunk.get("candidates")
         if usage := chunk.get("usageMetadata"):
             self._usage = usage
@@ -84,31 +87,34 @@ class Decoder:
             return
         for candidate in candidates:
             choice = candidate.get("index", 0)
-            for part in (candidate.get("content") or {}).get("parts") or ():
-                yield from self._part(part, choice)
+            if content := candidate.get("content"):
+                for part in content.get("parts") or ():
+                    self._part(part, choice, found)
             if reason := candidate.get("finishReason"):
                 self._reasons[choice] = reason
 
     def _refuse(self, chunk: Mapping[str, Any]) -> None:
         """Raise what a chunk without candidates means; one of mere usage means nothing."""
         if status := status_in(chunk):
-            raise embedded_error(status, vendor="Gemini", account=self._account)
+            raise embedded_error(status, vendor=VENDOR, account=self._account)
         if reason := (chunk.get("promptFeedback") or {}).get("blockReason"):
             raise ContentFiltered(f"Gemini blocked the prompt: {reason}", sent=True)
 
-    def _part(self, part: Mapping[str, Any], choice: int) -> Iterator[Event]:
-        if text := part.get("text"):
-            if part.get("thought"):
-                yield ReasoningDelta(text, choice)
-                return
-            self._seen.add(choice)
-            yield TextDelta(text, choice)
+    def _part(self, part: Mapping[str, Any], choice: int, found: list[Event]) -> None:
+        text = part.get("text")
+        if part.get("thought"):
+            if text:  # what is sketched meanwhile is left out
+                found.append(ReasoningDelta(text, choice))
+            return
+        if text:
+            found.append(TextDelta(text, choice))
         elif call := part.get("functionCall"):
-            self._seen.add(choice)
-            yield self._tool_call(call, part.get("thoughtSignature"), choice)
-        elif (inline := part.get("inlineData")) and not part.get("thought"):  # no sketches
-            self._seen.add(choice)
-            yield self._media(inline)
+            found.append(self._tool_call(call, part.get("thoughtSignature"), choice))
+        elif inline := part.get("inlineData"):
+            found.append(self._media(inline))
+        else:
+            return
+        self._seen.add(choice)
 
     def _tool_call(self, call: Mapping[str, Any], signature: str | None, choice: int) -> Event:
         index = self._calls.get(choice, 0)
@@ -138,7 +144,7 @@ class Decoder:
         """
         if not self._reasons or self._seen - self._reasons.keys():
             if status := _late_error(rest):
-                raise embedded_error(status, vendor="Gemini", account=self._account)
+                raise embedded_error(status, vendor=VENDOR, account=self._account)
             raise UpstreamDisconnected("Gemini broke its answer off", sent=True)
         events: list[Event] = [Finish(self._finish(c), c) for c in sorted(self._reasons)]
         if (usage := self.usage()) is not None:

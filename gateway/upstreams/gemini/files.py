@@ -22,6 +22,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.media import Media
 from gateway.net.http import Http
+from gateway.upstreams.errors import redact
 from gateway.upstreams.gemini.wire import API, Endpoint, raise_for_status
 
 _LONGEST_PROCESSING_S = 300.0
@@ -98,7 +99,7 @@ def _ready_uri(
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         file = read_file(http, url, endpoint, account)
     if file.get("state") == "FAILED":
-        reason = (file.get("error") or {}).get("message") or "no reason given"
+        reason = redact(str((file.get("error") or {}).get("message") or "no reason given"))
         raise UnsupportedMediaType(f"Gemini could not process an attachment: {reason}")
     return str(file["uri"])
 

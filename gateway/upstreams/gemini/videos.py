@@ -19,7 +19,7 @@ from gateway.upstreams.errors import redact
 from gateway.upstreams.sizes import parse_size
 
 _RATIOS = ("16:9", "9:16")
-_RESOLUTIONS = ("360p", "720p", "1080p", "4k")
+_RESOLUTIONS = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}  # lines
 _SHORTEST_S = 3
 _LONGEST_S = {"1.1": 10, "1.2": 15}  # by version of the model
 _VERSION = re.compile(r"omni-(\d+\.\d+)")
@@ -62,7 +62,8 @@ def _format(request: VideoRequest) -> dict[str, str]:
     if size := parse_size(request.size):
         ratio = "16:9" if size.width >= size.height else "9:16"
         lines = min(size.width, size.height)
-        resolution = resolution or ("4k" if lines == 2160 else f"{lines}p")
+        nearest = min(_RESOLUTIONS, key=lambda name: abs(_RESOLUTIONS[name] - lines))
+        resolution = resolution or nearest
     if ratio is not None:
         if ratio not in _RATIOS:
             raise InvalidRequest(f"{request.model} films in {' and '.join(_RATIOS)}", param="ratio")

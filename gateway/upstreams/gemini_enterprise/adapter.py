@@ -5,7 +5,6 @@ https://docs.cloud.google.com/gemini/enterprise/docs
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +24,7 @@ from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_
 from gateway.upstreams.gemini_enterprise.questions import Question
 from gateway.upstreams.gemini_enterprise.tokens import Tokens, is_service_account
 
-_CREDENTIAL = re.compile(r"(?:ya29\.|eyJ)\S+")
+_KEYS_OF_OTHERS = ("AIza", "AQ.", "ark-", "sk-")  # an access token is opaque: the rest may be one
 _MAPPED = frozenset({"web_search_options"})  # the assistant may always search
 
 
@@ -55,7 +54,9 @@ class GeminiEnterprise:
         self._tokens = Tokens(http)
 
     def takes(self, credential: str) -> bool:
-        return _CREDENTIAL.fullmatch(credential) is not None
+        if self._engine is None or not credential:
+            return False
+        return not credential.startswith(_KEYS_OF_OTHERS)
 
     def kind_of(self, model: str) -> Kind:
         return "chat"

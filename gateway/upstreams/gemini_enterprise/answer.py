@@ -80,12 +80,24 @@ class Decoder:
         try:
             for elements in jsonstream.elements(watched()):
                 begun = True
-                if events := [event for element in elements for event in self._events(element)]:
-                    yield events
+                yield from self._batch(elements)
         except UpstreamInvalidResponse:
             if over and begun:  # an array without its end
                 raise UpstreamDisconnected(_BROKEN_OFF, sent=True) from None
             raise
+
+    def _batch(self, elements: Iterable[Any]) -> Iterator[list[Event]]:
+        """The events of elements that came together, also when an error is among them."""
+        events: list[Event] = []
+        try:
+            for element in elements:
+                events += self._events(element)
+        except GatewayError:
+            if events:
+                yield events
+            raise
+        if events:
+            yield events
 
     def _events(self, element: Any) -> list[Event]:
         try:

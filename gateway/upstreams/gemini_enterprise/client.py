@@ -16,10 +16,10 @@ from gateway.domain.errors import Fault, UpstreamError, UpstreamInvalidResponse
 from gateway.domain.media import MediaSource
 from gateway.net import jsonbody
 from gateway.net.fetch import Fetcher
-from gateway.net.http import Answer, Http, Timeouts
+from gateway.net.http import Answer, Http
 from gateway.upstreams import google_status
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR, Engine
-from gateway.upstreams.gemini_enterprise.tokens import Tokens, is_service_account
+from gateway.upstreams.gemini_enterprise.tokens import Tokens, is_service_account, shortened
 from gateway.upstreams.gemini_enterprise.turns import Attachment
 from gateway.upstreams.sources import LARGEST_RESULT_BYTES
 
@@ -148,7 +148,7 @@ class Client:
             url,
             headers=self.engine.headers(token, own_token=own_token),
             body=None if body is None else jsonbody.encode(body),
-            timeouts=_shortened(self._http.timeouts, within_s),
+            timeouts=None if within_s is None else shortened(self._http.timeouts, within_s),
         ) as answer:
             if answer.status == 401:
                 self._tokens.forget(self._account, token)
@@ -187,15 +187,3 @@ def file_body(attachment: Attachment) -> dict[str, Any]:
         "mimeType": media.mime_type,
         "fileContents": jsonbody.Base64(media.blob),
     }
-
-
-def _shortened(timeouts: Timeouts, within_s: float | None) -> Timeouts | None:
-    """The timeouts for a call that is short by nature."""
-    if within_s is None:
-        return None
-    return Timeouts(
-        connect_s=timeouts.connect_s,
-        first_byte_s=min(timeouts.first_byte_s, within_s),
-        idle_s=min(timeouts.idle_s, within_s),
-        total_s=timeouts.total_s,
-    )

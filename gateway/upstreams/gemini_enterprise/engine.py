@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.accounts import Account
-from gateway.domain.errors import AccountRejected, ModelNotFound
+from gateway.domain.errors import AccountRejected, ModelNotFound, UpstreamError
 from gateway.upstreams import google_status
 from gateway.upstreams.errors import Row
 
@@ -18,11 +18,13 @@ BASE_URL = "https://discoveryengine.googleapis.com"
 API = "v1alpha"  # the only version that knows context files
 VENDOR = "Gemini Enterprise"
 
-# A resource that is not there is one that the account names: its engine, or its host.
+# A resource that is not there is one that the account names: its engine, or its host. And no
+# caller can do anything about the state that a session is in.
 TABLE: Sequence[Row] = (
     Row(400, "", r"\bmodel ?id\b", ModelNotFound),
     Row(404, "", "", AccountRejected),
     *google_status.TABLE,
+    Row(400, "FAILED_PRECONDITION.*", "", UpstreamError),
 )
 
 _ENGINE = re.compile(

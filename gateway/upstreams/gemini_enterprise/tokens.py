@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import inf
 from threading import Lock
 from typing import Any
@@ -24,7 +25,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
     UpstreamOverloaded,
 )
-from gateway.net.http import Answer, Http
+from gateway.net.http import Answer, Http, Timeouts
 from gateway.upstreams.errors import retry_after_s
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -32,6 +33,7 @@ _AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the key file's tok
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LIFETIME_S = 3600
 _EARLY_S = 240.0
+_ANSWER_S = 15.0
 
 
 class Tokens:
@@ -46,7 +48,7 @@ class Tokens:
         self._grants: dict[str, _Grant] = {}
 
     def bearer(self, account: Account) -> str:
-        """A token that is good for minutes yet.
+        """A token that has not expired, as a rule for minutes to come.
 
         Raises AccountRejected when the key is malformed or Google refuses it, and other
         UpstreamErrors, with `sent` false, when no answer is to be had.
@@ -62,6 +64,15 @@ class Tokens:
         """Fetch another token next time: the vendor refused this one before its end."""
         if grant := self._grants.get(account.secret.reveal()):
             grant.forget(token)
+
+
+def shortened(timeouts: Timeouts, within_s: float) -> Timeouts:
+    """The timeouts for a call that is answered at once, at a vendor that is else slow."""
+    return replace(
+        timeouts,
+        first_byte_s=min(timeouts.first_byte_s, within_s),
+        idle_s=min(timeouts.idle_s, within_s),
+    )
 
 
 def is_service_account(secret: str) -> bool:
@@ -134,7 +145,8 @@ def _fetch(http: Http, secret: str) -> tuple[str, float]:
     url, form = _request(secret)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     try:
-        with http.send("POST", url, headers=headers, body=form) as answer:
+        timeouts = shortened(http.timeouts, _ANSWER_S)
+        with http.send("POST", url, headers=headers, body=form, timeouts=timeouts) as answer:
             if answer.status != 200:
                 raise _refusal(answer)
             grant = answer.json()
