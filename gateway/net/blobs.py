@@ -7,12 +7,12 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import time
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 from gateway.domain.errors import InvalidBase64, RequestTooLarge, StorageUnavailable
+from gateway.net.turns import let_others_run
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -188,7 +188,7 @@ def _decoded(text: str | bytes) -> Iterator[bytes]:
         padded = padded or piece.endswith(b"=")
         size += len(data)
         yield data
-        time.sleep(0)
+        let_others_run()
     if held or not size:
         raise InvalidBase64("The data is not base64: it is empty, or its end is missing")
 

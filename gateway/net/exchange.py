@@ -15,6 +15,7 @@ from gateway.domain.errors import (
 )
 from gateway.net import wire
 from gateway.net.dial import Stream
+from gateway.net.turns import let_others_run
 
 _READ_BYTES = 65536
 _WRITE_BYTES = 262144
@@ -224,7 +225,7 @@ class Exchange:
         self._budget -= size + _CALL_BYTES
         if self._budget < 0:
             self._budget = _TURN_BYTES
-            time.sleep(0)
+            let_others_run()
 
     def _invalid(self, err: wire.Malformed) -> UpstreamInvalidResponse:
         return UpstreamInvalidResponse(f"The answer of {self.host} is invalid: {err}", sent=True)

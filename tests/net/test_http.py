@@ -87,6 +87,19 @@ def test_query_without_a_path_keeps_the_request_well_formed(http):
     assert seen == ["GET /?a=b HTTP/1.1"]
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_address_of_version_6_stands_in_brackets(http):
+    seen = []
+
+    def script(peer):
+        seen.append(peer.request().headers["host"])
+        peer.answer()
+
+    with running(script, host="::1") as server:
+        assert get(http, server.url) == b"{}"
+    assert seen == [f"[::1]:{server.port}"]
+
+
 def test_large_and_streamed_bodies_arrive_whole(http):
     sizes = []
 
