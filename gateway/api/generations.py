@@ -19,10 +19,8 @@ from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.wire import event_stream, hold, json_body, json_response, services, trace
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job
-from gateway.domain.media import StoredMedia
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net import jsonbody
-from gateway.services.uploads import StoredBlob
 
 bp = Blueprint("generations", __name__)
 _image = ImageRequestSchema()
@@ -82,12 +80,8 @@ def cancel_job(job_id: str) -> ResponseReturnValue:
     return json_response(job_view(services().generation.cancel(job_id, caller())))
 
 
-def read_stored(stored: StoredMedia) -> StoredBlob:
-    return StoredBlob(services().media, stored)
-
-
 def job_view(job: Job) -> dict[str, Any]:
-    return render.job_object(job, signer(), read_stored)
+    return render.job_object(job, signer(), services().media.blob)
 
 
 def _generate(
@@ -108,7 +102,7 @@ def _generate(
     def finish() -> dict[str, Any]:
         for _ in generation.follow(job.id, who, found):
             pass
-        return render.result(generation.get(job.id, who), signer(), read_stored)
+        return render.result(generation.get(job.id, who), signer(), services().media.blob)
 
     return streamed_json(hold(finish))
 

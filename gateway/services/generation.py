@@ -96,6 +96,7 @@ class GenerationService:
                 fingerprint=fingerprint,
             )
         )
+        self._media.need(job_id, [*record["images"], *filter(None, [record.get("mask")])])
         trace.job, trace.model, trace.kind = job_id, model.name, kind
         self._start(job, caller.credential)
         return job

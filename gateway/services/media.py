@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from gateway.domain.accounts import Caller
@@ -101,6 +101,10 @@ class MediaService:
     ) -> AbstractContextManager[Iterator[bytes]]:
         """Read the bytes from `start` up to `end` (exclusive); raises NotFound on entering."""
         return self._store.open(stored, start, end)
+
+    def need(self, job_id: str, names: Iterable[str]) -> None:
+        """Keep the media named `id.ext` for as long as the job runs."""
+        self._index.need(job_id, [name.partition(".")[0] for name in names])
 
     def blob(self, stored: StoredMedia) -> Blob:
         """The bytes to be read several times; raises NotFound."""

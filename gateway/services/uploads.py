@@ -1,4 +1,4 @@
-"""Bytes between callers and the media store: pictures sent with a form, results read back."""
+"""Pictures that callers send with a form, on their way into the media store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from gateway.domain.errors import UnsupportedMediaType, UpstreamInvalidResponse
-from gateway.domain.media import MediaRef, StoredMedia
-from gateway.net.blobs import RandomBlob
+from gateway.domain.media import MediaRef
 from gateway.services.media import MediaService
 
 
@@ -39,17 +38,3 @@ def keep(media: MediaService, chunks: Iterable[bytes], owner: str, param: str) -
 def stored_link(name: str) -> str:
     """How a request refers to media in the store; good for their owner only."""
     return f"/media/{name}"
-
-
-class StoredBlob(RandomBlob):
-    """A stored picture or video, read piece by piece."""
-
-    def __init__(self, media: MediaService, stored: StoredMedia) -> None:
-        self._media = media
-        self._stored = stored
-        self.size = stored.size
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        end = min(offset + size, self.size)
-        with self._media.open(self._stored, offset, end) as chunks:
-            return b"".join(chunks)

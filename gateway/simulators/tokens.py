@@ -6,7 +6,7 @@ is the credential in the ledger and its words choose the behaviour: `broken`
 is answered with 500, `overloaded` with 503, `denied` and `wrong` with
 `invalid_grant`, at the endpoint already.
 
-Tokens are `ya29.sim.<email>.<random>`. Any other `ya29.…` counts as a user's
+Tokens are `ya29.sim.<email>.<random>`. Any other bearer but an API key counts as a user's
 own token, which is valid unless its words say `wrong` or `expired`; what is
 issued to an `expired` service account has expired already. Not modelled:
 refresh tokens, user consent, domain-wide delegation, scopes.
@@ -41,6 +41,7 @@ _AUDIENCE = "https://oauth2.googleapis.com/token"
 _LIFETIME_S = 3599
 _SKEW_S = 300
 _LONGEST_S = 3600
+_API_KEYS = ("AIza", "AQ.", "ark-", "sk-")
 _TOKEN = re.compile(r"ya29\.sim\.(?P<email>[^/\s]+)\.(?P<expires>\d+)-\w+-(?P<seal>[0-9a-f]{32})")
 
 
@@ -86,7 +87,7 @@ def identity_of(token: str) -> str:
 
     Raises InvalidToken.
     """
-    if not token.startswith("ya29."):
+    if token.startswith(_API_KEYS):
         raise InvalidToken("ACCESS_TOKEN_TYPE_UNSUPPORTED")
     if not token.startswith("ya29.sim."):
         words = Behaviour.of(token, {})

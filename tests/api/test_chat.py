@@ -105,7 +105,7 @@ def test_media_of_all_turns_go_into_one_session_in_order(gateway, simulators, me
     key = "ya29.one-session"
     turns = [
         {"role": "system", "content": "Be brief"},
-        {"role": "user", "content": [{"type": "text", "text": "First"}, image(data_url(png(11, 7)))]},
+        {"role": "user", "content": ["First", image(data_url(png(11, 7)))]},
         {"role": "assistant", "content": "A small picture"},
         {
             "role": "user",

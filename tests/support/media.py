@@ -37,7 +37,7 @@ def data_url(data: bytes, mime_type: str = "image/png") -> str:
 
 @dataclass
 class MediaServer:
-    """Serves any path: `.mp4` a video, `.jpg` a JPEG, `.html` a page, `missing` a 404, else a PNG."""
+    """Serves `.mp4` a video, `.jpg` a JPEG, `.html` a page, `missing` a 404, else a PNG."""
 
     url: str
     hits: list[str] = field(default_factory=list)

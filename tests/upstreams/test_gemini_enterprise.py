@@ -125,12 +125,13 @@ def answered(vendor: Vendor, canned: Canned, *elements: Any) -> list[Event]:
     [
         ("ya29.a0AfB_token", True),
         ("eyJhbGciOi.J9.x", True),
+        ("3dee725a-75ad-42e0-9a69-c4f514ea2e21", True),
         ("AIzaSy-1", False),
         ("sk-1", False),
         ('{"type": "service_account"}', False),
     ],
 )
-def test_callers_bring_tokens_and_nothing_else(enterprise, credential: str, taken: bool) -> None:
+def test_callers_bring_opaque_tokens_and_no_keys(enterprise, credential: str, taken: bool) -> None:
     assert enterprise.upstream.takes(credential) is taken
 
 

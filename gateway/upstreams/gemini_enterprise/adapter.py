@@ -24,7 +24,13 @@ from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_
 from gateway.upstreams.gemini_enterprise.questions import Question
 from gateway.upstreams.gemini_enterprise.tokens import Tokens, is_service_account
 
-_KEYS_OF_OTHERS = ("AIza", "AQ.", "ark-", "sk-")  # an access token is opaque: the rest may be one
+_KEYS_OF_OTHERS = (
+    "AIza",
+    "AQ.",
+    "ark-",
+    "sk-",
+    "{",
+)  # an access token is opaque: the rest may be one
 _MAPPED = frozenset({"web_search_options"})  # the assistant may always search
 
 
