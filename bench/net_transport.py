@@ -1,6 +1,6 @@
 """What gateway.net.http costs: CPU microseconds per request and per streamed chunk, under gevent.
 
-    python bench/net_transport.py [--requests 5000] [--streams 100]
+    PYTHONPATH=. python bench/net_transport.py [--requests 5000] [--streams 100]
 
 A server in another process answers; `requests.Session` does the same in the same run,
 interleaved, because the machine is not equally fast all the time. Prints JSON.

@@ -160,11 +160,13 @@ def resolve(
     look_up = resolver or socket.getaddrinfo
 
     def work() -> None:
-        # UnicodeError: a label that is empty or too long.
-        with contextlib.suppress(OSError, UnicodeError):
+        try:
             rows = look_up(host, port, type=socket.SOCK_STREAM)
             found.extend((row[0], row[4]) for row in rows)
-        done.set()
+        except (OSError, UnicodeError):  # UnicodeError: a label that is empty or too long
+            pass
+        finally:
+            done.set()
 
     threading.Thread(target=work, name="resolve", daemon=True).start()
     if not done.wait(seconds):
