@@ -187,6 +187,26 @@ def canned() -> Iterator[Canned]:
     server.server.server_close()
 
 
+@pytest.fixture
+def ark(open_vendor: Callable[..., Vendor]) -> Vendor:
+    return open_vendor("ark")
+
+
+@pytest.fixture
+def scripted_ark(open_vendor: Callable[..., Vendor], canned: Canned) -> Vendor:
+    return open_vendor("ark", base_url=canned.url)
+
+
+@pytest.fixture
+def openai(open_vendor: Callable[..., Vendor]) -> Vendor:
+    return open_vendor("openai")
+
+
+@pytest.fixture
+def imitator(open_vendor: Callable[..., Vendor], canned: Canned) -> Vendor:
+    return open_vendor("openai", base_url=canned.url)
+
+
 @pytest.fixture(params=VENDORS)
 def vendor(request: pytest.FixtureRequest, open_vendor: Callable[..., Vendor]) -> Vendor:
     """Each vendor in turn."""
@@ -227,3 +247,11 @@ def an_mp4() -> Media:
 
 def text_of(batches: Iterable[Iterable[Event]]) -> str:
     return "".join(e.text for batch in batches for e in batch if isinstance(e, TextDelta))
+
+
+def flat(batches: Iterable[Iterable[Event]]) -> list[Event]:
+    return [event for batch in batches for event in batch]
+
+
+def ark_error(code: str, message: str = "no. Request id: 02abc") -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "param": "", "type": ""}}
