@@ -79,6 +79,13 @@ def scripted(open_vendor: Callable[..., Vendor], canned: Canned) -> Vendor:
     return open_vendor("gemini-enterprise", base_url=canned.url)
 
 
+@pytest.fixture
+def http():
+    client = Http()
+    yield client
+    client.close()
+
+
 def user(*parts: Any) -> Message:
     return Message("user", tuple(Text(p) if isinstance(p, str) else p for p in parts))
 
@@ -131,8 +138,19 @@ def answered(vendor: Vendor, canned: Canned, *elements: Any) -> list[Event]:
         ('{"type": "service_account"}', False),
     ],
 )
-def test_callers_bring_opaque_tokens_and_no_keys(enterprise, credential: str, taken: bool) -> None:
-    assert enterprise.upstream.takes(credential) is taken
+def test_callers_bring_opaque_tokens_and_no_keys(http, credential: str, taken: bool) -> None:
+    assert GeminiEnterprise(http, fetcher=Fetcher(), engine=ENGINE).takes(credential) is taken
+    assert not GeminiEnterprise(http, fetcher=Fetcher()).takes(credential)
+
+
+def test_key_file_of_a_caller_is_no_more_than_a_token(scripted, canned, simulators) -> None:
+    key = simulators.service_account("someone@example.com").replace("\n", "")
+    key = json.dumps({**json.loads(key), "token_uri": f"{canned.url}/token"})
+    canned.say({"error": {"code": 401, "message": "no"}}, status=401)
+    account = replace(ACCOUNT, secret=Secret(key), own=True)
+    with pytest.raises(InvalidApiKey):
+        scripted.chat(chat_of(user("Hello")), account)
+    assert b"grant_type" not in canned.bodies[0]
 
 
 @pytest.mark.parametrize(
@@ -517,13 +535,6 @@ def test_refused_plan_of_a_caller_is_the_callers_403(scripted: Vendor, canned: C
 
 
 # Tokens.
-
-
-@pytest.fixture
-def http():
-    client = Http()
-    yield client
-    client.close()
 
 
 def service(simulators: Simulators, account: Account, **options: int) -> Account:

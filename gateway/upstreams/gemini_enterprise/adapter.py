@@ -22,7 +22,7 @@ from gateway.upstreams.gemini_enterprise.answer import Decoder
 from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
 from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_of
 from gateway.upstreams.gemini_enterprise.questions import Question
-from gateway.upstreams.gemini_enterprise.tokens import Tokens, is_service_account
+from gateway.upstreams.gemini_enterprise.tokens import Tokens, has_key_file
 
 _KEYS_OF_OTHERS = (
     "AIza",
@@ -133,7 +133,7 @@ class GeminiEnterprise:
     def _plan(self, question: Question, account: Account) -> list[VendorCall]:
         """The calls of one request, with stand-ins for what the vendor would name."""
         engine = engine_of(account, self._engine, self._base_url)
-        own_token = not is_service_account(account.secret.reveal())
+        own_token = not has_key_file(account)
         headers = {**engine.headers("", own_token=own_token), "Authorization": "***"}
         session = f"{engine.name}/sessions/<session>"
 

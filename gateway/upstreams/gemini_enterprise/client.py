@@ -19,7 +19,7 @@ from gateway.net.fetch import Fetcher
 from gateway.net.http import Answer, Http
 from gateway.upstreams import google_status
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR, Engine
-from gateway.upstreams.gemini_enterprise.tokens import Tokens, is_service_account, shortened
+from gateway.upstreams.gemini_enterprise.tokens import Tokens, has_key_file, shortened
 from gateway.upstreams.gemini_enterprise.turns import Attachment
 from gateway.upstreams.sources import LARGEST_RESULT_BYTES
 
@@ -142,7 +142,7 @@ class Client:
     ) -> Iterator[Answer]:
         """Send a request with a good token; a refused token is not used again."""
         token = self._tokens.bearer(self._account)
-        own_token = not is_service_account(self._account.secret.reveal())
+        own_token = not has_key_file(self._account)
         with self._http.send(
             method,
             url,

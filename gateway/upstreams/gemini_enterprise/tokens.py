@@ -54,7 +54,7 @@ class Tokens:
         UpstreamErrors, with `sent` false, when no answer is to be had.
         """
         secret = account.secret.reveal()
-        if not is_service_account(secret):
+        if not has_key_file(account):
             return secret
         # setdefault is atomic: every thread gets the same grant, and so the same lock.
         grant = self._grants.get(secret) or self._grants.setdefault(secret, _Grant(self._clock))
@@ -75,9 +75,12 @@ def shortened(timeouts: Timeouts, within_s: float) -> Timeouts:
     )
 
 
-def is_service_account(secret: str) -> bool:
-    """Whether a credential is the JSON of a key file rather than a token."""
-    return secret.lstrip().startswith("{")
+def has_key_file(account: Account) -> bool:
+    """Whether a credential is the JSON of a key file rather than a token.
+
+    Never a caller's own: a key file names the address that tokens are asked of.
+    """
+    return not account.own and account.secret.reveal().lstrip().startswith("{")
 
 
 class _Grant:
