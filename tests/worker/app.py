@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from itertools import count
 from urllib.parse import parse_qsl
 
 import gevent
 from gevent import monkey
-from gevent.event import Event
 
 from gateway.domain.connection import (
     HOLD,
@@ -30,7 +30,7 @@ from gateway.domain.connection import (
 _really_sleep = monkey.get_original("time", "sleep")
 _JSON = ("Content-Type", "application/json")
 _SSE = ("Content-Type", "text/event-stream")
-_released = Event()
+_counter = count()
 
 
 def note(*words: object) -> None:
@@ -134,9 +134,9 @@ def route_stream(environ, start_response, query):
     return _events(int(query.get("n", 1000000)), float(query.get("every", 0.05)))
 
 
-def _events(count, every_s):
+def _events(total, every_s):
     try:
-        for number in range(count):
+        for number in range(total):
             yield b"data: %d\n\n" % number
             gevent.sleep(every_s)
         yield b"data: [DONE]\n\n"
@@ -157,9 +157,9 @@ def route_big(environ, start_response, query):
     return _blocks(size)
 
 
-def _blocks(count):
+def _blocks(total):
     try:
-        for _ in range(count):
+        for _ in range(total):
             yield bytes(1 << 20)
         note("big complete")
     finally:
@@ -249,6 +249,12 @@ def _crash_late(start_response):
     start_response("200 OK", [_SSE])
     yield b"data: 1\n\n"
     raise ValueError("a late bug")
+
+
+def route_count(environ, start_response, query):
+    """How many requests came here before; holds the loop for `spin` seconds."""
+    _really_sleep(float(query.get("spin", 0)))
+    return answer(start_response, next(_counter))
 
 
 def route_spin(environ, start_response, query):

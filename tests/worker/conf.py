@@ -1,12 +1,22 @@
-"""The project's own gunicorn configuration, but for the demo and with short times."""
+"""The project's own gunicorn configuration, but with short times and without the app."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
-_own = Path(__file__).parents[2] / "gunicorn.conf.py"
-exec(compile(_own.read_text(), _own, "exec"))  # first of all, for it patches what others import
+_ROOT = Path(__file__).parents[2]
+
+# The worker needs nothing of the app, and importing it would slow every start down.
+_package = ModuleType("gateway")
+_package.__path__ = [str(_ROOT / "gateway")]
+sys.modules["gateway"] = _package
+sys.modules["gateway.demo"] = _package.demo = ModuleType("gateway.demo")
+
+_own = _ROOT / "gunicorn.conf.py"
+exec(compile(_own.read_text(), _own, "exec"))
 
 from gateway.worker import Times, Worker  # noqa: E402
 from gateway.worker.listening import open_listeners  # noqa: E402
@@ -17,8 +27,8 @@ QUICK = Times(
     body_rate=1000.0,
     write_s=1.5,
     linger_s=1.0,
-    drain_soft_s=1.5,
-    drain_hard_s=4.0,
+    drain_soft_s=1.0,
+    drain_hard_s=2.5,
     quit_s=1.0,
 )
 

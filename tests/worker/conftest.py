@@ -7,7 +7,7 @@ from tests.worker.serving import serving
 
 @pytest.fixture(scope="session")
 def _shared(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("worker"), "--keep-alive", "3") as server:
+    with serving(tmp_path_factory.mktemp("worker"), "--keep-alive", "2") as server:
         yield server
 
 

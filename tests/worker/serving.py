@@ -6,10 +6,11 @@ import json
 import re
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from typing import Any, TypeVar
@@ -29,6 +30,11 @@ def until(probe: Callable[[], Found], *, within_s: float = PATIENCE_S) -> Found:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
     return value
+
+
+def report(figure: str) -> None:
+    """Shown by `make soak`."""
+    sys.stdout.write(figure + "\n")
 
 
 @dataclass
@@ -53,8 +59,12 @@ class Client:
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(PATIENCE_S)
-        self.sock.connect(("127.0.0.1", port))
-        self.held = b""
+        try:
+            self.sock.connect(("127.0.0.1", port))
+        except OSError:
+            self.sock.close()
+            raise
+        self.held = bytearray()
 
     def __enter__(self) -> Client:
         return self
@@ -83,30 +93,32 @@ class Client:
         try:
             return self.sock.recv(65536)
         except ConnectionResetError:
-            raise Cut(self.held) from None
+            raise Cut(bytes(self.held)) from None
 
     def read_until(self, mark: bytes) -> bytes:
         while mark not in self.held:
             data = self.receive()
             if not data:
-                raise Cut(self.held)
+                raise Cut(bytes(self.held))
             self.held += data
-        found, _, self.held = self.held.partition(mark)
-        return found + mark
+        return self._take(self.held.index(mark) + len(mark))
 
     def read_exactly(self, count: int) -> bytes:
         while len(self.held) < count:
             data = self.receive()
             if not data:
-                raise Cut(self.held)
+                raise Cut(bytes(self.held))
             self.held += data
-        found, self.held = self.held[:count], self.held[count:]
-        return found
+        return self._take(count)
 
     def read_to_end(self) -> bytes:
         while data := self.receive():
             self.held += data
-        found, self.held = self.held, b""
+        return self._take(len(self.held))
+
+    def _take(self, count: int) -> bytes:
+        found = bytes(self.held[:count])
+        del self.held[:count]
         return found
 
     def closed(self) -> bool:
@@ -147,7 +159,8 @@ class Server:
     process: Popen[bytes]
     log_path: Path
     notes_path: Path
-    _read: int = field(default=0)
+    _noted: int = 0
+    _logged: int = 0
 
     def client(self, **options: Any) -> Client:
         return Client(self.port, **options)
@@ -163,15 +176,17 @@ class Server:
         return [psutil.Process(self.process.pid), *self.workers()]
 
     def log(self) -> str:
-        return self.log_path.read_text()
+        """What was logged since the last `forget`."""
+        return self.log_path.read_text()[self._logged :]
 
     def notes(self) -> list[str]:
         """What the app noted since the last `forget`."""
         lines = self.notes_path.read_text().splitlines() if self.notes_path.exists() else []
-        return lines[self._read :]
+        return lines[self._noted :]
 
     def forget(self) -> None:
-        self._read += len(self.notes())
+        self._noted += len(self.notes())
+        self._logged += len(self.log())
 
     def noted(self, line: str, *, times: int = 1, within_s: float = PATIENCE_S) -> float:
         """Wait until the app has noted `line`; the seconds that took."""

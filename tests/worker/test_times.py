@@ -37,7 +37,7 @@ def test_connection_that_asks_nothing_is_closed(server):
 def test_connection_between_requests_may_idle_longer_than_headers_may_take(server):
     with server.client() as client:
         assert client.get("/plain").answer().status == 200
-        time.sleep(1.8)  # the header time of this server is 1 s
+        time.sleep(1.4)  # the header time of this server is 1 s
         assert client.get("/plain").answer().status == 200
         assert client.closed()
 
