@@ -207,6 +207,32 @@ def imitator(open_vendor: Callable[..., Vendor], canned: Canned) -> Vendor:
     return open_vendor("openai", base_url=canned.url)
 
 
+@pytest.fixture
+def gemini(open_vendor: Callable[..., Vendor]) -> Vendor:
+    return open_vendor("gemini")
+
+
+@pytest.fixture
+def scripted_gemini(open_vendor: Callable[..., Vendor], canned: Canned) -> Vendor:
+    return open_vendor("gemini", base_url=canned.url)
+
+
+@pytest.fixture
+def enterprise(open_vendor: Callable[..., Vendor]) -> Vendor:
+    return open_vendor("gemini-enterprise")
+
+
+@pytest.fixture
+def scripted_enterprise(open_vendor: Callable[..., Vendor], canned: Canned) -> Vendor:
+    return open_vendor("gemini-enterprise", base_url=canned.url)
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    with closing(Http()) as client:
+        yield client
+
+
 @pytest.fixture(params=VENDORS)
 def vendor(request: pytest.FixtureRequest, open_vendor: Callable[..., Vendor]) -> Vendor:
     """Each vendor in turn."""

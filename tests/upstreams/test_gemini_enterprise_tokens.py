@@ -1,0 +1,162 @@
+"""The access tokens of service accounts."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+
+import pytest
+
+from gateway.domain.accounts import Account, Secret
+from gateway.domain.errors import (
+    AccountRejected,
+    GatewayError,
+    UpstreamInvalidResponse,
+    UpstreamOverloaded,
+    UpstreamUnreachable,
+)
+from gateway.net.http import Http
+from gateway.upstreams.gemini_enterprise.tokens import Tokens
+from tests.support.simulators import Simulators
+from tests.upstreams.conftest import Canned, Vendor
+from tests.upstreams.enterprise_support import (
+    ACCOUNT,
+    chat_of,
+    user,
+)
+
+
+def service(simulators: Simulators, account: Account, **options: int) -> Account:
+    """The account with tokens that last as long as `expires_in` says."""
+    return replace(account, secret=Secret(simulators.service_account(account.name, **options)))
+
+
+def fetched(simulators: Simulators, account: Account) -> int:
+    return simulators.operations(account.name).get("oauth2.token", 0)
+
+
+def at_once(tokens: Tokens, account: Account, callers: int = 100) -> list[str]:
+    """The tokens, or the names of errors, that many callers get at the same time."""
+    together = Barrier(callers)
+
+    def call(_: int) -> str:
+        together.wait(10)
+        try:
+            return tokens.bearer(account)
+        except GatewayError as error:
+            return f"{type(error).__name__}, sent: {error.sent}"
+
+    with ThreadPoolExecutor(callers) as pool:
+        return list(pool.map(call, range(callers)))
+
+
+def test_callers_that_find_no_token_share_one_request(enterprise, simulators, http) -> None:
+    account = enterprise.account()
+    assert len(set(at_once(Tokens(http), account))) == 1
+    assert fetched(simulators, account) == 1
+
+
+def test_callers_that_find_an_expired_token_share_one_request(enterprise, simulators, http) -> None:
+    account = enterprise.account()
+    now = 0.0
+    tokens = Tokens(http, clock=lambda: now)
+    first = tokens.bearer(account)
+    now = 3700.0
+    [second] = set(at_once(tokens, account))
+    assert second != first
+    assert fetched(simulators, account) == 2
+
+
+def test_token_that_cannot_be_renewed_is_used_to_its_end(enterprise, canned, http) -> None:
+    key = json.loads(enterprise.simulators.service_account("someone@example.com"))
+    key["token_uri"] = f"{canned.url}/token"
+    account = replace(ACCOUNT, secret=Secret(json.dumps(key)))
+    now = 0.0
+    tokens = Tokens(http, clock=lambda: now)
+    canned.say({"access_token": "ya29.first", "expires_in": 3600})
+    canned.say({"error": "internal_failure"}, status=500)
+    canned.say({"error": "internal_failure"}, status=500)
+    assert tokens.bearer(account) == "ya29.first"
+    now = 3500.0
+    assert tokens.bearer(account) == "ya29.first"
+    now = 3601.0
+    with pytest.raises(UpstreamOverloaded):
+        tokens.bearer(account)
+
+
+def test_failed_request_fails_for_all_that_waited(enterprise, simulators, http) -> None:
+    account = enterprise.account("denied")
+    assert set(at_once(Tokens(http), account)) == {"AccountRejected, sent: False"}
+    assert fetched(simulators, account) < 10
+
+
+def test_token_is_used_until_minutes_before_its_end(enterprise, simulators, http) -> None:
+    lasting = service(simulators, enterprise.account(), expires_in=300)
+    ending = service(simulators, enterprise.account(), expires_in=200)
+    tokens = Tokens(http)
+    for account in (lasting, ending):
+        assert tokens.bearer(account)
+        assert tokens.bearer(account)
+    assert fetched(simulators, lasting) == 1
+    assert fetched(simulators, ending) == 2
+
+
+def test_token_that_the_vendor_refuses_is_not_used_again(
+    scripted_enterprise: Vendor, canned: Canned, simulators: Simulators
+) -> None:
+    account = scripted_enterprise.account()
+    for _ in range(2):
+        canned.say({"error": {"code": 401, "message": "expired"}}, status=401)
+        with pytest.raises(AccountRejected):
+            scripted_enterprise.chat(chat_of(user("Hello")), account)
+    assert fetched(simulators, account) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("wrong", AccountRejected),
+        ("broken", UpstreamOverloaded),
+        ("overloaded", UpstreamOverloaded),
+    ],
+)
+def test_refused_service_account_was_sent_nothing(enterprise, words: str, error) -> None:
+    with pytest.raises(error) as caught:
+        enterprise.chat(chat_of(user("Hello")), enterprise.account(words))
+    assert type(caught.value) is error
+    assert not caught.value.sent
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda key: "{",
+        lambda key: "{}",
+        lambda key: json.dumps({**key, "private_key": "no key"}),
+        lambda key: json.dumps({**key, "client_email": None, "private_key": None}),
+    ],
+)
+def test_malformed_key_is_the_accounts_fault(enterprise, simulators, http, damage) -> None:
+    key = json.loads(simulators.service_account("someone@example.com"))
+    account = replace(ACCOUNT, secret=Secret(damage(key)))
+    with pytest.raises(AccountRejected, match="malformed"):
+        Tokens(http).bearer(account)
+
+
+def test_token_service_that_is_away_was_sent_nothing(simulators: Simulators, http: Http) -> None:
+    key = json.loads(simulators.service_account("someone@example.com"))
+    key["token_uri"] = "http://127.0.0.1:1/token"
+    with pytest.raises(UpstreamUnreachable) as caught:
+        Tokens(http).bearer(replace(ACCOUNT, secret=Secret(json.dumps(key))))
+    assert not caught.value.sent
+
+
+@pytest.mark.parametrize("grant", [{}, [], {"access_token": "ya29.1", "expires_in": "soon"}])
+def test_grant_without_a_token_is_refused(simulators, canned, http, grant) -> None:
+    key = json.loads(simulators.service_account("someone@example.com"))
+    key["token_uri"] = f"{canned.url}/token"
+    canned.say(grant)
+    with pytest.raises(UpstreamInvalidResponse):
+        Tokens(http).bearer(replace(ACCOUNT, secret=Secret(json.dumps(key))))
