@@ -42,14 +42,14 @@ _PAGE = (
 
 
 def json_body() -> object:
-    """Return the decoded body of the request; a body that is not JSON comes back as bytes."""
+    """Return the decoded body of the request; a body that is not JSON comes back as text."""
     raw = request.get_data()
     if not raw:
         return {}
     try:
         return parse_json(raw)
     except ValueError:
-        return raw
+        return raw.decode(errors="replace")
 
 
 def read_payload(message: Message, body: object) -> dict[str, Any]:
@@ -57,9 +57,8 @@ def read_payload(message: Message, body: object) -> dict[str, Any]:
     size = request.content_length or 0
     if size > LARGEST_BODY_BYTES:
         raise invalid(f"Request payload size exceeds the limit: {LARGEST_BODY_BYTES} bytes.")
-    if isinstance(body, bytes):
-        shown = body[:40].decode(errors="replace")
-        raise invalid(f"Invalid JSON payload received. Unexpected token.\n{shown}\n^")
+    if isinstance(body, str):
+        raise invalid(f"Invalid JSON payload received. Unexpected token.\n{body[:40]}\n^")
     try:
         return read(message, body)
     except InvalidPayload as problem:

@@ -9,7 +9,7 @@ from flask import Response
 from gateway.simulators.gemini.errors import model_not_found, model_retired
 from gateway.simulators.gemini.models import MODELS, find, is_retired
 from gateway.simulators.gemini.wire import VERSION, bp, enter
-from gateway.simulators.google_http import check_query, google_json, page, page_size
+from gateway.simulators.google_http import check_query, google_json, not_routed, page, page_size
 
 
 @bp.get(f"/{VERSION}/models")
@@ -36,3 +36,9 @@ def get_model(version: str, model_id: str) -> Response:
     if model is None:
         raise model_not_found(model_id, version, "getModel")
     return google_json(model.view())
+
+
+@bp.get(f"/{VERSION}/models/<model_id>:<method>")
+def unknown_method(version: str, model_id: str, method: str) -> Response:
+    """Keep what looks like a method out of the ids of models."""
+    return not_routed()

@@ -47,7 +47,7 @@ def create(version: str) -> Response:
     call = enter("interactions.create", body, main=True)
     if (request.content_length or 0) > LARGEST_BODY_BYTES:
         raise refusal("invalid", "input", f"has more than {LARGEST_BODY_BYTES} bytes")
-    if isinstance(body, bytes):
+    if isinstance(body, str):
         raise GoogleError(400, "The request body is not valid JSON.")
     given = Fields(body, refusal)
     if "agent" in given:

@@ -128,14 +128,12 @@ class Chunks:
 
     def end(self, contents: Sequence[Content] = ({},)) -> Chunk:
         """Return the element that says that the answer is complete; its content is empty."""
-        replies = [
-            {
-                "groundedContent": {"content": content} if content else {},
-                "replyId": new_id(),
-                "createTime": nanoseconds(time.time()),
-            }
-            for content in contents
-        ]
+        replies = []
+        for content in contents:
+            reply: Chunk = {"groundedContent": {"content": content} if content else {}}
+            if self._alpha:
+                reply["replyId"] = new_id()
+            replies.append(reply | {"createTime": nanoseconds(time.time())})
         answer: Chunk = {"name": self.name, "state": "SUCCEEDED", "replies": replies}
         if self._alpha:
             answer["diagnosticInfo"] = {"plannerSteps": []}
