@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy import ColumnElement, bindparam, case, select, update
 
 from gateway.stores import rows
 from gateway.stores.database import Database
 from gateway.stores.tables import account_states, now
 
 _TOPIC = "account_states"
+_WHATEVER = 2**63 - 1  # newer than every version
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +43,38 @@ _COLUMNS = [
     account_states.c.circuit_failures,
     _left(account_states.c.circuit_until),
 ]
+_CHANGES = (
+    select(account_states.c.revision, *_COLUMNS)
+    .where(account_states.c.revision > bindparam("since"))
+    .order_by(account_states.c.revision)
+)
 
 
 class AccountStateStore:
     def __init__(self, database: Database) -> None:
         self._database = database
+        fresh = database.insert(account_states).values(
+            cool_until=now() + bindparam("cool_s"),
+            circuit_until=now() + bindparam("circuit_s"),
+            probe_until=0.0,
+        )
+        self._set = fresh.on_conflict_do_update(
+            index_elements=[account_states.c.account],
+            set_={c.name: fresh.excluded[c.name] for c in account_states.c if not c.primary_key},
+            where=account_states.c.revision <= bindparam("seen"),
+        ).returning(account_states.c.revision)
 
-    def set(self, state: AccountState) -> None:
-        """Replace what is known of the account; a probe that was under way is over."""
-        values: dict[str, Any] = {
-            "account": state.account,
-            "cool_until": now() + state.cool_s if state.cool_s > 0 else 0.0,
-            "reason": state.reason,
-            "failures": state.failures,
-            "quarantined": state.quarantined,
-            "circuit_failures": state.circuit_failures,
-            "circuit_until": now() + state.circuit_s if state.circuit_s > 0 else 0.0,
-            "probe_until": 0.0,
-        }
+    def set(self, state: AccountState, *, seen: int | None = None) -> int | None:
+        """Replace what is known of the account; a probe that was under way is over.
+
+        Returns the version of the change; None, and nothing is changed, when the account
+        was changed after the version `seen`.
+        """
+        given = asdict(state) | {"seen": _WHATEVER if seen is None else seen}
         with self._database.begin() as connection:
-            values["revision"] = rows.bump(self._database, connection, _TOPIC)
-            statement = self._database.insert(account_states).values(values)
-            statement = statement.on_conflict_do_update(
-                index_elements=[account_states.c.account],
-                set_={name: statement.excluded[name] for name in values if name != "account"},
-            )
-            connection.execute(statement)
+            given["revision"] = rows.bump(self._database, connection, _TOPIC)
+            revision: int | None = connection.execute(self._set, given).scalar()
+        return revision
 
     def clear(self, account: str) -> None:
         """As good as new."""
@@ -79,13 +85,8 @@ class AccountStateStore:
 
     def changes(self, since: int) -> tuple[list[AccountState], int]:
         """States set after the version `since`, and the version to ask with next time."""
-        query = (
-            select(account_states.c.revision, *_COLUMNS)
-            .where(account_states.c.revision > since)
-            .order_by(account_states.c.revision)
-        )
         with self._database.read() as connection:
-            found = connection.execute(query).all()
+            found = connection.execute(_CHANGES, {"since": since}).all()
         return [AccountState(*row[1:]) for row in found], found[-1].revision if found else since
 
     def probe(self, account: str, *, ttl_s: float) -> bool:

@@ -27,6 +27,8 @@ from gateway.stores.postgresql import Postgresql
 from gateway.stores.sqlite import Sqlite
 from gateway.stores.tables import REVISION
 
+Upsert = sqlite_dialect.Insert | postgresql_dialect.Insert
+
 
 class Database:
     """`read`, `write` and `begin` lend a connection; StorageUnavailable when there is none.
@@ -68,7 +70,7 @@ class Database:
             self._backend.begin(connection)
             yield connection
 
-    def insert(self, table: Table) -> sqlite_dialect.Insert | postgresql_dialect.Insert:
+    def insert(self, table: Table) -> Upsert:
         """An INSERT that knows ON CONFLICT, which both databases spell alike."""
         if self._reader.dialect.name == "sqlite":
             return sqlite_dialect.insert(table)

@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import and_, case, delete, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, or_, select, update
+from sqlalchemy.sql.dml import ReturningInsert
 
-from gateway.stores.database import Database
+from gateway.stores.database import Database, Upsert
 from gateway.stores.rows import remove
 from gateway.stores.tables import idempotency, now
 
@@ -52,11 +53,17 @@ _ABANDONED = and_(
     idempotency.c.job_id.is_(None),  # a job is moved on by other processes
     idempotency.c.lease_expires_at < now(),
 )
+_LOOK = select(idempotency).where(
+    idempotency.c.scope == bindparam("of_scope"),
+    idempotency.c.key == bindparam("of_key"),
+    ~_EXPIRED,
+)
 
 
 class IdempotencyStore:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._claim = _claim(database.insert(idempotency))
 
     def begin(
         self,
@@ -101,7 +108,8 @@ class IdempotencyStore:
         job_id: str | None = None,
     ) -> bool:
         """Keep the answer for those who ask again; False when another has taken over."""
-        return self._update(token, status=status, headers=dict(headers), body=body, job_id=job_id)
+        job = {} if job_id is None else {"job_id": job_id}
+        return self._update(token, status=status, headers=dict(headers), body=body, **job)
 
     def abandon(self, token: str) -> bool:
         """Forget the request, so that it may be sent again."""
@@ -127,37 +135,20 @@ class IdempotencyStore:
         self, scope: str, key: str, fingerprint: str, token: str, ttl_s: float, lease_s: float
     ) -> int | None:
         """Which attempt at the request this is; None when it is another's."""
-        statement = self._database.insert(idempotency).values(
-            scope=scope,
-            key=key,
-            fingerprint=fingerprint,
-            token=token,
-            attempt=1,
-            job_id=None,
-            status=None,
-            headers=None,
-            body=None,
-            lease_expires_at=now() + lease_s,
-            expires_at=now() + ttl_s,
-        )
-        fresh = statement.excluded
-        statement = statement.on_conflict_do_update(
-            index_elements=[idempotency.c.scope, idempotency.c.key],
-            set_={
-                "attempt": case((_EXPIRED, 1), else_=idempotency.c.attempt + 1),
-                **{c.name: fresh[c.name] for c in idempotency.c if c.name not in _KEPT},
-            },
-            where=or_(_EXPIRED, and_(_ABANDONED, idempotency.c.fingerprint == fresh.fingerprint)),
-        )
+        given = {
+            "scope": scope,
+            "key": key,
+            "fingerprint": fingerprint,
+            "token": token,
+            "ttl_s": ttl_s,
+            "lease_s": lease_s,
+        }
         with self._database.write() as connection:
-            return connection.execute(statement.returning(idempotency.c.attempt)).scalar()
+            return connection.execute(self._claim, given).scalar()
 
     def _look(self, scope: str, key: str, fingerprint: str) -> Running | Done | Mismatch | None:
-        query = select(idempotency).where(
-            idempotency.c.scope == scope, idempotency.c.key == key, ~_EXPIRED
-        )
         with self._database.read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_LOOK, {"of_scope": scope, "of_key": key}).first()
         if row is None:
             return None
         if row.fingerprint != fingerprint:
@@ -165,3 +156,22 @@ class IdempotencyStore:
         if row.status is None:
             return Running(row.job_id)
         return Done(row.status, row.headers, row.body, row.job_id)
+
+
+def _claim(insert: Upsert) -> ReturningInsert[int]:
+    """Take a key that is free, expired or abandoned; returns which attempt this is."""
+    insert = insert.values(
+        attempt=1,
+        lease_expires_at=now() + bindparam("lease_s"),
+        expires_at=now() + bindparam("ttl_s"),
+    )
+    fresh = insert.excluded
+    statement = insert.on_conflict_do_update(
+        index_elements=[idempotency.c.scope, idempotency.c.key],
+        set_={
+            "attempt": case((_EXPIRED, 1), else_=idempotency.c.attempt + 1),
+            **{c.name: fresh[c.name] for c in idempotency.c if c.name not in _KEPT},
+        },
+        where=or_(_EXPIRED, and_(_ABANDONED, idempotency.c.fingerprint == fresh.fingerprint)),
+    )
+    return statement.returning(idempotency.c.attempt)

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from threading import Event, Thread
 from typing import Any, get_args
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from gateway.domain.accounts import Kind
 from gateway.domain.errors import Conflict, StorageUnavailable
@@ -25,6 +25,18 @@ _CHANGING = (
     *("status", "upstream", "account", "task_id"),
     *("progress", "result", "error", "completed_at"),
 )
+_THIS = jobs.c.id == bindparam("of_id")
+_MINE = jobs.c.claimed_by == bindparam("of_claim")
+_GET = select(*_COLUMNS).where(_THIS)
+_CLAIM = (
+    update(jobs)
+    .where(_THIS, _MOVING, jobs.c.claim_expires_at < now())
+    .values(claim_expires_at=now() + bindparam("ttl_s"))
+    .returning(*_COLUMNS)
+)
+_RENEW = update(jobs).where(_THIS, _MINE).values(claim_expires_at=now() + bindparam("ttl_s"))
+_RELEASE = update(jobs).where(_THIS, _MINE).values(claimed_by=None, claim_expires_at=0.0)
+_SAVE = update(jobs).where(_THIS, _MINE, _MOVING)
 
 
 class ClaimLost(Conflict):
@@ -43,13 +55,9 @@ class Claim:
 
     def renew(self) -> bool:
         """Hold it for another `ttl_s`; False once it is lost."""
-        statement = (
-            update(jobs)
-            .where(jobs.c.id == self.job.id, jobs.c.claimed_by == self.token)
-            .values(claim_expires_at=now() + self._ttl_s)
-        )
+        given = {"of_id": self.job.id, "of_claim": self.token, "ttl_s": self._ttl_s}
         with self._database.write() as connection:
-            self.lost = connection.execute(statement).rowcount == 0
+            self.lost = connection.execute(_RENEW, given).rowcount == 0
         return not self.lost
 
     @contextmanager
@@ -85,7 +93,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job | None:
         with self._database.read() as connection:
-            return _job(connection.execute(select(*_COLUMNS).where(jobs.c.id == job_id)).first())
+            return _job(connection.execute(_GET, {"of_id": job_id}).first())
 
     def get_owned(self, job_id: str, owner: str) -> Job | None:
         job = self.get(job_id)
@@ -131,14 +139,9 @@ class JobStore:
     def claim(self, job_id: str, *, ttl_s: float = 30) -> Iterator[Claim | None]:
         """The claim of an unfinished job, given back with the block; None when it is not free."""
         token = secrets.token_hex(16)
-        statement = (
-            update(jobs)
-            .where(jobs.c.id == job_id, _MOVING, jobs.c.claim_expires_at < now())
-            .values(claimed_by=token, claim_expires_at=now() + ttl_s)
-            .returning(*_COLUMNS)
-        )
+        given = {"of_id": job_id, "claimed_by": token, "ttl_s": ttl_s}
         with self._database.write() as connection:
-            job = _job(connection.execute(statement).first())
+            job = _job(connection.execute(_CLAIM, given).first())
         if job is None:
             yield None
             return
@@ -152,13 +155,10 @@ class JobStore:
         """Write what moving the job has changed. Raises ClaimLost, also when it has ended."""
         if job.done and job.completed_at is None:
             job = replace(job, completed_at=self._clock())
-        statement = (
-            update(jobs)
-            .where(jobs.c.id == job.id, jobs.c.claimed_by == claim.token, _MOVING)
-            .values({name: getattr(job, name) for name in _CHANGING})
-        )
+        given = {name: getattr(job, name) for name in _CHANGING}
+        given |= {"of_id": job.id, "of_claim": claim.token}
         with self._database.write() as connection:
-            claim.lost = connection.execute(statement).rowcount == 0
+            claim.lost = connection.execute(_SAVE, given).rowcount == 0
         if claim.lost:
             raise ClaimLost("The job is no longer this process's to move.")
         return job
@@ -185,13 +185,8 @@ class JobStore:
         return remove(self._database, jobs, jobs.c.completed_at < older_than)
 
     def _release(self, job_id: str, token: str) -> None:
-        statement = (
-            update(jobs)
-            .where(jobs.c.id == job_id, jobs.c.claimed_by == token)
-            .values(claimed_by=None, claim_expires_at=0.0)
-        )
         with self._database.write() as connection:
-            connection.execute(statement)
+            connection.execute(_RELEASE, {"of_id": job_id, "of_claim": token})
 
 
 def _job(row: Row[*tuple[Any, ...]] | None) -> Job | None:

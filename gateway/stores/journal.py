@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from gateway.stores.database import Database
 from gateway.stores.tables import now, sessions
@@ -34,6 +34,10 @@ class JournalCounts:
 
 
 _COLUMNS = [sessions.c[field.name] for field in fields(JournaledSession)]
+_THIS = sessions.c.label == bindparam("of_label")
+_ADD = insert(sessions).values(closing=False, attempts=0, due_at=now() + bindparam("ttl_s"))
+_UPDATE = update(sessions).where(_THIS)
+_REMOVE = delete(sessions).where(_THIS)
 
 
 class SessionJournalStore:
@@ -52,34 +56,30 @@ class SessionJournalStore:
         owner_token: str,
         ttl_s: float = 30,
     ) -> None:
-        statement = insert(sessions).values(
-            label=label,
-            upstream=upstream,
-            account=account,
-            owner_token=owner_token,
-            closing=False,
-            attempts=0,
-            due_at=now() + ttl_s,
-            created_at=self._clock(),
-        )
+        given = {
+            "label": label,
+            "upstream": upstream,
+            "account": account,
+            "owner_token": owner_token,
+            "ttl_s": ttl_s,
+            "created_at": self._clock(),
+        }
         with self._database.write() as connection:
-            connection.execute(statement)
+            connection.execute(_ADD, given)
 
     def named(self, label: str, resource: str) -> None:
-        statement = update(sessions).where(sessions.c.label == label).values(resource=resource)
         with self._database.write() as connection:
-            connection.execute(statement)
+            connection.execute(_UPDATE, {"of_label": label, "resource": resource})
 
     def closing(self, label: str) -> None:
         """Its owner has given it up: renewed no more, it falls to a sweeper."""
-        statement = update(sessions).where(sessions.c.label == label).values(closing=True)
         with self._database.write() as connection:
-            connection.execute(statement)
+            connection.execute(_UPDATE, {"of_label": label, "closing": True})
 
     def closed(self, label: str) -> None:
         """The vendor has it no more."""
         with self._database.write() as connection:
-            connection.execute(delete(sessions).where(sessions.c.label == label))
+            connection.execute(_REMOVE, {"of_label": label})
 
     def renew(self, owner_token: str, *, ttl_s: float = 30) -> int:
         """Hold all sessions that a process has open; returns how many there are."""
@@ -101,10 +101,11 @@ class SessionJournalStore:
             .order_by(sessions.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
+            .cte()  # which PostgreSQL runs once, whatever it thinks of the rest
         )
         statement = (
             update(sessions)
-            .where(sessions.c.label.in_(due.scalar_subquery()))
+            .where(sessions.c.label.in_(select(due.c.label)))
             .values(owner_token=owner_token, closing=True, due_at=now() + ttl_s)
             .returning(*_COLUMNS)
         )
@@ -113,14 +114,14 @@ class SessionJournalStore:
 
     def failed(self, label: str, *, retry_in_s: float) -> int:
         """Put a deletion off; returns how often it has failed."""
-        statement = (
-            update(sessions)
-            .where(sessions.c.label == label)
-            .values(closing=True, attempts=sessions.c.attempts + 1, due_at=now() + retry_in_s)
-            .returning(sessions.c.attempts)
+        statement = _UPDATE.values(
+            closing=True, attempts=sessions.c.attempts + 1, due_at=now() + retry_in_s
         )
         with self._database.write() as connection:
-            return connection.execute(statement).scalar() or 0
+            found = connection.execute(
+                statement.returning(sessions.c.attempts), {"of_label": label}
+            )
+            return found.scalar() or 0
 
     def counts(self) -> JournalCounts:
         query = select(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Row, insert, or_, select, update
+from sqlalchemy import Row, bindparam, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.accounts import GatewayKey, Secret
@@ -33,6 +33,11 @@ class KeyRecord:
 
 
 _COLUMNS = [keys.c[field.name] for field in fields(KeyRecord)]
+_VALID = select(keys.c.name, keys.c.limits, keys.c.models).where(
+    keys.c.digest == bindparam("of_digest"),
+    keys.c.revoked_at.is_(None),
+    or_(keys.c.expires_at.is_(None), keys.c.expires_at > bindparam("at")),
+)
 
 
 class KeyStore:
@@ -85,13 +90,8 @@ class KeyStore:
 
     def by_digest(self, digest: str) -> GatewayKey | None:
         """The key, if it is valid now."""
-        query = select(keys.c.name, keys.c.limits, keys.c.models).where(
-            keys.c.digest == digest,
-            keys.c.revoked_at.is_(None),
-            or_(keys.c.expires_at.is_(None), keys.c.expires_at > self._clock()),
-        )
         with self._database.read() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(_VALID, {"of_digest": digest, "at": self._clock()}).first()
         if row is None:
             return None
         return GatewayKey(row.name, digest, limits=row.limits, models=frozenset(row.models))

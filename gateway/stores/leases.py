@@ -6,12 +6,47 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import bindparam, func, select, tuple_, update
 
 from gateway.stores.database import Database
 from gateway.stores.tables import leases, now
 
 _PIECE = 300
+
+# Row locks make one statement exact: a place that another transaction is about to take is
+# skipped, and one that it has just taken no longer matches.
+_FREE = (
+    select(leases.c.slot)
+    .where(
+        leases.c.account == bindparam("of_account"),
+        leases.c.slot < bindparam("places"),
+        leases.c.expires_at < now(),
+    )
+    .order_by(leases.c.slot)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+    .scalar_subquery()
+)
+_TAKE = (
+    update(leases)
+    .where(leases.c.account == bindparam("of_account"), leases.c.slot == _FREE)
+    .values(expires_at=now() + bindparam("ttl_s"))
+    .returning(leases.c.slot)
+)
+_RELEASE = (
+    update(leases)
+    .where(
+        leases.c.account == bindparam("of_account"),
+        leases.c.slot == bindparam("of_slot"),
+        leases.c.token == bindparam("of_token"),
+    )
+    .values(token=None, holder=None, expires_at=0.0)
+)
+_PLACES = (
+    select(func.count())
+    .select_from(leases)
+    .where(leases.c.account == bindparam("of_account"), leases.c.slot < bindparam("places"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +90,9 @@ class LeaseStore:
 
     def release(self, lease: Lease) -> bool:
         """Give the place back; False when the lease had lapsed and another has it."""
-        statement = (
-            update(leases)
-            .where(
-                leases.c.account == lease.account,
-                leases.c.slot == lease.slot,
-                leases.c.token == lease.token,
-            )
-            .values(token=None, holder=None, expires_at=0.0)
-        )
+        given = {"of_account": lease.account, "of_slot": lease.slot, "of_token": lease.token}
         with self._database.write() as connection:
-            return connection.execute(statement).rowcount > 0
+            return connection.execute(_RELEASE, given).rowcount > 0
 
     def busy(self, accounts: Collection[str]) -> dict[str, int]:
         """Places taken at each of the accounts."""
@@ -79,36 +106,17 @@ class LeaseStore:
         return dict.fromkeys(accounts, 0) | taken
 
     def _take(self, account: str, holder: str, places: int, ttl_s: float) -> Lease | None:
-        # Row locks make one statement exact: a place that another transaction is about to
-        # take is skipped, and one that it has just taken no longer matches.
-        free = (
-            select(leases.c.slot)
-            .where(leases.c.account == account, leases.c.slot < places, leases.c.expires_at < now())
-            .order_by(leases.c.slot)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
         token = secrets.token_hex(16)
-        statement = (
-            update(leases)
-            .where(leases.c.account == account, leases.c.slot == free)
-            .values(token=token, holder=holder, expires_at=now() + ttl_s)
-            .returning(leases.c.slot)
-        )
+        given = {"of_account": account, "places": places, "ttl_s": ttl_s}
+        given |= {"token": token, "holder": holder}
         with self._database.write() as connection:
-            slot = connection.execute(statement).scalar()
+            slot = connection.scalar(_TAKE, given)
         return None if slot is None else Lease(account, slot, token)
 
     def _add_places(self, account: str, places: int) -> bool:
         """Make the rows of an account that has more places than it was ever asked for."""
-        query = (
-            select(func.count())
-            .select_from(leases)
-            .where(leases.c.account == account, leases.c.slot < places)
-        )
         with self._database.read() as connection:
-            if connection.scalar(query) == places:
+            if connection.scalar(_PLACES, {"of_account": account, "places": places}) == places:
                 return False
         statement = self._database.insert(leases).on_conflict_do_nothing()
         free = {"account": account, "token": None, "holder": None, "expires_at": 0.0}

@@ -6,7 +6,18 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Result, and_, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Result,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from gateway.domain.jobs import FINAL
 from gateway.domain.media import StoredMedia
@@ -17,6 +28,9 @@ _COLUMNS = [
     *(media.c.id, media.c.extension, media.c.mime_type),
     *(media.c.size, media.c.width, media.c.height),
 ]
+_THIS = media.c.id == bindparam("of_id")
+_GET = select(*_COLUMNS).where(_THIS)
+_OWNED = _GET.join(media_owners).where(media_owners.c.owner == bindparam("of_owner"))
 
 
 class MediaIndex:
@@ -47,16 +61,11 @@ class MediaIndex:
 
     def get(self, media_id: str) -> StoredMedia | None:
         with self._database.read() as connection:
-            return _stored(connection.execute(select(*_COLUMNS).where(media.c.id == media_id)))
+            return _stored(connection.execute(_GET, {"of_id": media_id}))
 
     def owned(self, media_id: str, owner: str) -> StoredMedia | None:
-        query = (
-            select(*_COLUMNS)
-            .join(media_owners)
-            .where(media.c.id == media_id, media_owners.c.owner == owner)
-        )
         with self._database.read() as connection:
-            return _stored(connection.execute(query))
+            return _stored(connection.execute(_OWNED, {"of_id": media_id, "of_owner": owner}))
 
     def touch(self, media_ids: Collection[str]) -> None:
         """They are in use now."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, delete, select, tuple_
 
 from gateway.stores.database import Database
 from gateway.stores.tables import changes
 
 _PIECE = 500
+_VERSION = select(changes.c.version).where(changes.c.topic == bindparam("of_topic"))
 
 
 def page(
@@ -53,5 +54,4 @@ def bump(database: Database, connection: Connection, topic: str) -> int:
 
 def version(database: Database, topic: str) -> int:
     with database.read() as connection:
-        found = connection.scalar(select(changes.c.version).where(changes.c.topic == topic))
-    return found or 0
+        return connection.scalar(_VERSION, {"of_topic": topic}) or 0

@@ -52,7 +52,7 @@ def test_a_request_that_became_a_job_is_never_retaken(store):
     first = store.begin("s", "k", "f", lease_s=LAPSED)
     assert store.attach(first.token, "job-1")
     assert store.begin("s", "k", "f") == Running("job-1")
-    assert store.finish(first.token, status=200, headers={}, body=b"x", job_id="job-1")
+    assert store.finish(first.token, status=200, headers={}, body=b"x")
     assert store.begin("s", "k", "f") == Done(200, {}, b"x", "job-1")
 
 

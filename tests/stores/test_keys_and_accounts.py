@@ -158,6 +158,17 @@ def test_readers_are_told_only_what_changed_since_they_asked(states):
     assert states.changes(later) == ([], later)
 
 
+def test_a_change_made_in_ignorance_of_a_newer_one_is_refused(states):
+    first = states.set(AccountState("one", failures=1))
+    assert states.set(AccountState("one", failures=2), seen=first - 1) is None
+    (state,), version = states.changes(0)
+    assert (state.failures, version) == (1, first)
+    second = states.set(AccountState("one", failures=2), seen=first)
+    assert second > first
+    assert states.set(AccountState("new"), seen=0) > second
+    assert states.changes(first)[0] == [AccountState("one", failures=2), AccountState("new")]
+
+
 def test_one_caller_wins_the_probe_until_its_outcome_is_set(states):
     assert not states.probe("one", ttl_s=30)
     states.set(AccountState("one", circuit_failures=5))
