@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 _UPPER = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -112,15 +113,15 @@ class _Reader:
     faults: list[Fault] = field(default_factory=list)
 
     def message(self, message: Message, payload: dict[str, Any], path: str) -> dict[str, Any]:
-        names = {snake(name): name for name in message.fields}
+        names = _spellings(message)
         result: dict[str, Any] = {}
         for given, value in payload.items():
-            name = given if given in message.fields else names.get(given)
-            if name is None:
+            name, spelt = names.get(given, ("", ""))
+            if not name:
                 self._unknown(given, path)
             elif value is not None:
                 self._exclude(message, name, result, path)
-                inner = f"{path}.{snake(name)}" if path else snake(name)
+                inner = f"{path}.{spelt}" if path else spelt
                 result[name] = self.value(message.fields[name], value, inner)
         return result
 
@@ -210,6 +211,15 @@ class _Reader:
 
     def _fault(self, path: str, description: str) -> None:
         self.faults.append(Fault(path, description))
+
+
+@cache
+def _spellings(message: Message) -> Mapping[str, tuple[str, str]]:
+    """Map both spellings of each field to its name and to its name in snake_case."""
+    spellings = {}
+    for name in message.fields:
+        spellings[name] = spellings[snake(name)] = (name, snake(name))
+    return spellings
 
 
 _TYPES: Mapping[Scalar, type | tuple[type, ...]] = {
