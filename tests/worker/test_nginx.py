@@ -184,6 +184,14 @@ def test_request_id_is_the_clients_if_it_is_sane(edge, sent, kept):
     assert environ["HTTP_X_REQUEST_ID"]
 
 
+def test_host_is_passed_on_as_the_client_named_it(edge):
+    with edge.client() as client:
+        client.send(b"GET /environ HTTP/1.1\r\nHost: example.com:8080\r\n\r\n")
+        assert client.answer().json()["HTTP_HOST"] == "example.com:8080"
+        client.send(b"GET /environ HTTP/1.0\r\n\r\n")
+        assert client.answer().json()["HTTP_HOST"]
+
+
 def test_log_has_no_query(edge):
     edge.get("/plain?sig=secret")
     until(lambda: "/plain" in edge.log.read_text())

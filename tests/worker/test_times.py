@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from tests.worker.serving import report
+
 
 def test_request_line_that_never_ends_is_answered_408_and_closed(server):
     with server.client() as client:
@@ -133,3 +135,25 @@ def test_small_body_left_unread_costs_no_connection(server):
     with server.client() as client:
         assert client.post("/refuse", b"small").answer().status == 401
         assert client.get("/plain").answer().status == 200
+
+
+@pytest.mark.parametrize(
+    "start", [b"GET /plain HTTP/1.1\r\n", b"POST /echo HTTP/1.1\r\nHost: t\r\n"]
+)
+def test_slow_senders_do_not_hold_up_the_others(server, soak, start):
+    def slowest_of(count: int) -> float:
+        took = []
+        for _ in range(count):
+            began = time.monotonic()
+            assert server.get("/plain").status == 200
+            took.append(time.monotonic() - began)
+        return sorted(took)[int(count * 0.99) - 1]
+
+    count = 1000 if soak else 200
+    alone_s = slowest_of(count)
+    slow = [server.client().send(start) for _ in range(count)]
+    among_s = slowest_of(count)
+    for client in slow:
+        client.sock.close()
+    report(f"p99 alone {alone_s * 1e3:.1f} ms, among {count} slow senders {among_s * 1e3:.1f} ms")
+    assert among_s < max(0.5, 5 * alone_s)
