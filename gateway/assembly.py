@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from limits.strategies import RateLimiter
+
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http, Timeouts
-from gateway.services import Services
+from gateway.services import Services, pool_accounts, pool_places, pool_sharing
+from gateway.services.account_limits import AccountLimits
 from gateway.services.background import Background, Chore
 from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.chat import ChatService
@@ -16,28 +19,37 @@ from gateway.services.files import FileService
 from gateway.services.generation import GenerationService
 from gateway.services.job_steps import JobSteps
 from gateway.services.keys import KeyRing
+from gateway.services.limits import RateLimits, WrongKeys
 from gateway.services.media import MediaService
 from gateway.services.media_urls import MediaUrls
 from gateway.services.pool import Pool
 from gateway.services.sessions import Sessions
 from gateway.settings import Settings
 from gateway.settings_tables import UPSTREAMS
+from gateway.stores.account_states import AccountStateStore
+from gateway.stores.accounts import AccountStore
+from gateway.stores.bell import Bell
 from gateway.stores.database import Database
 from gateway.stores.files import FileStore
 from gateway.stores.jobs import JobStore
 from gateway.stores.journal import SessionJournalStore
 from gateway.stores.keys import KeyStore
+from gateway.stores.leases import LeaseStore
 from gateway.stores.media import open_media_store
 from gateway.stores.media_index import MediaIndex
 from gateway.upstreams import PREFIXES, open_upstreams
 from gateway.upstreams.base import Upstream
 
+_BELL_TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)  # the same in all processes
+_POOL_WAIT_S = 2.0
 
-def build(settings: Settings) -> Services:
+
+def build(settings: Settings, rates: RateLimiter) -> Services:
+    """`rates` count how often callers call."""
     settings = settings.with_secret_key()
     database = Database(settings.database_url)
     database.migrate()
-    pool = Pool(settings.accounts)
+    pool = _pool(settings, database)
     fetcher = _fetcher(settings)
     upstreams = _upstreams(settings, fetcher)
     catalog = _catalog(settings, upstreams)
@@ -61,7 +73,11 @@ def build(settings: Settings) -> Services:
     )
     steps = JobSteps(catalog, dispatcher, pool, media, sessions)
     generation = GenerationService(catalog, dispatcher, media, JobStore(database), steps)
+    keys = KeyRing(settings.keys, KeyStore(database))
     chores = (
+        Chore("keys", 1, keys.refresh),
+        Chore("accounts", 1, pool.refresh),
+        Chore("account-places", pool_places.RENEW_S, pool.renew),
         Chore("jobs", 2, generation.sweep),
         Chore("session-leases", 10, sessions.renew),
         Chore("sessions", 15, lambda: sessions.sweep(catalog.upstream)),
@@ -70,7 +86,9 @@ def build(settings: Settings) -> Services:
     return Services(
         settings=settings,
         database=database,
-        keys=KeyRing(settings.keys, KeyStore(database)),
+        keys=keys,
+        limits=RateLimits(rates, settings.rate_limit),
+        wrong_keys=WrongKeys(rates),
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,
@@ -81,6 +99,21 @@ def build(settings: Settings) -> Services:
         sessions=sessions,
         background=Background(chores, at_stop=(generation.stop,)),
     )
+
+
+def _pool(settings: Settings, database: Database) -> Pool:
+    # Calls wait for these records, so a database that hangs must not hold them up for long.
+    impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
+    pool = Pool(
+        settings.accounts,
+        stored=AccountStore(database, secret_keys=settings.secret_keys),
+        states=AccountStateStore(impatient),
+        leases=LeaseStore(impatient),
+        bell=Bell(settings.state_dir / "bell", _BELL_TOPICS),
+        quota=AccountLimits(),
+    )
+    pool.refresh()
+    return pool
 
 
 def _fetcher(settings: Settings) -> Fetcher:

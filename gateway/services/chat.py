@@ -58,7 +58,7 @@ class ChatService:
         if model.kind != "chat":
             return self._generation.plan(_as_generation(request, model), caller, trace)
         with self._media.resolved(request, caller) as resolved:
-            return self._dispatcher.once(
+            return self._dispatcher.plan(
                 model,
                 "chat",
                 caller,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TypeVar
 
 from gateway.domain.accounts import Account, Caller, Kind
@@ -22,9 +24,10 @@ from gateway.domain.errors import (
 )
 from gateway.domain.events import Events, Usage
 from gateway.services.catalog import Model, Route
-from gateway.services.pool import Pool
+from gateway.services.pool import WAIT_S, Lease, Pool
+from gateway.services.retry_budget import RetryBudget
 
-_ACCOUNT_FAULTS = frozenset({Fault.ACCOUNT, Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
+_QUOTA_FAULTS = frozenset({Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
 _MOST_ATTEMPTS = 16
 _VENDOR_FAILURES = 2  # attempts that end in the vendor's own fault before giving up
 OWN = "own"
@@ -51,8 +54,16 @@ class Trace:
 
 
 class Dispatcher:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        budget: RetryBudget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._pool = pool
+        self._budget = budget or RetryBudget(clock=clock)
+        self._clock = clock
 
     def routes(self, model: Model, caller: Caller) -> list[Route]:
         """The routes that can serve this caller; raises when there is none."""
@@ -98,11 +109,11 @@ class Dispatcher:
         (image, video) only when the vendor has certainly not begun to work.
         """
         for attempt in self._attempts(model, kind, caller, trace):
-            with attempt as lease:
-                with lease as (route, account), closing(call(route, account)) as batches:
-                    for batch in batches:
-                        attempt.answered = True
-                        yield batch
+            with attempt, closing(call(attempt.route, attempt.account)) as batches:
+                for batch in batches:
+                    if not attempt.answered:
+                        attempt.has_answered()
+                    yield batch
                 return
 
     def once(
@@ -115,112 +126,173 @@ class Dispatcher:
     ) -> T:
         """As `stream`, for a call that answers with one value."""
         for attempt in self._attempts(model, kind, caller, trace):
-            with attempt as lease, lease as (route, account):
-                return call(route, account)
+            with attempt:
+                return call(attempt.route, attempt.account)
         raise AssertionError("the last attempt returns or raises")
+
+    def plan(
+        self,
+        model: Model,
+        kind: Kind,
+        caller: Caller,
+        trace: Trace,
+        call: Callable[[Route, Account], T],
+    ) -> T:
+        """As `once`, for a call that asks nothing of the vendor: no account is taken."""
+        series = _Series(self, model, kind, caller, trace)
+        while True:
+            try:
+                account = series.own_account() or self._pool.peek(
+                    series.route.upstream.name, models=series.names, kind=kind
+                )
+            except (NoAccountAvailable, AccountRejected) as err:
+                series.next_route(err)
+                continue
+            trace.upstream, trace.account = series.route.upstream.name, account.name
+            return call(series.route, account)
 
     def _attempts(
         self, model: Model, kind: Kind, caller: Caller, trace: Trace
     ) -> Iterator[_Attempt]:
-        series = _Series(self.routes(model, caller), paid=kind != "chat", own=caller.credential)
-        trace.model, trace.kind = model.name, kind
+        series = _Series(self, model, kind, caller, trace)
+        self._budget.count_request()
+        give_up_at = self._clock() + WAIT_S
         while True:
-            yield _Attempt(series, self._lease(series, model, kind, caller, trace))
+            yield self._attempt(series, kind, caller, trace, give_up_at)
 
-    @contextmanager
-    def _lease(
-        self, series: _Series, model: Model, kind: Kind, caller: Caller, trace: Trace
-    ) -> Iterator[tuple[Route, Account]]:
-        route = series.route
-        lease: AbstractContextManager[Account]
-        if caller.credential is not None:
-            own = Account(OWN, route.upstream.name, caller.credential, own=True)
-            lease = nullcontext(own)
-        else:
-            lease = self._pool.lease(
-                route.upstream.name,
-                models=(model.name, route.model),
-                kind=kind,
-                caller=caller.owner,
-                skip=series.tried,
-            )
-        with lease as account:
-            series.tried.add(account.name)
-            trace.attempts += 1
-            trace.upstream, trace.account = route.upstream.name, account.name
-            yield route, account
+    def _attempt(
+        self, series: _Series, kind: Kind, caller: Caller, trace: Trace, give_up_at: float
+    ) -> _Attempt:
+        lease = None
+        account = series.own_account()
+        while account is None:
+            try:
+                lease = self._pool.lease(
+                    series.route.upstream.name,
+                    models=series.names,
+                    kind=kind,
+                    caller=caller.owner,
+                    skip=series.skip,
+                    give_up_at=give_up_at,
+                )
+                account = lease.account
+            except (NoAccountAvailable, AccountRejected) as err:
+                series.next_route(err)
+        series.attempts += 1
+        trace.attempts += 1
+        trace.upstream, trace.account = series.route.upstream.name, account.name
+        return _Attempt(series, account, lease)
+
+    def may_retry(self) -> bool:
+        return self._budget.take()
 
 
 class _Series:
-    """The attempts of one request: where it has been and what it met."""
+    """The attempts of one request: where it has been and what it met.
 
-    def __init__(self, routes: Sequence[Route], *, paid: bool, own: object) -> None:
-        self._routes = list(routes)
-        self._paid = paid
-        self._own = own is not None
+    Failures of the vendor are tried again once, elsewhere, within the budget. Accounts that
+    refuse are replaced as long as there are others: each is put aside by its refusal, so
+    their number bounds these attempts.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, model: Model, kind: Kind, caller: Caller, trace: Trace
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._routes = dispatcher.routes(model, caller)
+        self._name = model.name
+        self._paid = kind != "chat"
+        self._own = caller.credential
         self._vendor_failures = 0
-        self._soonest: NoAccountAvailable | None = None
-        self._first_failure: GatewayError | None = None
-        self.tried: set[str] = set()
+        self._soonest: GatewayError | None = None
+        self._vendor_failure: GatewayError | None = None
+        self._current: Account | None = None
+        self.attempts = 0
+        self.skip: set[str] = set()
+        trace.model, trace.kind = model.name, kind
 
     @property
     def route(self) -> Route:
         return self._routes[0]
 
-    def failed(self, err: GatewayError, *, answered: bool) -> None:
-        """Return when another attempt is due; raise what the caller is to be told otherwise."""
-        if self._own:
-            raise _own_error(err) from err
-        if isinstance(err, NoAccountAvailable):
-            self._next_route(err)
-            return
-        if answered or len(self.tried) >= _MOST_ATTEMPTS or not self._again(err):
-            raise err
-        self._first_failure = self._first_failure or err
+    @property
+    def names(self) -> tuple[str, str]:
+        """What accounts that are restricted to some models may call this one."""
+        return self._name, self.route.model
 
-    def _again(self, err: GatewayError) -> bool:
-        if self._paid and err.sent:
-            return False
-        if err.fault in _ACCOUNT_FAULTS:
+    def own_account(self) -> Account | None:
+        if self._own is None:
+            return None
+        return Account(OWN, self.route.upstream.name, self._own, own=True)
+
+    def failed(self, err: GatewayError, account: Account, *, answered: bool) -> None:
+        """Return when another attempt is due; raise what the caller is to be told otherwise."""
+        if self._own is not None:
+            raise _own_error(err) from err
+        if answered or (self._paid and err.sent) or not self._again(err, account):
+            raise err
+        if self.attempts >= _MOST_ATTEMPTS:
+            raise NoAccountAvailable(
+                f"{self.attempts} accounts were tried, and none could serve the request.",
+                retry_after=1.0,
+            ) from err
+
+    def _again(self, err: GatewayError, account: Account) -> bool:
+        if err.fault in _QUOTA_FAULTS:
+            return True  # once it has cooled, the same account may do
+        if err.fault is Fault.ACCOUNT:
+            self.skip.add(account.name)
             return True
         if err.fault is not Fault.VENDOR or (isinstance(err, UpstreamTimeout) and err.sent):
             return False
+        self.skip.add(account.name)
         self._vendor_failures += 1
-        return self._vendor_failures < _VENDOR_FAILURES
+        self._vendor_failure = self._vendor_failure or err
+        return self._vendor_failures < _VENDOR_FAILURES and self._dispatcher.may_retry()
 
-    def _next_route(self, err: NoAccountAvailable) -> None:
-        known, fresh = self._soonest, err.retry_after
-        if known is None or (fresh or 0) < (known.retry_after or 0):
+    def next_route(self, err: GatewayError) -> None:
+        """Go on where there is no account to be had; raise what that means when it is the last."""
+        known = self._soonest
+        if known is None or (err.retry_after or 0) < (known.retry_after or 0):
             self._soonest = err
-        self._routes.pop(0)
-        if self._routes:
+        if len(self._routes) > 1:
+            self._routes.pop(0)
             return
-        # Quota failures end as "no account, come back then"; a vendor that failed is said to have.
-        failure = self._first_failure
-        if failure is not None and not isinstance(failure, AccountExhausted):
-            raise failure
-        raise self._soonest or err
+        # A vendor that failed is said to have; otherwise the caller learns when to come back.
+        raise self._vendor_failure or self._soonest or err
 
 
 class _Attempt:
-    """`with attempt as lease:` swallows the failures after which another attempt is due."""
+    """One call with one account; its end swallows the errors after which another is due."""
 
-    __slots__ = ("_lease", "_series", "answered")
+    __slots__ = ("_lease", "_series", "account", "answered", "route")
 
-    def __init__(
-        self, series: _Series, lease: AbstractContextManager[tuple[Route, Account]]
-    ) -> None:
+    def __init__(self, series: _Series, account: Account, lease: Lease | None) -> None:
         self._series = series
         self._lease = lease
+        self.route = series.route
+        self.account = account
         self.answered = False
 
-    def __enter__(self) -> AbstractContextManager[tuple[Route, Account]]:
-        return self._lease
+    def has_answered(self) -> None:
+        self.answered = True
+        if self._lease is not None:
+            self._lease.answered()
 
-    def __exit__(self, kind: object, err: BaseException | None, trace: object) -> bool:
+    def __enter__(self) -> _Attempt:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self._lease is not None:
+            self._lease.__exit__(kind, err, trace)
         if not isinstance(err, GatewayError):
             return False
-        self._series.failed(err, answered=self.answered)
+        self._series.failed(err, self.account, answered=self.answered)
         return True
 
 

@@ -182,7 +182,7 @@ class GenerationService:
     def plan(self, request: Request, caller: Caller, trace: Trace) -> list[VendorCall]:
         model, kind = self._model(request, caller)
         with self._media.resolved(request, caller) as resolved:
-            return self._dispatcher.once(
+            return self._dispatcher.plan(
                 model,
                 kind,
                 caller,

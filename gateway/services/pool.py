@@ -1,52 +1,160 @@
-"""The accounts of all upstreams, lent to one request at a time."""
+"""The accounts of all upstreams, lent to one call at a time."""
 
 from __future__ import annotations
 
+import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
-from threading import Lock
+from collections.abc import Callable, Collection, Sequence
+from math import inf
+from types import TracebackType
+
+import structlog
 
 from gateway.domain.accounts import Account, Kind
-from gateway.domain.errors import Fault, GatewayError, NoAccountAvailable
+from gateway.domain.errors import GatewayError, StorageUnavailable
+from gateway.services.account_limits import Quota
+from gateway.services.pool_accounts import AccountBook
+from gateway.services.pool_choice import Member
+from gateway.services.pool_health import Failure, Health, Uniform
+from gateway.services.pool_line import Waiter, Wish
+from gateway.services.pool_places import Places
+from gateway.services.pool_reports import AccountView, left_s, refusal, view_of
+from gateway.services.pool_roster import Roster
+from gateway.services.pool_sharing import Sharing
+from gateway.stores.account_states import AccountStateStore
+from gateway.stores.accounts import AccountStore
+from gateway.stores.bell import Bell
+from gateway.stores.leases import Lease as Place
+from gateway.stores.leases import LeaseStore
 
-_COOLDOWN_S = {Fault.ACCOUNT: 300.0, Fault.MINUTE_QUOTA: 20.0, Fault.DAY_QUOTA: 3600.0}
+log = structlog.get_logger()
+
+WAIT_S = 2.5  # how long a request may wait for an account
+_MOST_WAITING = 100
+_LOOK_S = 0.2  # how often those who wait look for news of other processes
+_MOST_REFUSALS = 16  # accounts that turn out to be taken, before a request goes to wait
+_TAKEN_S = (0.02, 0.08)  # before a full account is asked again for a place
+_HANDOVER_S = (0.005, 0.03)  # before this process takes back what others wait for too
+_CONTENDED_S = 5.0
+_TRIED_S = 1.0  # before asking again whether an account may be tried out
+_AWAY_S = 1.0  # before asking a database that has failed for a place
+
+
+class Lease:
+    """An account for one call: `with pool.lease(…) as lease`. The end of the block gives it back.
+
+    An error that ends the block is judged: by its fault the account cools, is
+    quarantined, counts a failure of its vendor, or is left alone.
+    """
+
+    __slots__ = ("_pool", "_proven", "account", "member", "place", "proof_at", "trial")
+
+    def __init__(self, pool: Pool, member: Member, picked_at: float) -> None:
+        self._pool = pool
+        self.member = member
+        self.account = member.account
+        self.trial = member.on_trial
+        # What was found out later outweighs how the call ends, unless it was made to find out.
+        self.proof_at = inf if self.trial else picked_at
+        self.place: Place | None = None
+        self._proven = False
+
+    def answered(self) -> None:
+        """The vendor does what was asked: whatever was held against the account is over."""
+        if not self._proven:
+            self._proven = True
+            self._pool.answered(self)
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if err is None:
+            self.answered()
+        failure = err if isinstance(err, GatewayError) else None
+        self._pool.settle(self, failure, proven=self._proven)
 
 
 class Pool:
+    """Lends accounts by weight, keeps those that fail out of the way, and makes callers wait.
+
+    The hot path asks neither store, unless the account has a cap or other processes have
+    news of an account.
+    """
+
     def __init__(
-        self, accounts: Sequence[Account], *, clock: Callable[[], float] = time.monotonic
+        self,
+        accounts: Sequence[Account],
+        *,
+        stored: AccountStore,
+        states: AccountStateStore,
+        leases: LeaseStore,
+        bell: Bell,
+        quota: Quota,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Uniform = random.uniform,
+        wait_s: float = WAIT_S,
+        most_waiting: int = _MOST_WAITING,
     ) -> None:
-        self._accounts: dict[str, list[Account]] = defaultdict(list)
-        for account in accounts:
-            self._accounts[account.upstream].append(account)
-        self._busy = {account.name: 0 for account in accounts}
-        self._cool_until = {account.name: 0.0 for account in accounts}
+        """`bell` has the topics of `pool_accounts` and `pool_sharing`."""
         self._clock = clock
-        self._lock = Lock()
+        self._uniform = uniform
+        self._wait_s = wait_s
+        self._quota = quota
+        self._roster = Roster(clock=clock, uniform=uniform, most_waiting=most_waiting)
+        self._book = AccountBook(self._roster, accounts, stored, bell, clock=clock)
+        self._sharing = Sharing(self._roster, states, bell, clock=clock)
+        self._places = Places(leases)
+
+    # -- what there is -----------------------------------------------------------------
 
     def serves(self, upstream: str, *models: str) -> bool:
-        """Whether any account of the upstream may serve a model known by these names."""
-        return any(_allows(account, models) for account in self._accounts[upstream])
+        """Whether any enabled account of the upstream may serve a model known by these names."""
+        self._book.listen()
+        return self._roster.serves(upstream, models)
 
     @property
     def empty(self) -> bool:
-        return not self._busy
+        return self._roster.empty
+
+    @property
+    def waiting(self) -> int:
+        """Requests of this process that wait for an account."""
+        return self._roster.waiting
 
     def usable(self) -> bool:
         """Whether any account could be lent now."""
-        now = self._clock()
-        return any(until <= now for until in self._cool_until.values())
+        self._listen()
+        return self._roster.usable()
 
     def get(self, name: str) -> Account | None:
-        for accounts in self._accounts.values():
-            for account in accounts:
-                if account.name == name:
-                    return account
-        return None
+        """Any account that has not been removed: what it has begun is still its own."""
+        self._book.listen()
+        return self._roster.get(name)
 
-    @contextmanager
+    def snapshot(self) -> list[AccountView]:
+        now = self._clock()
+        return [
+            view_of(member, now, configured=self._book.is_configured(member.name))
+            for member in sorted(self._roster.members(), key=lambda m: m.name)
+        ]
+
+    # -- lending -----------------------------------------------------------------------
+
+    def peek(self, upstream: str, *, models: Sequence[str], kind: Kind) -> Account:
+        """The account that would be lent next. Raises as `lease` does."""
+        self._listen()
+        wish = Wish(upstream, tuple(models), kind, ())
+        account = self._roster.peek(wish)
+        if account is None:
+            raise self._refusal(wish)
+        return account
+
     def lease(
         self,
         upstream: str,
@@ -55,44 +163,174 @@ class Pool:
         kind: Kind,
         caller: str,
         skip: Collection[str] = (),
-    ) -> Iterator[Account]:
-        """Lend an account; an error that is the account's own fault cools it down.
+        give_up_at: float | None = None,
+    ) -> Lease:
+        """Lend an account that may serve one of `models`, to be used as a context manager.
 
-        Raises NoAccountAvailable with the seconds until the soonest one is back.
+        Waits in a line that is fair to callers, until `give_up_at` by the pool's clock,
+        when one may become free so soon. Raises NoAccountAvailable with the seconds until
+        the soonest is back; AccountRejected when the vendors refuse all of them.
         """
-        account = self._take(upstream, models, skip)
+        wish = Wish(upstream, tuple(models), kind, skip)
+        trouble: StorageUnavailable | None = None
+        for _ in range(_MOST_REFUSALS):
+            self._listen()
+            member = self._roster.reserve(wish)
+            if member is None:
+                break
+            try:
+                lease = self._secured(member, kind)
+            except StorageUnavailable as err:
+                trouble = err
+                continue
+            if lease is not None:
+                return lease
+        if trouble is not None:
+            raise trouble
+        if give_up_at is None:
+            give_up_at = self._clock() + self._wait_s
+        return self._await(wish, caller, give_up_at)
+
+    def answered(self, lease: Lease) -> None:
+        was_on_trial = lease.member.health.on_trial
+        change = self._roster.answered(lease.member, lease.proof_at)
+        if change is not None:
+            if was_on_trial:
+                log.info("account_well", account=lease.account.name)
+            self._sharing.tell(lease.member, change)
+
+    def settle(self, lease: Lease, failure: GatewayError | None, *, proven: bool) -> None:
+        """Judge how the call ended, and give the account back."""
+        change = None
+        member = lease.member
+        before = member.health
+        if failure is not None:
+            event = Failure(failure, lease.proof_at, self._clock())
+            change = self._roster.failed(member, event)
         try:
-            yield account
-        except GatewayError as err:
-            if pause := _COOLDOWN_S.get(err.fault):
-                with self._lock:
-                    self._cool_until[account.name] = self._clock() + (err.retry_after or pause)
-            raise
+            if lease.place is not None:
+                self._places.give_back(lease.place)
         finally:
-            with self._lock:
-                self._busy[account.name] -= 1
+            contended = self._clock() - member.contended_at < _CONTENDED_S
+            hold_s = self._uniform(*_HANDOVER_S) if contended else 0.0
+            self._roster.give_back(member, trial=lease.trial, hold_s=hold_s)
+        if change is not None:
+            self._log(member.name, before, member.health)
+            self._sharing.tell(member, change)
+        elif lease.trial and not proven:
+            self._sharing.trial_ended(member)
 
-    def _take(self, upstream: str, models: Sequence[str], skip: Collection[str]) -> Account:
-        with self._lock:
-            now = self._clock()
-            known = [
-                account
-                for account in self._accounts[upstream]
-                if account.name not in skip and _allows(account, models)
-            ]
-            free = [account for account in known if self._cool_until[account.name] <= now]
-            if not free:
-                soonest = min((self._cool_until[account.name] for account in known), default=now)
-                raise NoAccountAvailable(
-                    "Every account for this model is resting; try again later.",
-                    retry_after=max(1.0, soonest - now),
-                )
-            chosen = min(free, key=lambda account: self._busy[account.name] / account.weight)
-            self._accounts[upstream].remove(chosen)
-            self._accounts[upstream].append(chosen)
-            self._busy[chosen.name] += 1
-            return chosen
+    def _secured(self, member: Member, kind: Kind) -> Lease | None:
+        """A lease on an account that was reserved, once everything else allows it.
 
+        What costs nothing to give back comes first: the limits keep what they count.
+        """
+        lease = Lease(self, member, self._clock())
+        limit = member.account.limits.get(kind)
+        try:
+            if lease.trial and not self._sharing.may_try(member):
+                self._roster.give_back(member, trial=True, hold_s=_TRIED_S)
+                return None
+            if member.cap is not None:
+                lease.place = self._places.take(member, member.cap)
+                if lease.place is None:
+                    hold_s = self._uniform(*_TAKEN_S)
+                    self._roster.give_back(member, trial=lease.trial, hold_s=hold_s, contended=True)
+                    self._end_trial(lease)
+                    return None
+            wait_s = self._quota.take(member.name, kind, limit) if limit else 0.0
+        except BaseException as err:
+            hold_s = _AWAY_S if isinstance(err, StorageUnavailable) else 0.0
+            self._return(lease, hold_s=hold_s)
+            raise
+        if wait_s > 0:
+            self._return(lease, limited=(kind, wait_s))
+            return None
+        return lease
 
-def _allows(account: Account, models: Sequence[str]) -> bool:
-    return not account.models or any(model in account.models for model in models)
+    def _return(
+        self, lease: Lease, *, hold_s: float = 0.0, limited: tuple[Kind, float] | None = None
+    ) -> None:
+        """Give an account back that was not used."""
+        try:
+            if lease.place is not None:
+                self._places.give_back(lease.place)
+        finally:
+            self._roster.give_back(lease.member, trial=lease.trial, hold_s=hold_s, limited=limited)
+        self._end_trial(lease)
+
+    def _end_trial(self, lease: Lease) -> None:
+        if lease.trial:
+            self._sharing.trial_ended(lease.member)
+
+    def _listen(self) -> None:
+        self._book.listen()
+        self._sharing.listen()
+
+    # -- waiting -----------------------------------------------------------------------
+
+    def _await(self, wish: Wish, caller: str, give_up_at: float) -> Lease:
+        waiter = Waiter(caller, wish)
+        lease = None
+        again = False
+        while lease is None:
+            self._roster.join(waiter, again=again)
+            lease = self._secured(self._granted(waiter, give_up_at), wish.kind)
+            again = True
+        return lease
+
+    def _granted(self, waiter: Waiter, give_up_at: float) -> Member:
+        try:
+            while self._goes_on_waiting(waiter, give_up_at):
+                back_in_s = self._roster.outlook(waiter.wish).back_in_s
+                left_s = give_up_at - self._clock()
+                waiter.signal.wait(max(0.001, min(back_in_s, left_s, _LOOK_S)))
+                self._listen()
+                self._roster.offer()
+        except BaseException:
+            member = self._roster.leave(waiter)
+            if member is not None:
+                self._roster.give_back(member, trial=member.on_trial)
+            raise
+        member = self._roster.leave(waiter)
+        if member is None:
+            raise self._refusal(waiter.wish)
+        return member
+
+    def _goes_on_waiting(self, waiter: Waiter, give_up_at: float) -> bool:
+        if waiter.granted is not None or waiter.sent_away:
+            return False
+        left_s = give_up_at - self._clock()
+        outlook = self._roster.outlook(waiter.wish)
+        return left_s > 0 and (outlook.engaged or outlook.back_in_s < left_s)
+
+    def _refusal(self, wish: Wish) -> GatewayError:
+        return refusal(self._roster.outlook(wish))
+
+    # -- housekeeping ------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Take over what changed on other machines; to be called every second."""
+        self._book.poll()
+        self._sharing.poll()
+
+    def renew(self) -> None:
+        """Hold on to the places in use; to be called every `pool_places.RENEW_S`."""
+        self._places.renew()
+
+    def reset(self, name: str) -> bool:
+        """Forget what is held against an account, in all processes; False when there is none."""
+        self._book.listen()
+        member = self._roster.find(name)
+        if member is not None:
+            self._sharing.reset(member)
+        return member is not None
+
+    def _log(self, name: str, before: Health, after: Health) -> None:
+        words = {"account": name, "back_in_s": left_s(after, self._clock())}
+        if after.quarantined and (after.failures > before.failures or not before.quarantined):
+            log.error("account_quarantined", **words)
+        elif after.ejected and after.circuit_failures > before.circuit_failures:
+            log.warning("circuit_opened", **words)
+        elif after.cool_until > before.cool_until:
+            log.warning("account_cools", reason=after.reason, **words)

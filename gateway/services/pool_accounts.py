@@ -1,0 +1,99 @@
+"""Which accounts there are: those of the settings, and those added by command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from threading import Lock
+
+import structlog
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import StorageUnavailable
+from gateway.services.pool_roster import Listed, Roster
+from gateway.stores.accounts import AccountRecord, AccountStore
+from gateway.stores.bell import Bell
+
+log = structlog.get_logger()
+
+TOPIC = "accounts"
+_AWAY_S = 5.0
+
+
+class AccountBook:
+    """Keeps the roster as the settings and the database say. A configured name comes first."""
+
+    def __init__(
+        self,
+        roster: Roster,
+        configured: Sequence[Account],
+        store: AccountStore,
+        bell: Bell,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._roster = roster
+        self._configured = {account.name: account for account in configured}
+        self._store = store
+        self._bell = bell
+        self._clock = clock
+        self._reading = Lock()
+        self._heard = -1
+        self._version = -1
+        self._away_until = 0.0
+        self._opened: dict[str, tuple[AccountRecord, Account]] = {}
+        self._roster.install(Listed(account, "enabled") for account in configured)
+
+    def listen(self) -> None:
+        """Take over what was added, changed or removed on this machine."""
+        rung = self._bell.rung(TOPIC)
+        if rung > self._heard and self._clock() >= self._away_until:
+            with self._reading:
+                if rung > self._heard and self._clock() >= self._away_until:
+                    self._read()
+
+    def poll(self) -> None:
+        """As `listen`, for changes made on other machines."""
+        with self._reading:
+            self._read()
+
+    def is_configured(self, name: str) -> bool:
+        return name in self._configured
+
+    def _read(self) -> None:
+        heard = self._bell.rung(TOPIC)
+        try:
+            version = self._store.version()
+            records = self._store.list() if version != self._version else None
+        except StorageUnavailable as err:
+            if self._clock() >= self._away_until:
+                log.warning("accounts_not_read", message=err.message)
+            self._away_until = self._clock() + _AWAY_S
+            return
+        if records is not None:
+            self._roster.install(self._listed(records))
+        self._version, self._heard, self._away_until = version, heard, 0.0
+
+    def _listed(self, records: Sequence[AccountRecord]) -> list[Listed]:
+        listed = [Listed(account, "enabled") for account in self._configured.values()]
+        opened = {}
+        for record in records:
+            if record.name in self._configured:
+                continue
+            account = self._open(record)
+            if account is not None:
+                opened[record.name] = (replace(record, status="enabled"), account)
+                listed.append(Listed(account, record.status))
+        self._opened = opened
+        return listed
+
+    def _open(self, record: AccountRecord) -> Account | None:
+        known = self._opened.get(record.name)
+        if known is not None and known[0] == replace(record, status="enabled"):
+            return known[1]
+        try:
+            return self._store.unlock(record)
+        except StorageUnavailable as err:
+            log.error("account_not_opened", account=record.name, message=err.message)
+            return None

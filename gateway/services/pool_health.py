@@ -1,0 +1,219 @@
+"""How an account fares, and what a failure or an answer makes of it.
+
+Only the fault of an error counts. Times are those of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from gateway.domain.errors import Fault, GatewayError, JobFailed
+from gateway.stores.account_states import AccountState
+
+Uniform = Callable[[float, float], float]
+
+BREAKS_AT = 5  # failures of the vendor in a row that open an account's circuit
+_LONGEST_COOL_S = 3600.0
+_LONGEST_BACKOFF_S = 60.0
+_SHORTEST_BACKOFF_S = 0.1
+_SPENT_S = 3600.0  # where the vendor does not say when its quota begins anew
+_LONGEST_SPENT_S = 31 * 86400.0
+_QUARANTINE_S = 300.0
+_LONGEST_QUARANTINE_S = 3600.0
+_OPEN_S = 30.0
+_LONGEST_OPEN_S = 600.0
+_SLICE_S = 5.0
+_SLICES = 6
+_FEW = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Good as new by default.
+
+    `failures` counts quota failures in a row, or quarantines while `quarantined`;
+    `circuit_failures` those of the vendor, whose circuit is not closed from `BREAKS_AT` on.
+    """
+
+    cool_until: float = 0.0
+    reason: str = ""
+    failures: int = 0
+    quarantined: bool = False
+    circuit_failures: int = 0
+    circuit_until: float = 0.0
+    put_aside_at: float = 0.0  # calls that were under way then prove nothing any more
+
+    @property
+    def ejected(self) -> bool:
+        return self.circuit_failures >= BREAKS_AT
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether, its time being over, one call is to show how it fares."""
+        return self.quarantined or self.circuit_failures >= BREAKS_AT
+
+    def aside(self, now: float) -> bool:
+        """Whether it is out of the common rotation."""
+        return self.on_trial or self.cool_until > now
+
+
+WELL = Health()
+
+
+class Outcomes:
+    """How the calls of the last half minute ended."""
+
+    __slots__ = ("_bad", "_good", "_slice")
+
+    def __init__(self) -> None:
+        self._slice = 0
+        self.clear()
+
+    def clear(self) -> None:
+        self._good, self._bad = [0] * _SLICES, [0] * _SLICES
+
+    def add(self, now: float, *, good: bool) -> None:
+        current = int(now / _SLICE_S)
+        if current != self._slice:
+            for passed in range(max(self._slice + 1, current - _SLICES + 1), current + 1):
+                self._good[passed % _SLICES] = self._bad[passed % _SLICES] = 0
+            self._slice = current
+        (self._good if good else self._bad)[current % _SLICES] += 1
+
+    @property
+    def mostly_bad(self) -> bool:
+        bad = sum(self._bad)
+        return bad >= _FEW / 2 and bad + sum(self._good) >= _FEW and bad >= sum(self._good)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that failed, and when it had begun."""
+
+    error: GatewayError
+    picked_at: float
+    at: float
+
+    @property
+    def of_vendor(self) -> bool:
+        """A job that failed was answered for; it says nothing of how the vendor fares."""
+        return self.error.fault is Fault.VENDOR and not isinstance(self.error, JobFailed)
+
+    def worsen(
+        self, health: Health, *, uniform: Uniform, may_eject: bool, mostly_bad: bool
+    ) -> Health:
+        """What it makes of the account. Faults of callers, contents and the gateway: nothing.
+
+        `may_eject` tells whether enough others would be left, should the circuit open.
+        """
+        fault = self.error.fault
+        stale = self.picked_at < health.put_aside_at and health.aside(self.at)
+        if fault in (Fault.MINUTE_QUOTA, Fault.DAY_QUOTA):
+            return self._cooled(health, uniform, stale=stale)
+        if fault is Fault.ACCOUNT:
+            return health if stale and health.quarantined else self._quarantined(health)
+        if self.of_vendor and not (stale and health.ejected):
+            return self._counted(health, may_eject=may_eject, mostly_bad=mostly_bad)
+        return health
+
+    def _cooled(self, health: Health, uniform: Uniform, *, stale: bool) -> Health:
+        asked_s = self.error.retry_after
+        if asked_s is not None and not asked_s > 0:
+            asked_s = None
+        failures = health.failures
+        if self.error.fault is Fault.DAY_QUOTA:
+            pause_s = min(asked_s or _SPENT_S, _LONGEST_SPENT_S)
+        elif asked_s is not None:
+            pause_s = min(asked_s, _LONGEST_COOL_S)
+        elif stale:
+            return health  # the same incident, for which it cools already
+        else:
+            pause_s = _backoff_s(1.0, failures, _LONGEST_BACKOFF_S)
+            pause_s = max(_SHORTEST_BACKOFF_S, uniform(0.0, pause_s))
+        until = max(health.cool_until, self.at + pause_s)
+        if stale:
+            return replace(health, cool_until=until)
+        return Health(until, self.error.fault.value, failures + 1, put_aside_at=self.at)
+
+    def _quarantined(self, health: Health) -> Health:
+        failures = health.failures if health.quarantined else 0
+        pause_s = _backoff_s(_QUARANTINE_S, failures, _LONGEST_QUARANTINE_S)
+        return Health(
+            max(health.cool_until, self.at + pause_s),
+            Fault.ACCOUNT.value,
+            failures + 1,
+            quarantined=True,
+            put_aside_at=self.at,
+        )
+
+    def _counted(self, health: Health, *, may_eject: bool, mostly_bad: bool) -> Health:
+        failures = health.circuit_failures + 1
+        if mostly_bad:
+            failures = max(failures, BREAKS_AT)
+        if failures < BREAKS_AT:
+            return replace(health, circuit_failures=failures)
+        if not (may_eject or health.ejected):
+            return replace(health, circuit_failures=BREAKS_AT - 1)
+        pause_s = _backoff_s(_OPEN_S, failures - BREAKS_AT, _LONGEST_OPEN_S)
+        return replace(
+            health,
+            circuit_failures=failures,
+            circuit_until=self.at + pause_s,
+            put_aside_at=self.at,
+        )
+
+
+def mended(health: Health, *, picked_at: float) -> Health:
+    """What an answer makes of the account; `health` itself when there is nothing to clear."""
+    if health is WELL:
+        return health
+    if picked_at >= health.put_aside_at:
+        return WELL
+    if 0 < health.circuit_failures < BREAKS_AT:
+        return replace(health, circuit_failures=0)
+    return health
+
+
+def worse(one: Health, other: Health) -> Health:
+    """Both at once: what two processes found out without knowing of each other."""
+    return Health(
+        cool_until=max(one.cool_until, other.cool_until),
+        reason=(one if one.cool_until >= other.cool_until else other).reason,
+        failures=max(one.failures, other.failures),
+        quarantined=one.quarantined or other.quarantined,
+        circuit_failures=max(one.circuit_failures, other.circuit_failures),
+        circuit_until=max(one.circuit_until, other.circuit_until),
+        put_aside_at=max(one.put_aside_at, other.put_aside_at),
+    )
+
+
+def from_state(state: AccountState, now: float) -> Health:
+    """What another process wrote, as of now."""
+    if state == AccountState(state.account):
+        return WELL
+    health = Health(
+        cool_until=now + state.cool_s if state.cool_s else 0.0,
+        reason=state.reason,
+        failures=state.failures,
+        quarantined=state.quarantined,
+        circuit_failures=state.circuit_failures,
+        circuit_until=now + state.circuit_s if state.circuit_s else 0.0,
+    )
+    return replace(health, put_aside_at=now) if health.aside(now) else health
+
+
+def to_state(name: str, health: Health, now: float) -> AccountState:
+    return AccountState(
+        name,
+        cool_s=max(0.0, health.cool_until - now),
+        reason=health.reason,
+        failures=health.failures,
+        quarantined=health.quarantined,
+        circuit_failures=health.circuit_failures,
+        circuit_s=max(0.0, health.circuit_until - now),
+    )
+
+
+def _backoff_s(first_s: float, failures: int, longest_s: float) -> float:
+    return min(first_s * 2.0 ** min(failures, 30), longest_s)

@@ -1,0 +1,92 @@
+"""Requests that wait for an account: callers take turns, however many requests each has."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from threading import Event as Signal
+from typing import NamedTuple
+
+from gateway.domain.accounts import Kind
+from gateway.services.pool_choice import Member
+
+
+class Wish(NamedTuple):
+    """What a request needs an account for. `skip` names those that have failed it."""
+
+    upstream: str
+    models: tuple[str, ...]
+    kind: Kind
+    skip: Collection[str]
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    caller: str
+    wish: Wish
+    granted: Member | None = None
+    sent_away: bool = False
+    signal: Signal = field(default_factory=Signal)
+
+
+class WaitingLine:
+    """At most `most` requests. The roster's lock guards it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._callers: OrderedDict[str, deque[Waiter]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def join(self, waiter: Waiter, *, again: bool = False) -> None:
+        """Where there is no room, the last one of the caller with most of them is sent away."""
+        waiter.granted = None
+        waiter.signal.clear()
+        waiting = self._callers.setdefault(waiter.caller, deque())
+        if again:
+            waiting.appendleft(waiter)
+            self._callers.move_to_end(waiter.caller, last=False)
+        else:
+            waiting.append(waiter)
+        self._size += 1
+        if self._size > self._most:
+            most = max(map(len, self._callers.values()))
+            longest = waiting if len(waiting) == most else self._longest(most)
+            last = longest[-1]
+            self.leave(last)
+            last.sent_away = True
+            last.signal.set()
+
+    def _longest(self, size: int) -> deque[Waiter]:
+        return next(waiting for waiting in self._callers.values() if len(waiting) == size)
+
+    def leave(self, waiter: Waiter) -> None:
+        waiting = self._callers.get(waiter.caller)
+        if waiting is not None and waiter in waiting:
+            waiting.remove(waiter)
+            self._size -= 1
+            if not waiting:
+                del self._callers[waiter.caller]
+
+    def offer(self, serve: Callable[[Wish], Member | None]) -> None:
+        """Give accounts to those who wait, one per caller and round, until none is left."""
+        served = self._size > 0
+        while served:
+            served = False
+            for caller in list(self._callers):
+                served |= self._serve_one(caller, serve)
+
+    def _serve_one(self, caller: str, serve: Callable[[Wish], Member | None]) -> bool:
+        for waiter in self._callers[caller]:
+            member = serve(waiter.wish)
+            if member is not None:
+                waiter.granted = member
+                self.leave(waiter)
+                if caller in self._callers:
+                    self._callers.move_to_end(caller)
+                waiter.signal.set()
+                return True
+        return False

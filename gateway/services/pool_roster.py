@@ -1,0 +1,314 @@
+"""The accounts in memory: who is free, who has them, who waits. One lock; nothing here waits."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from math import inf
+from threading import Lock
+from typing import NamedTuple
+
+from gateway.domain.accounts import Account, Kind
+from gateway.services.pool_choice import Choice, Member
+from gateway.services.pool_health import (
+    BREAKS_AT,
+    WELL,
+    Failure,
+    Health,
+    Uniform,
+    from_state,
+    mended,
+    to_state,
+    worse,
+)
+from gateway.services.pool_line import Waiter, WaitingLine, Wish
+from gateway.stores.account_states import AccountState
+
+Change = Callable[[Member, Health], Health]
+
+
+class Listed(NamedTuple):
+    """An account and whether it takes new work; `account` is the same object until it changes."""
+
+    account: Account
+    status: str
+
+
+class Outlook(NamedTuple):
+    """What can be expected of the accounts for a wish, none of which is free."""
+
+    known: bool  # there are such accounts
+    refused: bool  # and the vendor refuses all of them
+    back_in_s: float  # until the first is back by the clock, or infinity
+    reason: str  # why that one rests
+    engaged: bool  # one is back when a call ends
+
+
+class Roster:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Uniform,
+        most_waiting: int,
+    ) -> None:
+        self._clock = clock
+        self._uniform = uniform
+        self._lock = Lock()
+        self._members: dict[str, Member] = {}  # by name
+        self._keys: dict[str, Member] = {}
+        self._choice = Choice(uniform)
+        self._line = WaitingLine(most_waiting)
+        self._enabled: Counter[str] = Counter()  # by upstream
+        self._ejected: Counter[str] = Counter()
+        self._health: dict[str, Health] = {}  # of accounts that are not known (yet), by key
+
+    # -- who there is ------------------------------------------------------------------
+
+    def install(self, accounts: Iterable[Listed]) -> None:
+        """Make these the accounts. What is lent of a removed one is still given back."""
+        wanted = {listed.account.name: listed for listed in accounts}
+        with self._lock:
+            for name, member in list(self._members.items()):
+                listed = wanted.get(name)
+                if listed is None or listed.account is not member.account:
+                    self._retire(member)
+                    self._health[member.key] = member.health
+                    del self._members[name], self._keys[member.key]
+            # Processes differ in their order, or all would begin with the same account.
+            fresh = [n for n in wanted if n not in self._members]
+            for name in sorted(fresh, key=lambda _: self._uniform(0.0, 1.0)):
+                member = Member(wanted[name].account, "new")
+                member.health = self._health.pop(member.key, WELL)
+                self._members[name] = self._keys[member.key] = member
+            for name, listed in wanted.items():
+                self._set_status(self._members[name], listed.status)
+            self._offer()
+
+    def get(self, name: str) -> Account | None:
+        member = self._members.get(name)
+        return None if member is None else member.account
+
+    def find(self, name: str) -> Member | None:
+        return self._members.get(name)
+
+    def members(self) -> list[Member]:
+        with self._lock:
+            return list(self._members.values())
+
+    @property
+    def empty(self) -> bool:
+        return not self._members
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
+
+    def serves(self, upstream: str, models: tuple[str, ...]) -> bool:
+        with self._lock:
+            return self._choice.serves(upstream, models)
+
+    def usable(self) -> bool:
+        with self._lock:
+            return self._choice.usable(self._clock())
+
+    def _set_status(self, member: Member, status: str) -> None:
+        was, member.status = member.status, status
+        if status == "enabled" and was != "enabled":
+            self._choice.add(member, self._clock())
+            self._enabled[member.account.upstream] += 1
+            self._ejected[member.account.upstream] += member.health.ejected
+        elif was == "enabled" and status != "enabled":
+            self._retire(member)
+
+    def _retire(self, member: Member) -> None:
+        if member.shelves:
+            self._choice.remove(member)
+            self._enabled[member.account.upstream] -= 1
+            self._ejected[member.account.upstream] -= member.health.ejected
+
+    # -- who has them ------------------------------------------------------------------
+
+    def peek(self, wish: Wish) -> Account | None:
+        """Who would be next; nothing changes hands."""
+        with self._lock:
+            rotation = self._choice.rotation(wish.upstream, wish.kind, wish.models)
+            member = rotation.choose(self._clock(), wish.skip)
+            return None if member is None else member.account
+
+    def reserve(self, wish: Wish) -> Member | None:
+        """Take an account that is free; whoever waits has taken all that he could already."""
+        with self._lock:
+            return self._reserve(wish)
+
+    def _reserve(self, wish: Wish) -> Member | None:
+        now = self._clock()
+        rotation = self._choice.rotation(wish.upstream, wish.kind, wish.models)
+        member = rotation.choose(now, wish.skip)
+        if member is not None:
+            for shelf in member.shelves:
+                shelf.drop(member)
+            member.in_flight += 1
+            member.on_trial = member.health.on_trial
+            for shelf in member.shelves:
+                shelf.place(member, now)
+        return member
+
+    def give_back(
+        self,
+        member: Member,
+        *,
+        trial: bool = False,
+        hold_s: float = 0.0,
+        contended: bool = False,
+        limited: tuple[Kind, float] | None = None,
+    ) -> None:
+        """End what `reserve` began; a wait for it goes to whoever is first in line.
+
+        `hold_s`: not to be tried again so soon. `contended`: others have all its places.
+        `limited`: a kind, and for how many seconds its limits rule that out.
+        """
+        with self._lock:
+            now = self._clock()
+            for shelf in member.shelves:
+                shelf.drop(member)
+            member.in_flight -= 1
+            if trial:
+                member.on_trial = False
+            if hold_s:
+                member.held_until = now + hold_s
+            if contended:
+                member.contended_at = now
+            if limited is not None:
+                member.limited[limited[0]] = now + limited[1]
+            for shelf in member.shelves:
+                shelf.place(member, now)
+            if self._line:
+                self._offer()
+
+    # -- who waits ---------------------------------------------------------------------
+
+    def join(self, waiter: Waiter, *, again: bool = False) -> None:
+        """Stand in line; `again`: in front, because what was granted was of no use."""
+        with self._lock:
+            self._line.join(waiter, again=again)
+            self._offer()
+
+    def leave(self, waiter: Waiter) -> Member | None:
+        """Give up a place in the line; returns what was granted meanwhile."""
+        with self._lock:
+            self._line.leave(waiter)
+            return waiter.granted
+
+    def offer(self) -> None:
+        """Serve those who wait with what time has brought back."""
+        with self._lock:
+            self._offer()
+
+    def _offer(self) -> None:
+        self._line.offer(self._reserve)
+
+    def outlook(self, wish: Wish) -> Outlook:
+        with self._lock:
+            rotation = self._choice.rotation(wish.upstream, wish.kind, wish.models)
+            at, member = rotation.soonest()
+            now = self._clock()
+            return Outlook(
+                known=bool(rotation.shelves),
+                refused=rotation.refused,
+                back_in_s=max(0.0, at - now) if at < inf else inf,
+                reason=_why(member, wish.kind, now),
+                engaged=rotation.engaged,
+            )
+
+    # -- how they fare -----------------------------------------------------------------
+
+    def answered(self, member: Member, picked_at: float) -> Change | None:
+        """Count an answer; returns the change that all processes should hear of, if any."""
+        member.outcomes.add(self._clock(), good=True)
+        if member.health is WELL:
+            return None
+
+        def change(_: Member, health: Health) -> Health:
+            return mended(health, picked_at=picked_at)
+
+        return change if self.change(member, change) else None
+
+    def failed(self, member: Member, failure: Failure) -> Change | None:
+        """As `answered`, for an error."""
+        if failure.of_vendor:
+            member.outcomes.add(failure.at, good=False)
+
+        def change(member: Member, health: Health) -> Health:
+            return failure.worsen(
+                health,
+                uniform=self._uniform,
+                may_eject=self._may_eject(member),
+                mostly_bad=member.outcomes.mostly_bad,
+            )
+
+        return change if self.change(member, change) else None
+
+    def change(self, member: Member, change: Change) -> bool:
+        """Whether the change made a difference, which is then to be told to the others."""
+        with self._lock:
+            health = change(member, member.health)
+            if health is member.health or health == member.health:
+                return False
+            self._set_health(member, health)
+            member.changes += 1
+            return True
+
+    def apply(self, states: Iterable[AccountState]) -> None:
+        """Take over what other processes found out."""
+        with self._lock:
+            now = self._clock()
+            for state in states:
+                health = from_state(state, now)
+                member = self._keys.get(state.account)
+                if member is None:
+                    self._health[state.account] = health
+                    continue
+                if member.changes != member.saved:
+                    health = worse(health, member.health)
+                if health.ejected and not (member.health.ejected or self._may_eject(member)):
+                    health = replace(health, circuit_failures=BREAKS_AT - 1, circuit_until=0.0)
+                self._set_health(member, health)
+            self._offer()
+
+    def state_of(self, member: Member) -> tuple[AccountState, int]:
+        """Its health to be stored, and the number of the change that this includes."""
+        with self._lock:
+            return to_state(member.key, member.health, self._clock()), member.changes
+
+    def _set_health(self, member: Member, health: Health) -> None:
+        if member.shelves:
+            self._ejected[member.account.upstream] += health.ejected - member.health.ejected
+        now = self._clock()
+        for shelf in member.shelves:
+            shelf.drop(member)
+        if health.ejected and not member.health.ejected:
+            member.outcomes.clear()
+        member.health = health
+        for shelf in member.shelves:
+            shelf.place(member, now)
+
+    def _may_eject(self, member: Member) -> bool:
+        """Never more than half of an upstream: its accounts may all suffer from one incident."""
+        upstream = member.account.upstream
+        return 2 * (self._ejected[upstream] + 1) <= self._enabled[upstream]
+
+
+def _why(member: Member | None, kind: Kind, now: float) -> str:
+    if member is None:
+        return ""
+    health = member.health
+    until = {
+        health.reason: health.cool_until,
+        "vendor": health.circuit_until,
+        "busy": member.held_until,
+        "limit": member.limited.get(kind, 0.0),
+    }
+    return max(until, key=lambda reason: until[reason])

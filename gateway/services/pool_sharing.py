@@ -1,0 +1,138 @@
+"""What one process learns of an account, all of them know: through the database, at once.
+
+A bell tells the processes of one machine that there is news, before their next choice;
+other machines look every second. Without the database each process goes by what it knows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Lock
+
+import structlog
+
+from gateway.domain.connection import shielded
+from gateway.domain.errors import StorageUnavailable
+from gateway.services.pool_choice import Member
+from gateway.services.pool_health import WELL, Health
+from gateway.services.pool_roster import Change, Roster
+from gateway.stores.account_states import AccountStateStore
+from gateway.stores.bell import Bell
+
+log = structlog.get_logger()
+
+TOPIC = "account_states"
+_AWAY_S = 5.0  # how long requests are spared a database that has failed
+_TRIES = 8
+_TRIAL_S = 90.0  # what the call that tries an account out has to show how it went
+
+
+class Sharing:
+    def __init__(
+        self,
+        roster: Roster,
+        store: AccountStateStore,
+        bell: Bell,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._roster = roster
+        self._store = store
+        self._bell = bell
+        self._clock = clock
+        self._reading = Lock()
+        self._version = 0
+        self._heard = -1
+        self._away_until = 0.0
+        self._unsaved: dict[Member, None] = {}
+
+    def listen(self) -> None:
+        """Take over the others' news, if there is any."""
+        rung = self._bell.rung(TOPIC)
+        if rung > self._heard and self._clock() >= self._away_until:
+            with self._reading:
+                # Another may have read it, or failed to, while this one waited.
+                if rung > self._heard and self._clock() >= self._away_until:
+                    self._guarded(self._read)
+
+    def poll(self) -> None:
+        """Look for news of other machines, and tell what could not be told before."""
+        with self._reading:
+            self._guarded(self._read)
+        for member in list(self._unsaved):
+            self._save(member, _unchanged)
+
+    def tell(self, member: Member, change: Change) -> None:
+        """Tell all processes of a change that the roster has made already."""
+        if self._clock() < self._away_until:
+            self._unsaved[member] = None
+            return
+        with shielded():
+            self._save(member, change)
+
+    def may_try(self, member: Member) -> bool:
+        """Whether this process is the one to try out an account that was put aside."""
+        if self._clock() < self._away_until or member.changes != member.saved:
+            return True
+        try:
+            return self._store.probe(member.key, ttl_s=_TRIAL_S)
+        except StorageUnavailable as err:
+            self._lost(err)
+            return True
+
+    def trial_ended(self, member: Member) -> None:
+        """Let another call try: this one showed nothing."""
+        self.tell(member, _unchanged)
+
+    def reset(self, member: Member) -> None:
+        """Make the account as good as new for all. Raises StorageUnavailable."""
+        self._store.clear(member.key)
+        self._roster.change(member, lambda *_: WELL)
+        member.saved = member.changes
+        self._bell.ring(TOPIC)
+
+    def _save(self, member: Member, change: Change) -> None:
+        self._unsaved.pop(member, None)
+        if not self._guarded(lambda: self._write(member, change)):
+            self._unsaved[member] = None
+
+    def _write(self, member: Member, change: Change) -> None:
+        for _ in range(_TRIES):
+            state, number = self._roster.state_of(member)
+            seen = max(self._version, member.revision)
+            revision = self._store.set(state, seen=seen)
+            if revision is not None:
+                member.saved = max(member.saved, number)
+                member.revision = max(member.revision, revision)
+                self._bell.ring(TOPIC)
+                return
+            # Another process was faster: its news first, then this change on top of it.
+            with self._reading:
+                self._read()
+            self._roster.change(member, change)
+        self._unsaved[member] = None
+
+    def _read(self) -> None:
+        heard = self._bell.rung(TOPIC)
+        states, version = self._store.changes(self._version)
+        self._roster.apply(states)
+        self._version, self._heard = version, heard
+
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        try:
+            work()
+        except StorageUnavailable as err:
+            self._lost(err)
+            return False
+        self._away_until = 0.0
+        return True
+
+    def _lost(self, err: StorageUnavailable) -> None:
+        if self._clock() >= self._away_until:
+            log.warning("account_states_unshared", message=err.message)
+        self._away_until = self._clock() + _AWAY_S
+
+
+def _unchanged(member: Member, health: Health) -> Health:
+    return health
