@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, Dialect, Engine, event, func
-from sqlalchemy import select as sql_select
+from sqlalchemy import URL, Connection, Dialect, Engine, event, func, select
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -47,7 +45,7 @@ class Postgresql:
         self.begin(connection)
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(MIGRATION_WAIT_S * 1000)}")
-        connection.execute(sql_select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 
     def _connect(
         self,
@@ -91,12 +89,10 @@ class _Connection(psycopg.Connection[Any]):
 def _check_open(
     connection: DBAPIConnection, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection
 ) -> None:
-    """Refuse a connection that the server has closed, without a round trip.
-
-    A server says nothing on an idle connection but goodbye.
-    """
+    """Refuse a connection that the server has closed, without a round trip."""
     assert isinstance(connection, psycopg.Connection)
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    if poll.poll(0):
-        raise DisconnectionError("the server closed the connection")
+    try:
+        connection.pgconn.consume_input()  # the server's goodbye
+        connection.pgconn.consume_input()  # and that it has hung up
+    except psycopg.OperationalError as err:
+        raise DisconnectionError("the server closed the connection") from err
