@@ -19,14 +19,15 @@ def create_app(settings: Settings) -> Flask:
     from flask import Flask
 
     from gateway import api, demo, logs
+    from gateway.api.limits import open_limiter
     from gateway.assembly import build
 
     logs.configure(settings.log_level)
-    services = build(demo.prepare(settings))
     app = Flask("gateway", static_folder=None)
     app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=1000)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.extensions["gateway"] = services
-    api.register(app)
+    limiter = open_limiter(app, redis_url=settings.redis_url, path=settings.state_dir / "counters")
+    app.extensions["gateway"] = build(demo.prepare(settings), limiter.limiter)
+    api.register(app, trusted_proxies=settings.trusted_proxies)
     return app

@@ -19,6 +19,7 @@ from gateway.settings_tables import (
     keys_of,
     load,
     models_of,
+    parse_limits,
     split_list,
     timeouts_of,
 )
@@ -51,6 +52,7 @@ class Settings:
     media_url_ttl_s: float = 30 * 86400
     media_ttl_s: float = 90 * 86400
     media_max_bytes: int = 20 * 1024 * _MB
+    metrics: bool = True
     log_level: str = "INFO"
     state_dir: Path = Path("var")
     accounts: tuple[Account, ...] = ()
@@ -164,6 +166,11 @@ def _http_url(text: str) -> str:
     return _starts("http://", "https://")(text).rstrip("/")
 
 
+def _limit(text: str) -> str:
+    parse_limits(text)
+    return text
+
+
 # variable -> (field, parser)
 _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "DATABASE_URL": ("database_url", _starts("sqlite:", "postgres://", "postgresql://")),
@@ -173,7 +180,7 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GATEWAY_POOL_ACCESS": ("pool_access", _one_of("open", "keys")),
     "GATEWAY_OWN_CREDENTIALS": ("own_credentials", _flag),
     "GATEWAY_TRUSTED_PROXIES": ("trusted_proxies", _whole(0, 10)),
-    "GATEWAY_RATE_LIMIT": ("rate_limit", str),
+    "GATEWAY_RATE_LIMIT": ("rate_limit", _limit),
     "GATEWAY_MAX_BODY_MB": ("max_body_bytes", lambda t: int(_number(0.001, 10_000)(t) * _MB)),
     "GATEWAY_HEARTBEAT_S": ("heartbeat_s", _number(0.05, 50)),
     "GATEWAY_HOLD_S": ("hold_s", _number(0, 3600)),
@@ -182,6 +189,7 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GATEWAY_MEDIA_URL_TTL_S": ("media_url_ttl_s", _number(1, 10 * 365 * 86400)),
     "GATEWAY_MEDIA_TTL_DAYS": ("media_ttl_s", lambda t: _number(0.01, 36500)(t) * 86400),
     "GATEWAY_MEDIA_MAX_GB": ("media_max_bytes", lambda t: int(_number(0.001, 1e6)(t) * 1024 * _MB)),
+    "GATEWAY_METRICS": ("metrics", _flag),
     "GATEWAY_LOG_LEVEL": (
         "log_level",
         lambda t: _one_of("debug", "info", "warning", "error")(t).upper(),

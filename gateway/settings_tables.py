@@ -6,8 +6,11 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, cast
+
+from limits import RateLimitItem, parse_many
 
 from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
 
@@ -40,6 +43,31 @@ class PhaseTimeouts:
     first_byte_s: float = 60
     idle_s: float = 60
     total_s: float = 600
+
+
+def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
+    """Limits such as `600/minute` or `20/hour; 100/day`, the shortest first.
+
+    Raises ValueError. https://limits.readthedocs.io/en/stable/quickstart.html#rate-limit-string-notation
+    """
+    try:
+        items = sorted(parse_many(text))
+    except ValueError:
+        items = []
+    if not items or any(item.amount < 1 or item.multiples < 1 for item in items):
+        raise ValueError(f"{text!r} is no limit such as 600/minute or 20/hour; 100/day")
+    return tuple(items)
+
+
+def _limits(text: object, where: str) -> str:
+    """The text, once it is known to be a limit."""
+    try:
+        if not isinstance(text, str):
+            raise ValueError("must be a text such as 600/minute")
+        parse_limits(text)
+    except ValueError as exc:
+        raise SettingsError(f"{where}: limits: {exc}") from None
+    return text
 
 
 def split_list(text: str) -> list[str]:
@@ -126,7 +154,7 @@ def _account(table: Mapping[str, Any], env: Mapping[str, str], where: str) -> Ac
         engine=table.get("engine"),
         weight=weight,
         max_in_flight=cap,
-        limits=dict(limits),
+        limits={kind: _limits(text, f"{where} ({name})") for kind, text in limits.items()},
         models=frozenset(table.get("models", ())),
     )
 
@@ -137,11 +165,25 @@ def keys_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[Gat
         yield _key(name.strip(), key.strip(), "GATEWAY_KEYS")
     for number, table in enumerate(document.get("keys", ()), 1):
         where = f"keys[{number}]"
-        if unknown := set(table) - {"name", "key", "limits", "models"}:
+        if unknown := set(table) - {"name", "key", "limits", "models", "expires"}:
             raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
         made = _key(str(table.get("name", "")), _secret(table.get("key"), env, where), where)
-        models = frozenset(table.get("models", ()))
-        yield replace(made, limits=table.get("limits"), models=models)
+        where = f"{where} ({made.name})"
+        yield replace(
+            made,
+            limits=_limits(table["limits"], where) if "limits" in table else None,
+            models=frozenset(table.get("models", ())),
+            expires_at=_time(table["expires"], where) if "expires" in table else None,
+        )
+
+
+def _time(value: object, where: str) -> float:
+    """A date or a time of TOML as unix seconds; what has no zone is in UTC."""
+    if not isinstance(value, date):
+        raise SettingsError(f"{where}: expires must be a date or a time")
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
 
 
 def _key(name: str, key: str, where: str) -> GatewayKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.api import (
     answers,
@@ -11,6 +12,7 @@ from gateway.api import (
     errors,
     files,
     generations,
+    limits,
     media,
     models,
     ops,
@@ -20,9 +22,13 @@ from gateway.api import (
 )
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, *, trusted_proxies: int = 0) -> None:
+    if trusted_proxies:
+        # The nearest proxy says how it was reached, the outermost one who the client is.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted_proxies)  # type: ignore[method-assign]
     answers.register(app)
     auth.register(app)
+    limits.register(app)
     errors.register(app)
     for module in (chat, generations, videos, files, media, models, ops, reference, unsupported):
         app.register_blueprint(module.bp)

@@ -13,7 +13,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from gateway.api.errors import envelope
-from gateway.api.wire import json_response, services, trace
+from gateway.api.wire import json_response, limit_headers, services, trace
 from gateway.domain.errors import GatewayError
 from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
@@ -99,6 +99,7 @@ def register(app: Flask) -> None:
                 headers["X-Gateway-Usage"] = "estimated" if found.usage.estimated else "vendor"
         if found.job is not None:
             headers["X-Gateway-Job"] = found.job
+        headers.extend(limit_headers())
         if request.path.startswith(_CROSS_ORIGIN):
             headers["Access-Control-Allow-Origin"] = "*"
             headers["Access-Control-Expose-Headers"] = _EXPOSED

@@ -7,9 +7,10 @@ from typing import cast
 
 from flask import Flask, g, request
 
-from gateway.api.wire import services
+from gateway.api.wire import address, services
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import InvalidApiKey
+from gateway.stores.keys import MADE_PREFIX
 
 # Endpoints that need no credential. Everything else does, also a route nobody thought of.
 PUBLIC = frozenset(
@@ -69,9 +70,11 @@ def _identify(token: str | None) -> Caller:
             return _ANYONE
         raise InvalidApiKey("A gateway key is required: Authorization: Bearer KEY.")
     digest = hashlib.sha256(token.encode()).hexdigest()
-    key = found.keys.find(digest)
+    key = found.keys.find(token, digest)
     if key is not None:
         return Caller(f"key:{key.name}", key=key)
-    if token.startswith("gw-") or not settings.own_credentials:
-        raise InvalidApiKey("This key is unknown, revoked or expired.")
+    if token.startswith(MADE_PREFIX) or not settings.own_credentials:
+        raise found.wrong_keys.count(address()) or InvalidApiKey(
+            "This key is unknown, revoked or expired."
+        )
     return Caller(f"own:{digest}", credential=Secret(token))

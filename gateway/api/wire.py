@@ -19,6 +19,7 @@ from gateway.domain.errors import (
 )
 from gateway.services import Services
 from gateway.services.dispatch import Trace
+from gateway.services.limits import Standing, format_s
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
 _EVENT_STREAM = [
@@ -36,6 +37,11 @@ def services() -> Services:
 
 def trace() -> Trace:
     return cast(Trace, g.trace)
+
+
+def address() -> str:
+    """Where the request comes from, as far as the trusted proxies tell."""
+    return request.remote_addr or ""
 
 
 def check_length() -> tuple[int, int | None]:
@@ -170,10 +176,23 @@ def event_stream(
     return response
 
 
+def limit_headers() -> list[tuple[str, str]]:
+    """What the caller has left of its limit, in OpenAI's form."""
+    standing: Standing | None = g.get("standing")
+    if standing is None:
+        return []
+    return [
+        ("x-ratelimit-limit-requests", str(standing.limit)),
+        ("x-ratelimit-remaining-requests", str(standing.remaining)),
+        ("x-ratelimit-reset-requests", format_s(standing.reset_s)),
+    ]
+
+
 def _early_headers() -> list[tuple[str, str]]:
     """What can be said before anything is known of the answer."""
     found = trace()
     headers = [("X-Request-Id", found.request_id), ("Access-Control-Allow-Origin", "*")]
+    headers += limit_headers()
     if found.job:
         headers.append(("X-Gateway-Job", found.job))
     return headers

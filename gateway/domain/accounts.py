@@ -58,6 +58,7 @@ class GatewayKey:
     digest: str
     limits: str | None = None
     models: frozenset[str] = frozenset()  # empty: every model
+    expires_at: float | None = None  # unix seconds
 
 
 @dataclass(frozen=True, slots=True)

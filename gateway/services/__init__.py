@@ -11,6 +11,7 @@ from gateway.services.dispatch import Dispatcher
 from gateway.services.files import FileService
 from gateway.services.generation import GenerationService
 from gateway.services.keys import KeyRing
+from gateway.services.limits import RateLimits, WrongKeys
 from gateway.services.media import MediaService
 from gateway.services.pool import Pool
 from gateway.services.sessions import Sessions
@@ -23,6 +24,8 @@ class Services:
     settings: Settings
     database: Database
     keys: KeyRing
+    limits: RateLimits
+    wrong_keys: WrongKeys
     catalog: Catalog
     pool: Pool
     dispatcher: Dispatcher

@@ -17,6 +17,8 @@ from gateway.stores import rows
 from gateway.stores.database import Database
 from gateway.stores.tables import keys
 
+MADE_PREFIX = "gw-"
+
 _TOPIC = "keys"
 _RANDOM_BYTES = 30  # 40 characters
 
@@ -33,8 +35,7 @@ class KeyRecord:
 
 
 _COLUMNS = [keys.c[field.name] for field in fields(KeyRecord)]
-_VALID = select(keys.c.name, keys.c.limits, keys.c.models).where(
-    keys.c.digest == bindparam("of_digest"),
+_VALID = select(keys.c.name, keys.c.digest, keys.c.limits, keys.c.models, keys.c.expires_at).where(
     keys.c.revoked_at.is_(None),
     or_(keys.c.expires_at.is_(None), keys.c.expires_at > bindparam("at")),
 )
@@ -57,7 +58,7 @@ class KeyStore:
 
         Raises Conflict for a name that was ever used: jobs and files belong to names.
         """
-        secret = Secret(f"gw-{secrets.token_urlsafe(_RANDOM_BYTES)}")
+        secret = Secret(f"{MADE_PREFIX}{secrets.token_urlsafe(_RANDOM_BYTES)}")
         statement = insert(keys).values(
             name=name,
             digest=secret.digest,
@@ -75,6 +76,12 @@ class KeyStore:
             raise Conflict(f"There is or was a key called {name!r}.", param="name") from None
         return record, secret
 
+    def valid(self) -> list[GatewayKey]:
+        """Those that are neither revoked nor expired now."""
+        with self._database.read() as connection:
+            found = connection.execute(_VALID, {"at": self._clock()}).all()
+        return [GatewayKey(**{**row._mapping, "models": frozenset(row.models)}) for row in found]
+
     def list(self) -> list[KeyRecord]:
         with self._database.read() as connection:
             found = connection.execute(select(*_COLUMNS).order_by(keys.c.created_at, keys.c.name))
@@ -87,14 +94,6 @@ class KeyStore:
             if found:
                 rows.bump(self._database, connection, _TOPIC)
         return found
-
-    def by_digest(self, digest: str) -> GatewayKey | None:
-        """The key, if it is valid now."""
-        with self._database.read() as connection:
-            row = connection.execute(_VALID, {"of_digest": digest, "at": self._clock()}).first()
-        if row is None:
-            return None
-        return GatewayKey(row.name, digest, limits=row.limits, models=frozenset(row.models))
 
     def version(self) -> int:
         """Moves with every change of any key."""

@@ -1,0 +1,56 @@
+"""How often a caller may call: Flask-Limiter's windows, counted before each request.
+
+Its decorators and hooks would cost 40 to 280 µs a request, most of it to find out which
+limits apply; here every route that needs a credential has one limit, its caller's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask, Response, g
+from flask_limiter import Limiter
+
+from gateway.api.wire import address, services, trace
+from gateway.domain.accounts import Caller
+from gateway.stores import counters, redis_counters
+
+
+def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
+    """The windows: shared through Redis if there is one, else by the processes of a machine.
+
+    `path` is where a machine keeps them. Raises ValueError for a URL that no client can use.
+    """
+    limiter = Limiter(
+        address,
+        strategy="fixed-window",
+        storage_uri=redis_counters.SCHEME + redis_url if redis_url else f"{counters.SCHEME}:",
+        storage_options={"path": str(path)},
+    )
+    app.extensions["limiter"] = {limiter}  # as one that has its hooks, so that it adds none
+    limiter.init_app(app)
+    return limiter
+
+
+def register(app: Flask) -> None:
+    @app.before_request
+    def count() -> None:
+        who: Caller | None = g.get("caller")
+        if who is None:
+            return
+        if who.credential is not None:
+            services().wrong_keys.check(who, address())
+        g.standing, refusal = services().limits.take(who, address())
+        if refusal is not None:
+            raise refusal
+
+    @app.after_request
+    def learn(response: Response) -> Response:
+        """What a vendor says of a caller's own credential counts like what we say of our keys."""
+        who: Caller | None = g.get("caller")
+        if who is not None and who.credential is not None:
+            if response.status_code == 401:
+                services().wrong_keys.count(address())
+            elif trace().attempts and trace().error is None:
+                services().wrong_keys.accepted(who)
+        return response

@@ -1,0 +1,131 @@
+"""How often callers may call: each key, own credential or address by itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.strategies import RateLimiter
+
+from gateway.domain.accounts import Caller
+from gateway.domain.errors import RateLimitExceeded
+from gateway.settings_tables import parse_limits
+
+_WRONG_KEYS = RateLimitItemPerMinute(100, namespace="wrong-keys")
+_MOST_KNOWN = 10_000
+
+_parsed = lru_cache(maxsize=1024)(parse_limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a caller has left of the limit that is closest to being reached."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class RateLimits:
+    """Counts requests. `rates` are fixed windows, wherever they are kept."""
+
+    def __init__(
+        self, rates: RateLimiter, default: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._rates = rates
+        self._default = default
+        self._clock = clock
+
+    def take(self, caller: Caller, address: str) -> tuple[Standing, RateLimitExceeded | None]:
+        """Count one request; what refuses it is returned, for the answer to say both."""
+        text = self._default
+        if caller.key is not None and caller.key.limits:
+            text = caller.key.limits
+        unnamed = caller.key is None and caller.credential is None
+        who = f"address:{network(address)}" if unnamed else caller.owner
+        tightest: Standing | None = None
+        for item in _parsed(text):
+            allowed = self._rates.hit(item, who)
+            standing = self._standing(item, who)
+            if not allowed:
+                return standing, _exceeded(item, standing)
+            if tightest is None or standing.remaining < tightest.remaining:
+                tightest = standing
+        assert tightest is not None
+        return tightest, None
+
+    def _standing(self, item: RateLimitItem, who: str) -> Standing:
+        reset_at, remaining = self._rates.get_window_stats(item, who)
+        return Standing(item.amount, remaining, max(0.0, reset_at - self._clock()))
+
+
+class WrongKeys:
+    """Whoever sends wrong keys from one address is soon refused before they are looked at.
+
+    Keys of the gateway are recognised before that, and so are credentials that a vendor has
+    accepted: those who share an address with a guesser are not shut out.
+    """
+
+    def __init__(self, rates: RateLimiter, *, clock: Callable[[], float] = time.time) -> None:
+        self._rates = rates
+        self._clock = clock
+        self._accepted: OrderedDict[str, None] = OrderedDict()
+
+    def accepted(self, caller: Caller) -> None:
+        self._accepted[caller.owner] = None
+        self._accepted.move_to_end(caller.owner)
+        if len(self._accepted) > _MOST_KNOWN:
+            self._accepted.popitem(last=False)
+
+    def count(self, address: str) -> RateLimitExceeded | None:
+        """Count one; the error that is due instead of "wrong key" once there are too many."""
+        where = network(address)
+        return None if self._rates.hit(_WRONG_KEYS, where) else self._too_many(where)
+
+    def check(self, caller: Caller, address: str) -> None:
+        """Raises RateLimitExceeded for a credential that nobody knows, from such an address."""
+        where = network(address)
+        if caller.owner not in self._accepted and not self._rates.test(_WRONG_KEYS, where):
+            raise self._too_many(where)
+
+    def _too_many(self, where: str) -> RateLimitExceeded:
+        reset_at, _ = self._rates.get_window_stats(_WRONG_KEYS, where)
+        return RateLimitExceeded(
+            "Too many wrong keys were sent from this address; try again later.",
+            retry_after=max(1.0, reset_at - self._clock()),
+        )
+
+
+@lru_cache(maxsize=4096)
+def network(address: str) -> str:
+    """What stands for one client: its address, or the network that an IPv6 client commands."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if found.version == 4:
+        return str(found)
+    mapped = found.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((found, 64), strict=False))
+
+
+def _exceeded(item: RateLimitItem, standing: Standing) -> RateLimitExceeded:
+    return RateLimitExceeded(
+        f"The limit of {item} is reached; try again in {format_s(standing.reset_s)}.",
+        retry_after=standing.reset_s,
+    )
+
+
+def format_s(seconds: float) -> str:
+    """A duration as OpenAI writes it: `0s`, `59s`, `6m0s`, `23h59m1s`; never too short."""
+    whole = -int(-seconds // 1)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
