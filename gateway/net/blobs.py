@@ -148,9 +148,11 @@ def spool(
 
 
 def decode_base64(
-    text: str | bytes, *, limit: int, memory: int = 8 * MIB
+    text: str | bytes, *, limit: int, memory: int = 8 * MIB, start: int = 0
 ) -> tuple[RandomBlob, str]:
     """Check base64 text and make a blob of it; also the SHA-256 of the bytes, in hex.
+
+    The base64 begins at `start`: cutting a data URL's head off would copy all of it.
 
     The alphabet is the standard one (no `-`, no `_`), padding is required, ASCII white
     space is ignored. Text of up to `memory` characters is kept as it is; what is longer is
@@ -158,8 +160,9 @@ def decode_base64(
 
     Raises InvalidBase64, and RequestTooLarge when there are more than `limit` bytes.
     """
-    if len(text) > memory:
-        return spool(_decoded(text), limit=limit, memory=0)
+    if len(text) - start > memory:
+        return spool(_decoded(text, start), limit=limit, memory=0)
+    text = text[start:] if start else text
     tally = _Tally(limit)
     for _ in tally.passing(_decoded(text)):
         pass
@@ -168,12 +171,12 @@ def decode_base64(
     return Base64Blob(text), tally.digest.hexdigest()
 
 
-def _decoded(text: str | bytes) -> Iterator[bytes]:
-    """The bytes of base64 text, a piece at a time."""
+def _decoded(text: str | bytes, start: int = 0) -> Iterator[bytes]:
+    """The bytes of base64 text from `start` on, a piece at a time."""
     held = b""  # what does not fill a group of four yet
     padded = False
     size = 0
-    for offset in range(0, len(text), _TEXT_PIECE):
+    for offset in range(start, len(text), _TEXT_PIECE):
         piece = held + _ascii(text[offset : offset + _TEXT_PIECE])
         held = b""
         data = _groups(piece)

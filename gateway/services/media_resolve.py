@@ -172,7 +172,7 @@ class Resolver:
         if data := _DATA.match(url):
             if not data[0][:-1].lower().endswith(";base64"):
                 raise InvalidBase64("A data URL needs `;base64` before its comma.")
-            return _decoded(url[data.end() :], limit)
+            return _decoded(url, limit, data.end())
         if _SCHEME.match(url) or not _BARE_BASE64.match(url):
             raise InvalidImageUrl("Send an http or https URL, or a data URL.")
         return _decoded(url, limit)
@@ -250,13 +250,14 @@ def _named(ref: MediaRef) -> Iterator[None]:
         raise
 
 
-def _decoded(text: str, limit: int) -> tuple[Blob, str]:
+def _decoded(text: str, limit: int, start: int = 0) -> tuple[Blob, str]:
     # What is certainly too large is not decoded up to the limit first.
-    if len(text) // 4 * 3 > limit + 2:
-        characters = len(text) - sum(map(text.count, string.whitespace))
+    length = len(text) - start
+    if length // 4 * 3 > limit + 2:
+        characters = length - sum(map(text.count, string.whitespace))
         if characters // 4 * 3 > limit + 2:
             raise RequestTooLarge(f"The attachment is larger than {limit} bytes.")
-    return decode_base64(text, limit=limit)
+    return decode_base64(text, limit=limit, start=start)
 
 
 def _hold(loaded: _Loaded, held: ExitStack) -> _Loaded:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Thread
+from types import MappingProxyType
 
 from PIL import Image
 
@@ -44,13 +45,15 @@ class MediaServer:
 
     @classmethod
     @contextmanager
-    def started(cls) -> Iterator[MediaServer]:
-        film_bytes = mp4()
+    def started(
+        cls, more: Mapping[str, tuple[str, bytes]] = MappingProxyType({})
+    ) -> Iterator[MediaServer]:
         answers = {
-            ".mp4": ("video/mp4", film_bytes),
+            ".mp4": ("video/mp4", mp4()),
             ".jpg": ("image/jpeg", jpeg(400, 300)),
             ".png": ("image/png", png(400, 300)),
             ".html": ("text/html", b"<html><body>no picture</body></html>"),
+            **more,
         }
 
         class Handler(BaseHTTPRequestHandler):
