@@ -45,11 +45,11 @@ _POOL_WAIT_S = 2.0
 
 
 def build(settings: Settings, rates: RateLimiter) -> Services:
-    """`rates` count how often callers call."""
+    """`rates` count how often callers call, and how often accounts are called."""
     settings = settings.with_secret_key()
     database = Database(settings.database_url)
     database.migrate()
-    pool = _pool(settings, database)
+    pool = _pool(settings, database, rates)
     fetcher = _fetcher(settings)
     upstreams = _upstreams(settings, fetcher)
     catalog = _catalog(settings, upstreams)
@@ -101,7 +101,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     )
 
 
-def _pool(settings: Settings, database: Database) -> Pool:
+def _pool(settings: Settings, database: Database, rates: RateLimiter) -> Pool:
     # Calls wait for these records, so a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
     pool = Pool(
@@ -110,7 +110,7 @@ def _pool(settings: Settings, database: Database) -> Pool:
         states=AccountStateStore(impatient),
         leases=LeaseStore(impatient),
         bell=Bell(settings.state_dir / "bell", _BELL_TOPICS),
-        quota=AccountLimits(),
+        quota=AccountLimits(rates),
     )
     pool.refresh()
     return pool

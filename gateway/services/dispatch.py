@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.events import Events, Usage
 from gateway.services.catalog import Model, Route
-from gateway.services.pool import WAIT_S, Lease, Pool
+from gateway.services.pool import Lease, Pool
 from gateway.services.retry_budget import RetryBudget
 
 _QUOTA_FAULTS = frozenset({Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
@@ -54,16 +53,9 @@ class Trace:
 
 
 class Dispatcher:
-    def __init__(
-        self,
-        pool: Pool,
-        *,
-        budget: RetryBudget | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, pool: Pool, *, budget: RetryBudget | None = None) -> None:
         self._pool = pool
-        self._budget = budget or RetryBudget(clock=clock)
-        self._clock = clock
+        self._budget = budget or RetryBudget()
 
     def routes(self, model: Model, caller: Caller) -> list[Route]:
         """The routes that can serve this caller; raises when there is none."""
@@ -156,7 +148,7 @@ class Dispatcher:
     ) -> Iterator[_Attempt]:
         series = _Series(self, model, kind, caller, trace)
         self._budget.count_request()
-        give_up_at = self._clock() + WAIT_S
+        give_up_at = self._pool.deadline()
         while True:
             yield self._attempt(series, kind, caller, trace, give_up_at)
 

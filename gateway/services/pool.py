@@ -29,7 +29,7 @@ from gateway.stores.leases import LeaseStore
 
 log = structlog.get_logger()
 
-WAIT_S = 2.5  # how long a request may wait for an account
+_WAIT_S = 2.5  # how long a request may wait for an account
 _MOST_WAITING = 100
 _LOOK_S = 0.2  # how often those who wait look for news of other processes
 _MOST_REFUSALS = 16  # accounts that turn out to be taken, before a request goes to wait
@@ -98,7 +98,7 @@ class Pool:
         quota: Quota,
         clock: Callable[[], float] = time.monotonic,
         uniform: Uniform = random.uniform,
-        wait_s: float = WAIT_S,
+        wait_s: float = _WAIT_S,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         """`bell` has the topics of `pool_accounts` and `pool_sharing`."""
@@ -146,6 +146,10 @@ class Pool:
 
     # -- lending -----------------------------------------------------------------------
 
+    def deadline(self) -> float:
+        """Until when a request that begins now may wait for accounts, by the pool's clock."""
+        return self._clock() + self._wait_s
+
     def peek(self, upstream: str, *, models: Sequence[str], kind: Kind) -> Account:
         """The account that would be lent next. Raises as `lease` does."""
         self._listen()
@@ -163,12 +167,12 @@ class Pool:
         kind: Kind,
         caller: str,
         skip: Collection[str] = (),
-        give_up_at: float | None = None,
+        give_up_at: float,
     ) -> Lease:
         """Lend an account that may serve one of `models`, to be used as a context manager.
 
-        Waits in a line that is fair to callers, until `give_up_at` by the pool's clock,
-        when one may become free so soon. Raises NoAccountAvailable with the seconds until
+        Waits in a line that is fair to callers when one may become free until `give_up_at`,
+        which begins as `deadline()`. Raises NoAccountAvailable with the seconds until
         the soonest is back; AccountRejected when the vendors refuse all of them.
         """
         wish = Wish(upstream, tuple(models), kind, skip)
@@ -187,8 +191,6 @@ class Pool:
                 return lease
         if trouble is not None:
             raise trouble
-        if give_up_at is None:
-            give_up_at = self._clock() + self._wait_s
         return self._await(wish, caller, give_up_at)
 
     def answered(self, lease: Lease) -> None:

@@ -28,12 +28,14 @@ class Bell:
         with path.open("r+b") as file:
             self._counters = memoryview(mmap.mmap(file.fileno(), size)).cast("Q")
 
-    def ring(self, topic: str) -> None:
+    def ring(self, topic: str) -> int:
+        """Returns what `rung` says because of it."""
         # A lock belongs to the opened file, so each ring opens its own: it then also holds
         # off other threads, and processes that were forked with this bell.
         with self._path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self._counters[self._places[topic]] += 1
+            return self._counters[self._places[topic]]
 
     def rung(self, topic: str) -> int:
         """A number that another ring of the topic changes."""
