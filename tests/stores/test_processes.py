@@ -83,7 +83,7 @@ def test_leases_never_overlap_though_processes_are_killed(own_url, diary, soak):
 
 def test_claims_never_overlap_though_processes_are_killed(own_url, diary, soak):
     uses, kills = (10_000, 30) if soak else (1000, 4)
-    places = {f"j{number}": 1 for number in range(3)}
+    places = {f"j{number}": 1 for number in range(5)}
     with closing(Database(own_url)) as database:
         jobs = JobStore(database)
         for name in places:
