@@ -21,13 +21,18 @@ def create_app(settings: Settings) -> Flask:
     from gateway import api, demo, logs
     from gateway.api.limits import open_limiter
     from gateway.assembly import build
+    from gateway.settings_tables import SettingsError
 
     logs.configure(settings.log_level)
     app = Flask("gateway", static_folder=None)
     app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=1000)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    limiter = open_limiter(app, redis_url=settings.redis_url, path=settings.state_dir / "counters")
+    counters = settings.state_dir / "counters"
+    try:
+        limiter = open_limiter(app, redis_url=settings.redis_url, path=counters)
+    except ValueError as err:
+        raise SettingsError(f"REDIS_URL: {err}") from None
     app.extensions["gateway"] = build(demo.prepare(settings), limiter.limiter)
     api.register(app, trusted_proxies=settings.trusted_proxies)
     return app

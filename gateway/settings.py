@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from gateway.domain.accounts import Account, GatewayKey, Secret
 from gateway.settings_tables import (
@@ -162,8 +163,20 @@ def _starts(*prefixes: str) -> Callable[[str], str]:
     return parse
 
 
+def _url(*prefixes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            _ = urlsplit(_starts(*prefixes)(text)).port
+        except ValueError:
+            # What cannot be read may hold a password, so it is not repeated.
+            raise ValueError(f"must be a URL that begins with {' or '.join(prefixes)}") from None
+        return text
+
+    return parse
+
+
 def _http_url(text: str) -> str:
-    return _starts("http://", "https://")(text).rstrip("/")
+    return _url("http://", "https://")(text).rstrip("/")
 
 
 def _limit(text: str) -> str:
@@ -173,8 +186,8 @@ def _limit(text: str) -> str:
 
 # variable -> (field, parser)
 _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "DATABASE_URL": ("database_url", _starts("sqlite:", "postgres://", "postgresql://")),
-    "REDIS_URL": ("redis_url", _starts("redis://", "rediss://", "unix://")),
+    "DATABASE_URL": ("database_url", _url("sqlite:", "postgres://", "postgresql://")),
+    "REDIS_URL": ("redis_url", _url("redis://", "rediss://", "unix://")),
     "GATEWAY_MEDIA": ("media", _starts("file:", "s3://")),
     "GATEWAY_PUBLIC_URL": ("public_url", _http_url),
     "GATEWAY_POOL_ACCESS": ("pool_access", _one_of("open", "keys")),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from limits import RateLimitItem, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.strategies import RateLimiter
 
 from gateway.domain.accounts import Caller
@@ -17,7 +16,7 @@ from gateway.domain.errors import RateLimitExceeded
 from gateway.settings_tables import parse_limits
 
 _WRONG_KEYS = RateLimitItemPerMinute(100, namespace="wrong-keys")
-_MOST_KNOWN = 10_000
+_ACCEPTED = RateLimitItemPerDay(1, namespace="accepted")  # a day's memory, shared like the rest
 
 _parsed = lru_cache(maxsize=1024)(parse_limits)
 
@@ -74,13 +73,11 @@ class WrongKeys:
     def __init__(self, rates: RateLimiter, *, clock: Callable[[], float] = time.time) -> None:
         self._rates = rates
         self._clock = clock
-        self._accepted: OrderedDict[str, None] = OrderedDict()
 
     def accepted(self, caller: Caller) -> None:
-        self._accepted[caller.owner] = None
-        self._accepted.move_to_end(caller.owner)
-        if len(self._accepted) > _MOST_KNOWN:
-            self._accepted.popitem(last=False)
+        """A vendor took the caller's own credential."""
+        if self._rates.test(_ACCEPTED, caller.owner):
+            self._rates.hit(_ACCEPTED, caller.owner)
 
     def count(self, address: str) -> RateLimitExceeded | None:
         """Count one; the error that is due instead of "wrong key" once there are too many."""
@@ -90,8 +87,9 @@ class WrongKeys:
     def check(self, caller: Caller, address: str) -> None:
         """Raises RateLimitExceeded for a credential that nobody knows, from such an address."""
         where = network(address)
-        if caller.owner not in self._accepted and not self._rates.test(_WRONG_KEYS, where):
-            raise self._too_many(where)
+        if self._rates.test(_WRONG_KEYS, where) or not self._rates.test(_ACCEPTED, caller.owner):
+            return
+        raise self._too_many(where)
 
     def _too_many(self, where: str) -> RateLimitExceeded:
         reset_at, _ = self._rates.get_window_stats(_WRONG_KEYS, where)

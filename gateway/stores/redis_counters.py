@@ -91,6 +91,10 @@ class SharedCounters(Storage):
             retry=Retry(NoBackoff(), 0),
             driver_info=None,  # which costs two round trips to tell
         )
+        try:
+            self._pool.connection_class(**self._pool.connection_kwargs)
+        except TypeError as err:
+            raise ValueError("an option in the query is none of Redis clients") from err
         self._redis = Redis(connection_pool=self._pool)
         self._take = self._redis.register_script(_TAKE)
 

@@ -1,0 +1,167 @@
+"""Limits as callers meet them: over several workers, by key, credential and address."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.support.process import BIN, clean_env, run
+
+TEAM = "team-key-0123456789"
+OTHER = "other-key-0123456789"
+SMALL = "small-key-0123456789"
+TOML = f"""
+[[keys]]
+name = "small"
+key = "{SMALL}"
+limits = "3/minute"
+
+[[keys]]
+name = "double"
+key = "double-key-0123456789"
+limits = "1000/hour; 4/minute"
+"""
+
+
+@pytest.fixture(scope="module")
+def limited(gateway_factory):
+    with gateway_factory.started(
+        workers=4,
+        toml=TOML,
+        GATEWAY_RATE_LIMIT="20/minute",
+        GATEWAY_KEYS=f"team={TEAM},other={OTHER}",
+        GATEWAY_TRUSTED_PROXIES="1",
+    ) as running:
+        yield running
+
+
+def models(gateway, times=1, **kw):
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(gateway.get, "/v1/models", **kw) for _ in range(times)]
+    return [answer.result() for answer in answers]
+
+
+def statuses(answers):
+    found = [answer.status_code for answer in answers]
+    return {status: found.count(status) for status in set(found)}
+
+
+def test_the_limit_is_exact_over_the_workers_of_a_machine(limited):
+    assert statuses(models(limited, 60, key=TEAM)) == {200: 20, 429: 40}
+    assert statuses(models(limited, 5, key=OTHER)) == {200: 5}
+
+
+def test_every_answer_says_where_the_caller_stands(limited):
+    first, second = limited.get("/v1/models", key=SMALL), limited.get("/v1/models/no", key=SMALL)
+    assert second.status_code == 404
+    for answer, left in ((first, "2"), (second, "1")):
+        assert answer.headers["x-ratelimit-limit-requests"] == "3"
+        assert answer.headers["x-ratelimit-remaining-requests"] == left
+        assert re.fullmatch(r"1m0s|5\ds", answer.headers["x-ratelimit-reset-requests"])
+    stream = limited.chat(key=SMALL, stream=True)
+    assert stream.headers["x-ratelimit-remaining-requests"] == "0"
+    refused = limited.get("/v1/models", key=SMALL)
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+
+
+def test_of_several_limits_the_tightest_is_told(limited):
+    answer = limited.get("/v1/models", key="double-key-0123456789")
+    assert answer.headers["x-ratelimit-limit-requests"] == "4"
+    assert answer.headers["x-ratelimit-remaining-requests"] == "3"
+
+
+def test_invented_forwarding_headers_do_not_make_one_client_many(limited):
+    answers = [
+        limited.get("/v1/models", headers={"X-Forwarded-For": f"9.9.9.{i}, 198.51.100.7"})
+        for i in range(25)
+    ]
+    assert statuses(answers) == {200: 20, 429: 5}
+    answer = limited.get("/v1/models", headers={"X-Forwarded-For": "198.51.100.8"})
+    assert answer.status_code == 200
+
+
+def test_an_ipv6_client_is_its_network(limited):
+    answers = [
+        limited.get("/v1/models", headers={"X-Forwarded-For": f"2001:db8:1:2::{i:x}"})
+        for i in range(25)
+    ]
+    assert statuses(answers) == {200: 20, 429: 5}
+
+
+def test_each_own_credential_has_a_limit_of_its_own(limited):
+    assert statuses(models(limited, 25, key="ark-own-limits-1")) == {200: 20, 429: 5}
+    assert statuses(models(limited, 1, key="ark-own-limits-2")) == {200: 1}
+
+
+def test_without_trusted_proxies_no_header_tells_where_a_client_is(gateway_factory):
+    with gateway_factory.started(workers=1, GATEWAY_RATE_LIMIT="3/minute") as gateway:
+        answers = [
+            gateway.get("/v1/models", headers={"X-Forwarded-For": f"203.0.113.{i}"})
+            for i in range(5)
+        ]
+    assert statuses(answers) == {200: 3, 429: 2}
+
+
+def test_who_guesses_keys_is_refused_without_touching_others(limited):
+    where = {"X-Forwarded-For": "192.0.2.66"}
+    own = "ark-own-neighbour"
+    assert limited.chat(key=own, headers=where).status_code == 200
+    guesses = models(limited, 130, key="gw-guessed-key-0123456789", headers=where)
+    assert statuses(guesses) == {401: 100, 429: 30}
+    refused = next(answer for answer in guesses if answer.status_code == 429)
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    # Nor are credentials tried out at the vendors from there, but for those that were good.
+    assert limited.chat(key="ark-other-guess", headers=where).status_code == 429
+    assert limited.chat(key=own, headers=where).status_code == 200
+    assert limited.get("/v1/models", key=OTHER, headers=where).status_code == 200
+    elsewhere = {"X-Forwarded-For": "192.0.2.67"}
+    assert limited.get("/v1/models", key="gw-guess", headers=elsewhere).status_code == 401
+
+
+def test_credentials_that_vendors_refuse_count_as_wrong(limited, simulators):
+    where = {"X-Forwarded-For": "192.0.2.99"}
+    answers = [limited.chat(key=f"ark-wrong-{i}", headers=where) for i in range(105)]
+    assert statuses(answers) == {401: 100, 429: 5}
+    assert not simulators.calls("ark-wrong-104")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GATEWAY_RATE_LIMIT", "many"),
+        ("GATEWAY_RATE_LIMIT", "0/minute"),
+        ("GATEWAY_RATE_LIMIT", "5/fortnight"),
+        ("REDIS_URL", "redis://127.0.0.1/0?nonsense=1"),
+        ("REDIS_URL", "redis://:pa55word@[bad"),
+    ],
+)
+def test_a_limit_that_cannot_be_read_stops_the_start(tmp_path, variable, value):
+    env = clean_env({variable: value})
+    done = run([BIN / "python", "-c", "import wsgi"], env=env, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"gateway: {variable}: ")
+    assert "pa55word" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ('[[keys]]\nname = "k"\nkey = "k-0123456789abcdef"\nlimits = "x"', "keys[1] (k): limits"),
+        ('[[keys]]\nname = "k"\nkey = "k-0123456789abcdef"\nexpires = "x"', "keys[1] (k): expires"),
+        (
+            '[[accounts]]\nname = "a"\nupstream = "ark"\ncredential = "c"\nlimits = {chat = 7}',
+            "accounts[1] (a): limits",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_read_stops_the_start(tmp_path, table, named):
+    (tmp_path / "gateway.toml").write_text(table)
+    env = clean_env({})
+    done = run([BIN / "python", "-c", "import wsgi"], env=env, cwd=tmp_path)
+    assert done.returncode == 1
+    assert named in done.stderr
