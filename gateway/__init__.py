@@ -16,18 +16,15 @@ if TYPE_CHECKING:
 def create_app(settings: Settings) -> Flask:
     """Build everything once. Raises SettingsError; touches the network only when asked to."""
     # Imported here, so that the simulators and the worker class load without the rest.
-    from flask import Flask
-
     from gateway import api, demo, logs
+    from gateway.api.app import App
     from gateway.api.limits import open_limiter
     from gateway.assembly import build
     from gateway.settings_tables import SettingsError
 
     logs.configure(settings.log_level)
-    app = Flask("gateway", static_folder=None)
+    app = App()
     app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=1000)
-    app.url_map.strict_slashes = False
-    app.url_map.merge_slashes = False
     counters = settings.state_dir / "counters"
     try:
         limiter = open_limiter(app, redis_url=settings.redis_url, path=counters)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from secrets import token_hex
 
 import orjson
 import structlog
 from flask import Flask, Response, g, request
 
 from gateway.api.errors import envelope
-from gateway.api.wire import json_response, limit_headers, services, trace
+from gateway.api.wire import json_response, limit_headers, services, the_request, trace
 from gateway.domain.errors import GatewayError
 from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
@@ -38,6 +38,10 @@ _EXPOSED = ", ".join(
         "x-ratelimit-reset-requests",
     )
 )
+_CORS = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", _EXPOSED),
+]
 
 
 def last_words(found: Trace) -> Callable[[GatewayError], bytes]:
@@ -52,8 +56,8 @@ def last_words(found: Trace) -> Callable[[GatewayError], bytes]:
 
 def signer() -> Callable[[StoredMedia], str]:
     """Media URLs on the address that the caller used, unless one is configured."""
-    sign, base = services().media.sign, request.host_url.rstrip("/")
-    return lambda stored: sign(stored, base=base)
+    sign, asked = services().media.sign, the_request()
+    return lambda stored: sign(stored, base=asked.host_url.rstrip("/"))
 
 
 def wants_plan() -> bool:
@@ -77,7 +81,7 @@ def register(app: Flask) -> None:
     @app.before_request
     def begin() -> Response | None:
         sent = request.environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+        request_id = sent if _REQUEST_ID.fullmatch(sent) else token_hex(16)
         g.trace = Trace(request_id)
         g.started = time.monotonic()
         if request.method == "OPTIONS" and request.path.startswith(_CROSS_ORIGIN):
@@ -87,43 +91,43 @@ def register(app: Flask) -> None:
     @app.after_request
     def explain(response: Response) -> Response:
         found = trace()
-        headers = response.headers
-        headers["X-Request-Id"] = found.request_id
-        if found.upstream is not None:
-            headers["X-Gateway-Upstream"] = found.upstream
-            headers["X-Gateway-Account"] = found.account
-            headers["X-Gateway-Attempts"] = str(found.attempts)
-            if found.dropped:
-                headers["X-Gateway-Dropped-Params"] = ", ".join(found.dropped)
-            if found.usage is not None:
-                headers["X-Gateway-Usage"] = "estimated" if found.usage.estimated else "vendor"
-        if found.job is not None:
-            headers["X-Gateway-Job"] = found.job
-        headers.extend(limit_headers())
+        headers = [*_identity(found), *limit_headers()]
         if request.path.startswith(_CROSS_ORIGIN):
-            headers["Access-Control-Allow-Origin"] = "*"
-            headers["Access-Control-Expose-Headers"] = _EXPOSED
-        if g.get("close_connection"):
-            headers["Connection"] = "close"
+            headers += _CORS
+        if "close_connection" in g:
+            headers.append(("Connection", "close"))
+        response.headers.extend(headers)
         _log_later(response, found)
         return response
 
 
+def _identity(found: Trace) -> Iterator[tuple[str, str]]:
+    yield "X-Request-Id", found.request_id
+    if found.upstream is not None:
+        yield "X-Gateway-Upstream", found.upstream
+        yield "X-Gateway-Account", found.account or ""
+        yield "X-Gateway-Attempts", str(found.attempts)
+        if found.dropped:
+            yield "X-Gateway-Dropped-Params", ", ".join(found.dropped)
+        if found.usage is not None:
+            yield "X-Gateway-Usage", "estimated" if found.usage.estimated else "vendor"
+    if found.job is not None:
+        yield "X-Gateway-Job", found.job
+
+
 def _log_later(response: Response, found: Trace) -> None:
     """One line a request once its answer has ended, without bodies, keys or query strings."""
-    facts = {
-        "request_id": found.request_id,
-        "method": request.method[:16],
-        "path": request.path[:256],
-        "status": response.status_code,
-        "caller": g.caller.owner[:24] if "caller" in g else None,
-    }
-    started = g.started
+    asked, started = the_request(), g.started
+    caller = g.caller.owner[:24] if "caller" in g else None
 
     def write() -> None:
         log.info(
             "request",
-            **facts,
+            request_id=found.request_id,
+            method=asked.method[:16],
+            path=asked.path[:256],
+            status=response.status_code,
+            caller=caller,
             model=found.model or None,
             upstream=found.upstream,
             account=found.account,

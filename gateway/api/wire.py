@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar, cast
 
 import orjson
-from flask import Response, current_app, g, request
-from marshmallow import Schema
+from flask import Request, current_app, g, request
+from werkzeug.http import parse_options_header
 
+from gateway.api.app import Answer
+from gateway.api.schemas.fields import RequestSchema
 from gateway.domain.connection import HOLD, IncompleteBody
 from gateway.domain.errors import (
     GatewayError,
@@ -22,6 +25,7 @@ from gateway.services.dispatch import Trace
 from gateway.services.limits import Standing, format_s
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
+_JSON = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
 _EVENT_STREAM = [
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache, no-transform"),
@@ -33,6 +37,11 @@ T = TypeVar("T")
 
 def services() -> Services:
     return cast(Services, current_app.extensions["gateway"])
+
+
+def the_request() -> Request:
+    """Itself, where `request` stands for whatever is being answered at the time."""
+    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
 
 
 def trace() -> Trace:
@@ -96,9 +105,7 @@ def _too_large(limit: int) -> RequestTooLarge:
 
 def json_body() -> Any:
     """The body as JSON. Raises InvalidJson, UnsupportedContentType and what `body` raises."""
-    kind = request.mimetype
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if (kind not in _JSON_TYPES and not kind.endswith("+json")) or charset not in ("utf-8", "utf8"):
+    if not _is_json(request.environ.get("CONTENT_TYPE", "")):
         raise UnsupportedContentType("The body must be JSON: Content-Type: application/json.")
     data = body()
     if not data:
@@ -112,15 +119,21 @@ def json_body() -> Any:
     return document
 
 
-def load(schema: Schema) -> Any:
+@lru_cache(maxsize=128)
+def _is_json(content_type: str) -> bool:
+    kind, options = parse_options_header(content_type)
+    kind, charset = kind.lower(), options.get("charset", "utf-8").lower()
+    return (kind in _JSON_TYPES or kind.endswith("+json")) and charset in ("utf-8", "utf8")
+
+
+def load(schema: RequestSchema) -> Any:
     """Validate the JSON body; a ValidationError becomes a 400 in `api.errors`."""
-    return schema.load(json_body())
+    document = json_body()
+    return schema.for_document(document).load(document)
 
 
-def json_response(payload: Any, status: int = 200) -> Response:
-    response = Response(orjson.dumps(payload), status, content_type="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def json_response(payload: Any, status: int = 200) -> Answer:
+    return Answer(orjson.dumps(payload), status, _JSON)
 
 
 def hold(make: Callable[[], T]) -> T:
@@ -130,11 +143,7 @@ def hold(make: Callable[[], T]) -> T:
         return make()
     settings = services().settings
     held.arm(
-        headers=[
-            ("Content-Type", "application/json"),
-            ("Cache-Control", "no-store"),
-            *_early_headers(),
-        ],
+        headers=[*_JSON, *_early_headers()],
         filler=b" ",
         first_after_s=settings.hold_s,
         every_s=settings.heartbeat_s,
@@ -144,7 +153,7 @@ def hold(make: Callable[[], T]) -> T:
 
 def event_stream(
     frames: Generator[bytes, None, None], last_words: Callable[[GatewayError], bytes]
-) -> Response:
+) -> Answer:
     """Answer with `frames` as they come.
 
     The first frame is taken before the response begins, so an error raised until then
@@ -167,11 +176,11 @@ def event_stream(
         frames.close()
         if held is None or not held.started:
             raise
-        return Response(last_words(err), headers=_EVENT_STREAM)
+        return Answer(last_words(err), headers=_EVENT_STREAM)
     except BaseException:
         frames.close()
         raise
-    response = Response(chain((first,), frames), headers=_EVENT_STREAM, direct_passthrough=True)
+    response = Answer(chain((first,), frames), headers=_EVENT_STREAM, direct_passthrough=True)
     response.call_on_close(frames.close)
     return response
 

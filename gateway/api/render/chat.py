@@ -6,10 +6,10 @@ https://platform.openai.com/docs/api-reference/chat/object
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import Any
 
 import orjson
@@ -38,7 +38,7 @@ Sign = Callable[[StoredMedia], str]
 
 
 def new_id() -> str:
-    return f"chatcmpl-{uuid.uuid4().hex}"
+    return f"chatcmpl-{token_hex(16)}"
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property, lru_cache
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, pre_load
 
 from gateway.api.schemas import parts
 from gateway.domain.media import MediaRef
@@ -22,6 +23,33 @@ class RequestSchema(Schema):
         if isinstance(data, dict) and None in data.values():
             return {key: value for key, value in data.items() if value is not None}
         return data
+
+    def for_document(self, document: Mapping[str, Any]) -> RequestSchema:
+        """This schema with the fields that can matter to `document`.
+
+        marshmallow visits every field of a schema, and a request has few of them.
+        """
+        given = [self._names[key] for key in document if key in self._names]
+        return _narrowed(type(self), self._always.union(given))
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {field.data_key or name: name for name, field in self.fields.items()}
+
+    @cached_property
+    def _always(self) -> frozenset[str]:
+        """The fields that have something to say when they are not given."""
+        return frozenset(
+            name
+            for name, field in self.fields.items()
+            if field.required or field.load_default is not missing
+        )
+
+
+@lru_cache(maxsize=512)
+def _narrowed(kind: type[RequestSchema], names: frozenset[str]) -> RequestSchema:
+    # In their own order, in which problems are reported.
+    return kind(only=[name for name in kind._declared_fields if name in names])
 
 
 class Described:

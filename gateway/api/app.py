@@ -1,0 +1,71 @@
+"""Flask without what no request here uses: sessions, subdomains, async views.
+
+And with answers that end properly: Werkzeug leaves an iterable that it passes through
+unopened, so that neither `close` nor `call_on_close` would be heard of again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Flask, Request, Response
+from flask.sessions import SessionInterface, SessionMixin
+from werkzeug.datastructures import Headers
+from werkzeug.routing import MapAdapter
+from werkzeug.wsgi import ClosingIterator
+
+
+class NoSessions(SessionInterface):
+    """Nobody logs in here. One empty session serves every request."""
+
+    def __init__(self) -> None:
+        self._none = self.make_null_session(Flask("sessions", static_folder=None))
+
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:
+        return self._none
+
+
+class Answer(Response):
+    """An answer that is sent once, so that its headers need no copy to be completed."""
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        status, headers = self.status_code, self.headers
+        if not 200 <= status < 300 or status == 204 or "Location" in headers:
+            return super().get_wsgi_headers(environ)
+        if self.is_sequence and "Content-Length" not in headers:
+            headers.add("Content-Length", str(sum(map(len, self.iter_encoded()))))
+        return headers
+
+    def get_app_iter(self, environ: Any) -> Iterable[bytes]:
+        body = super().get_app_iter(environ)
+        return ClosingIterator(body, self.close) if body is self.response else body
+
+
+class App(Flask):
+    response_class = Answer
+
+    def __init__(self) -> None:
+        super().__init__("gateway", static_folder=None)
+        self.session_interface = NoSessions()
+        self.url_map.strict_slashes = False
+        self.url_map.merge_slashes = False
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Routes depend on the path and the method alone; the worker has looked at the host."""
+        if request is None:
+            return None
+        environ = request.environ
+        return MapAdapter(
+            self.url_map,
+            server_name=environ["SERVER_NAME"],
+            script_name="/",
+            subdomain="",
+            url_scheme=environ["wsgi.url_scheme"],
+            path_info=request.path,
+            default_method=environ["REQUEST_METHOD"],
+            query_args=environ.get("QUERY_STRING", ""),
+        )
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
