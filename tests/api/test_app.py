@@ -1,0 +1,83 @@
+"""What the gateway's Flask does differently."""
+
+from __future__ import annotations
+
+import pytest
+from werkzeug.test import create_environ
+
+from gateway.api.app import Answer, App
+from gateway.api.schemas.chat import ChatRequestSchema
+
+
+def answer_of(response, *, read=None, method="GET"):
+    app = App()
+    app.add_url_rule("/", view_func=lambda: response)
+    seen = {}
+
+    def start_response(status, headers, exc_info=None):
+        seen.update(status=status, headers=headers)
+
+    body = app(create_environ("/", method=method), start_response)
+    pieces = [piece for piece, _ in zip(body, range(read or 10), strict=False)]
+    body.close()
+    return seen["status"], dict(seen["headers"]), b"".join(pieces)
+
+
+@pytest.mark.parametrize("read", [1, 10])
+def test_streams_that_pass_through_are_closed_read_or_not(read):
+    heard = []
+
+    def pieces():
+        try:
+            yield from (b"a", b"b", b"c")
+        finally:
+            heard.append("closed")
+
+    response = Answer(pieces(), direct_passthrough=True)
+    response.call_on_close(lambda: heard.append("called"))
+    answer_of(response, read=read)
+    assert heard == ["closed", "called"]
+
+
+def test_answers_of_one_piece_have_their_length():
+    status, headers, body = answer_of(Answer("é", content_type="text/plain"))
+    assert (status, headers["Content-Length"], body) == ("200 OK", "2", "é".encode())
+
+
+def test_answers_to_head_have_the_length_without_the_body():
+    _, headers, body = answer_of(Answer(b"abc"), method="HEAD")
+    assert (headers["Content-Length"], body) == ("3", b"")
+
+
+def test_answers_without_a_body_have_no_length():
+    status, headers, body = answer_of(Answer(status=204))
+    assert status == "204 NO CONTENT"
+    assert "Content-Length" not in headers
+    assert body == b""
+
+
+def test_schemas_narrowed_to_a_document_read_it_like_the_whole_schema():
+    document = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "temperature": 0.5,
+        "top_p": None,
+        "unknown": {"a": 1},
+        "stream_options": {"include_usage": True},
+    }
+    schema = ChatRequestSchema()
+    assert schema.for_document(document).load(document) == schema.load(document)
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"messages": []}, {"temperature": 9, "model": 1, "messages": "x", "n": 0}]
+)
+def test_schemas_narrowed_to_a_document_report_what_the_whole_schema_reports(document):
+    schema = ChatRequestSchema()
+
+    def problems(load):
+        with pytest.raises(Exception) as caught:  # noqa: PT011  # whichever it is
+            load(document)
+        return str(caught.value)
+
+    assert problems(schema.for_document(document).load) == problems(schema.load)
