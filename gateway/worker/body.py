@@ -13,6 +13,8 @@ from gunicorn.http.unreader import SocketUnreader
 from gateway.domain.connection import ClientGone, IncompleteBody
 from gateway.domain.errors import InvalidRequest
 
+_SKIPPED_BYTES = 64 * 1024
+
 
 class _Peer(Protocol):
     """The connection, as far as its body is concerned."""
@@ -61,9 +63,8 @@ class Input:
     reading it spares the client the upload.
     """
 
-    def __init__(self, request: Request, unreader: Unreader, peer: _Peer) -> None:
+    def __init__(self, request: Request, peer: _Peer) -> None:
         self._body: Body = request.body
-        self._unreader = unreader
         self._peer = peer
         self.complete = self._at_end()
         self._failure: InvalidRequest | None = None
@@ -74,18 +75,17 @@ class Input:
             return reader.parser is None
         return bool(reader.length == 0)
 
-    def at_hand(self) -> bool:
-        """Whether the next request can be found without waiting for more of this one."""
-        if self.complete:
-            return True
+    def skippable(self) -> bool:
+        """Whether the next request is worth waiting for behind what the app left unread."""
+        if self.complete or self._failure:
+            return self.complete
         reader = self._body.reader
-        return not isinstance(reader, ChunkedReader) and reader.length <= self._unreader.buffered()
+        return not isinstance(reader, ChunkedReader) and reader.length <= _SKIPPED_BYTES
 
     def skip(self) -> None:
-        """Drop what the app left unread; only when it is at hand."""
-        if not self.complete:
-            reader = self._body.reader
-            reader.read(reader.length)
+        """Drop what the app left unread."""
+        reader = self._body.reader
+        reader.read(reader.length)
 
     def read(self, size: int | None = None) -> bytes:
         return self._read(self._body.read, size)

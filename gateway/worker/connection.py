@@ -118,8 +118,7 @@ class Connection:
             if not self._input.complete or self.guard.bytes_waiting():
                 self._linger()
             return False
-        self._input.skip()
-        return True
+        return self._input.complete or self._skip()
 
     def _await_first_byte(self) -> None:
         """Wait for a request, and give the other connections their turn.
@@ -160,7 +159,7 @@ class Connection:
         self._request = request
         self._expects = request._expected_100_continue
         self._allowance_s = self._server.times.body_s
-        self._input = environ["wsgi.input"] = Input(request, self._unreader, self)
+        self._input = environ["wsgi.input"] = Input(request, self)
         self._response = Response(request, self)
         self._held = environ[HOLD] = Held(self._response)
         self.guard.begin_request()
@@ -221,6 +220,17 @@ class Connection:
             return
         self._linger()
 
+    def _skip(self) -> bool:
+        """Drop what the app left unread; False when it does not come."""
+        self.guard.expect(Hangup, self._server.times.linger_s)
+        try:
+            self._input.skip()
+        except OSError:
+            return False
+        finally:
+            self.guard.done()
+        return True
+
     def _linger(self) -> None:
         """Let the client read the answer first: a close with bytes unread would reset it."""
         self.guard.expect(Hangup, self._server.times.linger_s)
@@ -256,8 +266,10 @@ class Connection:
             self.guard.done()
 
     def must_close(self) -> bool:
+        if self._expects and not self._input.complete:
+            return True  # refused unread: the client may or may not send the body now
         return not (
-            self._server.alive and self._input.at_hand() and not self._request.should_close()
+            self._server.alive and self._input.skippable() and not self._request.should_close()
         )
 
     # What the body asks for.
