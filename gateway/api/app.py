@@ -6,14 +6,13 @@ unopened, so that neither `close` nor `call_on_close` would be heard of again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter
-from werkzeug.wsgi import ClosingIterator
 
 
 class NoSessions(SessionInterface):
@@ -39,7 +38,18 @@ class Answer(Response):
 
     def get_app_iter(self, environ: Any) -> Iterable[bytes]:
         body = super().get_app_iter(environ)
-        return ClosingIterator(body, self.close) if body is self.response else body
+        return _Body(self) if body is self.response else body
+
+
+class _Body:
+    """What an answer passes through, with the answer's end. Costs nothing per piece."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._pieces = cast(Iterable[bytes], answer.response)
+        self.close = answer.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
 
 
 class App(Flask):

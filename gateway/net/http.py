@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from typing import Any, cast
+from types import TracebackType
+from typing import Any, Self, cast
 
 import orjson
 import requests
-from requests.structures import CaseInsensitiveDict
 
 from gateway.domain.errors import InvalidRequest, UpstreamInvalidResponse
 from gateway.net.dial import Tls
@@ -22,14 +21,32 @@ _DEFAULT = Timeouts()
 
 
 class Answer:
-    """A vendor's answer. Its body can be read once, whole or as it arrives."""
+    """A vendor's answer. Its body can be read once, whole or as it arrives.
+
+    The end of its block closes the exchange: the connection is kept when the answer was
+    read to its end, else closed at once.
+    """
+
+    __slots__ = ("_chunks", "_host", "_response", "headers", "status")
 
     def __init__(self, response: requests.Response) -> None:
         exchange = cast(Exchange, response.raw)
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers  # whatever the case of the name
+        self._response = response
         self._host = exchange.host
         self._chunks = exchange.chunks()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        err: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._response.close()
 
     def chunks(self) -> Iterator[bytes]:
         """The body in pieces of what is there, without waiting for more.
@@ -80,7 +97,6 @@ class Http:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, transport)
 
-    @contextmanager
     def send(
         self,
         method: str,
@@ -89,12 +105,11 @@ class Http:
         headers: Mapping[str, str],
         body: bytes | Body | None = None,
         timeouts: Timeouts | None = None,
-    ) -> Iterator[Answer]:
-        """Send a request; the block begins with the head of the answer.
+    ) -> Answer:
+        """Send a request and return with the head of its answer: `with http.send(…) as answer`.
 
-        Leaving the block closes the exchange: the connection is kept when the answer was
-        read to its end, else closed at once. A request goes out twice only when the
-        server cannot have processed it, or when repeating it changes nothing.
+        A request goes out twice only when the server cannot have processed it, or when
+        repeating it changes nothing.
 
         Raises UpstreamUnreachable (nothing was sent), UpstreamTimeout,
         UpstreamDisconnected and UpstreamInvalidResponse, whose `sent` says whether the
@@ -103,15 +118,14 @@ class Http:
         request = requests.PreparedRequest()
         request.method = method
         request.url = url
-        request.headers = CaseInsensitiveDict(headers)
+        request.headers = headers  # type: ignore[assignment]  # ours only reads them
         request.body = body  # type: ignore[assignment]  # ours streams
         try:
             # Not Session.send, whose redirects, cookies and hooks have no place here.
             adapter = self._session.get_adapter(url)
         except requests.RequestException:
             raise InvalidRequest("The URL is not one of http or https") from None
-        with closing(adapter.send(request, timeout=timeouts or self.timeouts)) as response:  # type: ignore[arg-type]
-            yield Answer(response)
+        return Answer(adapter.send(request, timeout=timeouts or self.timeouts))  # type: ignore[arg-type]
 
     def close(self) -> None:
         """Close the kept connections."""

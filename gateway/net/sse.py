@@ -21,9 +21,10 @@ def batches(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     an event that the end of the input cuts off. Raises UpstreamInvalidResponse for an
     event over MAX_EVENT_BYTES.
     """
-    for block in _blocks(chunks):
+    whole = _Blocks().feed
+    for chunk in chunks:
         found: list[bytes] = []
-        for event in block.split(b"\n\n"):
+        for event in whole(chunk).split(b"\n\n"):
             if event.startswith(b"data: ") and b"\n" not in event:
                 data = event[6:]
             else:
@@ -36,58 +37,69 @@ def batches(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def event_batches(chunks: Iterable[bytes]) -> Iterator[list[tuple[str, bytes]]]:
     """As `batches`, with the name of each event, "message" where it has none."""
-    for block in _blocks(chunks):
-        events = [_parse(event) for event in block.split(b"\n\n")]
+    whole = _Blocks().feed
+    for chunk in chunks:
+        events = [_parse(event) for event in whole(chunk).split(b"\n\n")]
         found = [(name, data) for name, data in events if data]
         if found:
             yield found
 
 
-def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Whole events in one piece, lines ending in LF, without the empty line after the last."""
-    held: list[bytes] = []  # the event that is not complete yet
-    held_bytes = 0
-    for chunk in _lines(chunks):
+class _Blocks:
+    """Puts whole events together. Not a generator: each would be one more to pass for a chunk."""
+
+    __slots__ = ("_after_cr", "_held", "_held_bytes", "_start")
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []  # the event that is not complete yet
+        self._held_bytes = 0
+        self._after_cr = False
+        self._start: bytes | None = b""  # while it may be part of a byte order mark
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The events that are complete now, without the empty line after the last."""
+        if self._start is not None or self._after_cr or b"\r" in chunk:
+            chunk = self._plain(chunk)
+        held = self._held
+        if not held and chunk.endswith(b"\n\n"):  # nearly every chunk
+            return chunk[:-2]
         # Of an empty line, the first LF may have come before: it waits at the end of `held`.
-        if held and held[-1] == b"\n":
+        if held and chunk and held[-1] == b"\n":
             chunk = held.pop() + chunk
         end = chunk.rfind(b"\n\n")
+        block = b""
         if end >= 0:
             held.append(chunk[:end])
-            yield b"".join(held) if len(held) > 1 else held[0]
+            block = b"".join(held) if len(held) > 1 else held[0]
             held.clear()
-            held_bytes = 0
+            self._held_bytes = 0
             chunk = chunk[end + 2 :]
         if chunk.endswith(b"\n"):
             held += [chunk[:-1], b"\n"]
         elif chunk:
             held.append(chunk)
-        held_bytes += len(chunk)
-        if held_bytes > MAX_EVENT_BYTES:
+        self._held_bytes += len(chunk)
+        if self._held_bytes > MAX_EVENT_BYTES:
             raise UpstreamInvalidResponse("The vendor's stream has an endless event", sent=True)
+        return block
 
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks with every line end an LF, and without a byte order mark."""
-    after_cr = False
-    start: bytes | None = b""
-    for chunk in chunks:
-        if start is not None:
-            chunk = start + chunk
+    def _plain(self, chunk: bytes) -> bytes:
+        """The chunk with every line end an LF, and without a byte order mark."""
+        if self._start is not None:
+            chunk = self._start + chunk
             if _BOM.startswith(chunk):
-                start = chunk
+                self._start = chunk
                 if chunk != _BOM:
-                    continue
+                    return b""
             chunk = chunk.removeprefix(_BOM)
-            start = None
-        if after_cr and chunk:
+            self._start = None
+        if self._after_cr and chunk:
             chunk = chunk.removeprefix(b"\n")
-            after_cr = False
+            self._after_cr = False
         if b"\r" in chunk:
-            after_cr = chunk.endswith(b"\r")
+            self._after_cr = chunk.endswith(b"\r")
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        if chunk:
-            yield chunk
+        return chunk
 
 
 def _parse(event: bytes) -> tuple[str, bytes]:

@@ -16,7 +16,6 @@ from typing import Any, cast
 
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
-from requests.structures import CaseInsensitiveDict
 
 from gateway.domain.errors import InvalidRequest
 from gateway.net import dial, wire
@@ -135,7 +134,7 @@ class Transport(BaseAdapter):
                 exchange.close()
                 raise
             else:
-                return _response(request, answer, exchange)
+                return Reply(request, answer, exchange)
 
     def _dial(self, origin: Origin, connect_s: float) -> Stream:
         deadline = time.monotonic() + connect_s
@@ -160,14 +159,17 @@ class Transport(BaseAdapter):
         return origin, target if target.startswith("/") else "/" + target
 
 
-def _response(request: PreparedRequest, head: wire.Head, exchange: Exchange) -> Response:
-    response = Response()
-    response.status_code = head.status
-    response.headers = CaseInsensitiveDict(head.fields)
-    response.raw = exchange
-    response.request = request
-    response.url = cast(str, request.url)
-    return response
+class Reply(Response):
+    """A response of requests with what is asked of it here; its own also makes a cookie jar."""
+
+    def __init__(self, request: PreparedRequest, head: wire.Head, exchange: Exchange) -> None:
+        self._content = False  # type: ignore[assignment]  # as requests has it
+        self._content_consumed = False
+        self.status_code = head.status
+        self.headers = head.fields  # type: ignore[assignment]
+        self.raw = exchange
+        self.request = request
+        self.url = cast(str, request.url)
 
 
 def _is_quiet(stream: Stream) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.domain.errors import InvalidRequest
 
@@ -61,13 +61,26 @@ def request_head(
     return "\r\n".join(lines).encode("latin-1")
 
 
-@dataclass(frozen=True, slots=True)
+class Fields(dict[str, str]):
+    """The fields of a head, kept by their names in lower case and found by any spelling."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+
+@dataclass(slots=True)
 class Head:
-    """A response head. Field names are lower case; repeated fields are joined by commas."""
+    """A response head. Repeated fields are joined by commas."""
 
     version: int  # of HTTP/1
     status: int
-    fields: dict[str, str]
+    fields: Fields
 
     @property
     def interim(self) -> bool:
@@ -99,7 +112,7 @@ def parse_head(data: bytes) -> Head:
         raise Malformed("it has a broken header line")
     if len(pairs) > MAX_FIELDS:
         raise Malformed("it has too many headers")
-    fields: dict[str, str] = {}
+    fields = Fields()
     for name, value in pairs:
         key = name.lower()
         value = value.strip(" \t")
