@@ -1,0 +1,123 @@
+"""Pools on a database of their own, with a clock that moves when a test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from limits.strategies import FixedWindowRateLimiter
+
+from gateway.domain.accounts import Account, Secret
+from gateway.services import pool_accounts, pool_sharing
+from gateway.services.account_limits import AccountLimits
+from gateway.services.pool import Lease, Pool
+from gateway.stores.account_states import AccountStateStore
+from gateway.stores.accounts import AccountStore
+from gateway.stores.bell import Bell
+from gateway.stores.counters import MachineCounters
+from gateway.stores.database import Database
+from gateway.stores.leases import LeaseStore
+
+TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)
+KEYS = (Secret("k" * 32),)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+    def pass_s(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def account(name: str, **options: Any) -> Account:
+    upstream = options.pop("upstream", "vendor")
+    return Account(name, upstream, Secret(options.pop("secret", f"secret-of-{name}")), **options)
+
+
+@dataclass
+class World:
+    """A database and a bell, which the pools of several processes share."""
+
+    folder: Path
+    url: str = ""
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.url or f"sqlite:///{self.folder}/gateway.db")
+        self.database.migrate()
+        self.opened: list[Database] = [self.database]
+
+    @property
+    def states(self) -> AccountStateStore:
+        return AccountStateStore(self.database)
+
+    @property
+    def accounts(self) -> AccountStore:
+        return AccountStore(self.database, secret_keys=KEYS)
+
+    def bell(self, machine: str = "here") -> Bell:
+        return Bell(self.folder / machine / "bell", TOPICS)
+
+    def pool(
+        self,
+        *accounts: Account,
+        machine: str = "here",
+        database: Database | None = None,
+        **options: Any,
+    ) -> Pool:
+        """Jitter is the middle of its range, so that nothing happens by chance."""
+        database = database or self.database
+        options.setdefault("clock", self.clock)
+        pool = Pool(
+            accounts,
+            stored=AccountStore(database, secret_keys=KEYS),
+            states=AccountStateStore(database),
+            leases=LeaseStore(database),
+            bell=self.bell(machine),
+            quota=AccountLimits(FixedWindowRateLimiter(MachineCounters())),
+            uniform=options.pop("uniform", lambda low, high: (low + high) / 2),
+            **options,
+        )
+        pool.refresh()
+        return pool
+
+    def close(self) -> None:
+        for database in self.opened:
+            database.close()
+
+
+def lend(pool: Pool, **options: Any) -> Lease:
+    """A lease that is in use until `end`."""
+    wish = {"models": ("model",), "kind": "chat", "caller": "someone"}
+    upstream = options.pop("upstream", "vendor")
+    options.setdefault("give_up_at", pool.deadline())
+    return pool.lease(upstream, **wish | options).__enter__()
+
+
+def end(lease: Lease, err: BaseException | None = None) -> None:
+    lease.__exit__(type(err) if err else None, err, None)
+
+
+def call(pool: Pool, err: BaseException | None = None, **options: Any) -> str:
+    """The name of the account that a call got, after it ended."""
+    lease = lend(pool, **options)
+    end(lease, err)
+    return lease.account.name
+
+
+def names(pool: Pool, count: int, **options: Any) -> list[str]:
+    return [call(pool, **options) for _ in range(count)]
+
+
+def view(pool: Pool, name: str) -> Any:
+    return next(found for found in pool.snapshot() if found.name == name)
+
+
+def weighted(weights: Sequence[int]) -> list[Account]:
+    return [account(chr(ord("a") + n), weight=weight) for n, weight in enumerate(weights)]
