@@ -17,6 +17,7 @@ from gateway.services.chat import ChatService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.files import FileService
 from gateway.services.generation import GenerationService
+from gateway.services.idempotency import Idempotency
 from gateway.services.job_steps import JobSteps
 from gateway.services.keys import KeyRing
 from gateway.services.limits import RateLimits, WrongKeys
@@ -31,6 +32,7 @@ from gateway.stores.accounts import AccountStore
 from gateway.stores.bell import Bell
 from gateway.stores.database import Database
 from gateway.stores.files import FileStore
+from gateway.stores.idempotency import IdempotencyStore
 from gateway.stores.jobs import JobStore
 from gateway.stores.journal import SessionJournalStore
 from gateway.stores.keys import KeyStore
@@ -54,7 +56,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     upstreams = _upstreams(settings, fetcher)
     catalog = _catalog(settings, upstreams)
     dispatcher = Dispatcher(pool)
-    sessions = Sessions(SessionJournalStore(database), pool)
+    sessions = Sessions(SessionJournalStore(database), pool, catalog.upstream)
     store, index, files = (
         open_media_store(settings.media),
         MediaIndex(database),
@@ -71,16 +73,21 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         keep_s=settings.media_ttl_s,
         max_bytes=settings.media_max_bytes,
     )
-    steps = JobSteps(catalog, dispatcher, pool, media, sessions)
+    steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
+    idempotency = Idempotency(IdempotencyStore(database))
     generation = GenerationService(catalog, dispatcher, media, JobStore(database), steps)
     keys = KeyRing(settings.keys, KeyStore(database))
     chores = (
         Chore("keys", 1, keys.refresh),
         Chore("accounts", 1, pool.refresh),
-        Chore("account-places", pool_places.RENEW_S, pool.renew),
-        Chore("jobs", 2, generation.sweep),
-        Chore("session-leases", 10, sessions.renew),
-        Chore("sessions", 15, lambda: sessions.sweep(catalog.upstream)),
+        Chore("account-places", pool_places.RENEW_S, pool.renew, to_the_end=True),
+        Chore("jobs", 2, generation.runner.sweep),
+        Chore("old-jobs", 3600, lambda: generation.purge(settings.media_ttl_s)),
+        Chore("session-leases", 5, sessions.renew, to_the_end=True),
+        Chore("sessions", 5, sessions.sweep, to_the_end=True),
+        Chore("stray-sessions", 60, sessions.reconcile),
+        Chore("served-keys", 10, idempotency.renew, to_the_end=True),
+        Chore("answers", 600, idempotency.purge),
         Chore("media", 600, media.sweep),
     )
     return Services(
@@ -94,10 +101,11 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         dispatcher=dispatcher,
         chat=ChatService(catalog, dispatcher, media, generation, sessions),
         generation=generation,
+        idempotency=idempotency,
         media=media,
         files=FileService(store=store, index=index, files=files),
         sessions=sessions,
-        background=Background(chores, at_stop=(generation.stop,)),
+        background=Background(chores, at_stop=(generation.runner.stop, sessions.stop)),
     )
 
 

@@ -31,6 +31,7 @@ _EXPOSED = ", ".join(
         "X-Gateway-Dropped-Params",
         "X-Gateway-Usage",
         "X-Gateway-Job",
+        "Idempotent-Replayed",
         "Retry-After",
         "Location",
         "x-ratelimit-limit-requests",
@@ -103,16 +104,24 @@ def register(app: Flask) -> None:
 
 def _identity(found: Trace) -> Iterator[tuple[str, str]]:
     yield "X-Request-Id", found.request_id
-    if found.upstream is not None:
-        yield "X-Gateway-Upstream", found.upstream
-        yield "X-Gateway-Account", found.account or ""
-        yield "X-Gateway-Attempts", str(found.attempts)
-        if found.dropped:
-            yield "X-Gateway-Dropped-Params", ", ".join(found.dropped)
-        if found.usage is not None:
-            yield "X-Gateway-Usage", "estimated" if found.usage.estimated else "vendor"
+    yield from facts(found)
     if found.job is not None:
         yield "X-Gateway-Job", found.job
+    if "replayed" in g:
+        yield "Idempotent-Replayed", "true"
+
+
+def facts(found: Trace) -> Iterator[tuple[str, str]]:
+    """Where an answer came from, as headers."""
+    if found.upstream is None:
+        return
+    yield "X-Gateway-Upstream", found.upstream
+    yield "X-Gateway-Account", found.account or ""
+    yield "X-Gateway-Attempts", str(found.attempts)
+    if found.dropped:
+        yield "X-Gateway-Dropped-Params", ", ".join(found.dropped)
+    if found.usage is not None:
+        yield "X-Gateway-Usage", "estimated" if found.usage.estimated else "vendor"
 
 
 def _log_later(response: Response, found: Trace) -> None:

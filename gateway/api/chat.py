@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from gateway.api.answers import dry_run, last_words, signer, wants_plan
 from gateway.api.auth import caller
+from gateway.api.idempotency import once
 from gateway.api.render import chat as render
 from gateway.api.schemas.chat import ChatRequestSchema
-from gateway.api.wire import event_stream, hold, json_response, load, services, trace
+from gateway.api.waiting import event_stream, hold, name_job
+from gateway.api.wire import json_body, json_response, services, trace
+from gateway.domain.events import Events
 from gateway.domain.requests import ChatRequest
 
 bp = Blueprint("chat", __name__)
@@ -20,24 +23,35 @@ _schema = ChatRequestSchema()
 
 @bp.post("/v1/chat/completions")
 def create_completion() -> ResponseReturnValue:
-    chat: ChatRequest = load(_schema)
-    service = services().chat
+    document = json_body()
+    chat: ChatRequest = _schema.for_document(document).load(document)
     if wants_plan():
-        return dry_run(service.plan(chat, caller(), trace()))
+        return dry_run(services().chat.plan(chat, caller(), trace()))
+    return once(document, lambda job_id: _answer(chat, job_id), stream=chat.stream)
+
+
+def _answer(chat: ChatRequest, job_id: str | None) -> Response:
+    """The answer, for models that make pictures or videos from their job."""
+    found = services()
+
+    def batches() -> Events:
+        if job_id is not None:
+            return found.generation.follow(job_id, caller(), trace())
+        return found.chat.stream(chat, caller(), trace())
+
     if chat.stream:
         say = last_words(trace())
-        frames = render.chunks(
-            service.stream(chat, caller(), trace()),
-            chat.model,
-            signer(),
-            include_usage=chat.include_usage,
-            last_words=say,
+        return event_stream(
+            lambda: render.chunks(
+                batches(), chat.model, signer(), include_usage=chat.include_usage, last_words=say
+            ),
+            say,
         )
-        return event_stream(frames, say)
+    shape = chat.media_format or found.settings.chat_media
 
-    def answer() -> dict[str, Any]:
-        shape = chat.media_format or services().settings.chat_media
-        batches = service.stream(chat, caller(), trace())
-        return render.completion(batches, chat.model, signer(), as_parts=shape == "parts")
+    def completion() -> dict[str, Any]:
+        begun = batches()
+        name_job(stream=False)
+        return render.completion(begun, chat.model, signer(), as_parts=shape == "parts")
 
-    return json_response(hold(answer))
+    return json_response(hold(completion))

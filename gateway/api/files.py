@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import FileStorage
 
 from gateway.api.auth import caller
 from gateway.api.forms import pieces, read_form
+from gateway.api.idempotency import once
 from gateway.api.media import send
 from gateway.api.wire import json_response, services
 from gateway.domain.errors import InvalidRequest, MissingField
@@ -23,14 +26,28 @@ def upload() -> ResponseReturnValue:
     file = form.files.get("file")
     if file is None:
         raise MissingField("file is required.", param="file")
-    record = services().files.create(
-        pieces(file),
-        filename=file.filename or "file",
-        purpose=form.values.get("purpose") or "user_data",
-        expires_after_s=_seconds(form.values.get("expires_after[seconds]")),
-        caller=caller(),
-    )
-    return json_response(_render(record))
+    expires_after_s = _seconds(form.values.get("expires_after[seconds]"))
+
+    def answer(_: str | None) -> Response:
+        record = services().files.create(
+            pieces(file),
+            filename=file.filename or "file",
+            purpose=form.values.get("purpose") or "user_data",
+            expires_after_s=expires_after_s,
+            caller=caller(),
+        )
+        return json_response(_render(record))
+
+    keyed = "Idempotency-Key" in request.headers
+    return once({**form.values, "file": _digest(file) if keyed else ""}, answer)
+
+
+def _digest(file: FileStorage) -> str:
+    found = hashlib.sha256((file.filename or "").encode("utf-8", "surrogatepass"))
+    for piece in pieces(file):
+        found.update(piece)
+    file.stream.seek(0)
+    return found.hexdigest()
 
 
 @bp.get("/v1/files")

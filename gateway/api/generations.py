@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import orjson
 from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 
 from gateway.api.answers import dry_run, last_words, signer, wants_plan
 from gateway.api.auth import caller
 from gateway.api.forms import pictures_in, read_form
+from gateway.api.idempotency import once
 from gateway.api.render import generations as render
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
-from gateway.api.wire import event_stream, hold, json_body, json_response, services, trace
+from gateway.api.waiting import bridge, event_stream, hold, name_job
+from gateway.api.wire import json_body, json_response, services, trace
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
@@ -91,26 +92,38 @@ def _generate(
     if wants_plan():
         return dry_run(generation.plan(wanted, who, found))
     g.paid = True
-    job = generation.create(wanted, who, found, fingerprint=fingerprint_of(document))
-    if wanted.asynchronous or "respond-async" in request.headers.get("Prefer", ""):
-        return accepted(job)
+    if "respond-async" in request.headers.get("Prefer", ""):
+        wanted = replace(wanted, asynchronous=True)
+    stream = wanted.stream and not wanted.asynchronous
+    return once(document, lambda job_id: _answer(wanted, job_id), stream=stream)
+
+
+def _answer(wanted: ImageRequest | VideoRequest, job_id: str | None) -> Response:
+    generation, who, found = services().generation, caller(), trace()
+
+    def begun() -> str:
+        return job_id or generation.create(wanted, who, found).id
+
+    if wanted.asynchronous:
+        bridge(stream=False)  # attachments may have to be fetched first
+        return accepted(generation.get(begun(), who))
     if wanted.stream:
         say = last_words(found)
-        batches = generation.follow(job.id, who, found)
-        return event_stream(render.chunks(batches, wanted.model, signer(), say), say)
+        return event_stream(
+            lambda: render.chunks(
+                generation.follow(begun(), who, found), wanted.model, signer(), say
+            ),
+            say,
+        )
 
     def finish() -> dict[str, Any]:
-        for _ in generation.follow(job.id, who, found):
+        found.job = begun()
+        name_job(stream=False)
+        for _ in generation.follow(found.job, who, found):
             pass
-        return render.result(generation.get(job.id, who), signer(), services().media.blob)
+        return render.result(generation.get(found.job, who), signer(), services().media.blob)
 
     return streamed_json(hold(finish))
-
-
-def fingerprint_of(document: Mapping[str, Any]) -> str:
-    """What makes two requests the same: path and body, uploaded pictures by their digest."""
-    text = orjson.dumps([request.path, document], option=orjson.OPT_SORT_KEYS, default=repr)
-    return hashlib.sha256(text).hexdigest()
 
 
 def accepted(job: Job) -> Response:

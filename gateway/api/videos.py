@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/videos
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, g, request
@@ -13,10 +14,11 @@ from flask.typing import ResponseReturnValue
 from gateway.api.answers import signer
 from gateway.api.auth import caller
 from gateway.api.forms import pictures_in, read_form
-from gateway.api.generations import fingerprint_of
+from gateway.api.idempotency import once
 from gateway.api.media import send
 from gateway.api.render import generations as render
 from gateway.api.schemas.videos import VideoRequestSchema
+from gateway.api.waiting import bridge
 from gateway.api.wire import json_body, json_response, services, trace
 from gateway.domain.errors import Conflict, InvalidRequest, NotFound
 from gateway.domain.jobs import Job
@@ -35,11 +37,16 @@ def create() -> ResponseReturnValue:
 
 
 def _create(document: dict[str, Any]) -> Response:
-    wanted = _schema.load(document)
+    wanted = replace(_schema.load(document), asynchronous=True)
+    generation, who = services().generation, caller()
     g.paid = True
-    fingerprint = fingerprint_of(document)
-    job = services().generation.create(wanted, caller(), trace(), fingerprint=fingerprint)
-    return _answer(job)
+
+    def answer(job_id: str | None) -> Response:
+        bridge(stream=False)  # the first frame may have to be fetched
+        job = generation.get(job_id, who) if job_id else generation.create(wanted, who, trace())
+        return _answer(job)
+
+    return once(document, answer)
 
 
 @bp.get("/v1/videos")

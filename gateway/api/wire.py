@@ -1,21 +1,17 @@
-"""Reading request bodies, and writing answers that may take their time."""
+"""Reading request bodies, and writing JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from functools import lru_cache
-from itertools import chain
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import orjson
 from flask import Request, current_app, g, request
 from werkzeug.http import parse_options_header
 
 from gateway.api.app import Answer
-from gateway.api.schemas.fields import RequestSchema
-from gateway.domain.connection import HOLD, IncompleteBody
+from gateway.domain.connection import IncompleteBody
 from gateway.domain.errors import (
-    GatewayError,
     InvalidJson,
     RequestTooLarge,
     UnsupportedContentType,
@@ -25,15 +21,13 @@ from gateway.services.dispatch import Trace
 from gateway.services.limits import Standing, format_s
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
-_JSON = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
-_EVENT_STREAM = [
+JSON = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+EVENT_STREAM = [
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),
 ]
-_COMMENT = b": waiting\n\n"
 _PIECE = 256 * 1024
-T = TypeVar("T")
 
 
 def services() -> Services:
@@ -134,63 +128,8 @@ def _is_json(content_type: str) -> bool:
     return (kind in _JSON_TYPES or kind.endswith("+json")) and charset in ("utf-8", "utf8")
 
 
-def load(schema: RequestSchema) -> Any:
-    """Validate the JSON body; a ValidationError becomes a 400 in `api.errors`."""
-    document = json_body()
-    return schema.for_document(document).load(document)
-
-
 def json_response(payload: Any, status: int = 200) -> Answer:
-    return Answer(orjson.dumps(payload), status, _JSON)
-
-
-def hold(make: Callable[[], T]) -> T:
-    """Run something slow whose JSON answer may have to be kept alive with white space."""
-    held = request.environ.get(HOLD)
-    if held is None:
-        return make()
-    settings = services().settings
-    held.arm(
-        headers=[*_JSON, *_early_headers()],
-        filler=b" ",
-        first_after_s=settings.hold_s,
-        every_s=settings.heartbeat_s,
-    )
-    return make()
-
-
-def event_stream(
-    frames: Generator[bytes, None, None], last_words: Callable[[GatewayError], bytes]
-) -> Answer:
-    """Answer with `frames` as they come.
-
-    The first frame is taken before the response begins, so an error raised until then
-    keeps its HTTP status, unless the wait has already been bridged with comments: then
-    `last_words` says it inside the stream. `close` runs when the client leaves, also
-    before the first byte, which is what gives the account back.
-    """
-    held = request.environ.get(HOLD)
-    if held is not None:
-        settings = services().settings
-        held.arm(
-            headers=[*_EVENT_STREAM, *_early_headers()],
-            filler=_COMMENT,
-            first_after_s=settings.hold_s,
-            every_s=settings.heartbeat_s,
-        )
-    try:
-        first = next(frames)
-    except GatewayError as err:
-        frames.close()
-        if held is None or not held.started:
-            raise
-        return Answer(last_words(err), headers=_EVENT_STREAM)
-    except BaseException:
-        frames.close()
-        raise
-    response = Answer(chain((first,), frames), headers=_EVENT_STREAM, direct_passthrough=True)
-    response.call_on_close(frames.close)
-    return response
+    return Answer(orjson.dumps(payload), status, JSON)
 
 
 def limit_headers() -> list[tuple[str, str]]:
@@ -203,13 +142,3 @@ def limit_headers() -> list[tuple[str, str]]:
         ("x-ratelimit-remaining-requests", str(standing.remaining)),
         ("x-ratelimit-reset-requests", format_s(standing.reset_s)),
     ]
-
-
-def _early_headers() -> list[tuple[str, str]]:
-    """What can be said before anything is known of the answer."""
-    found = trace()
-    headers = [("X-Request-Id", found.request_id), ("Access-Control-Allow-Origin", "*")]
-    headers += limit_headers()
-    if found.job:
-        headers.append(("X-Gateway-Job", found.job))
-    return headers

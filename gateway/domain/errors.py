@@ -222,13 +222,17 @@ def to_record(err: GatewayError) -> dict[str, object]:
         "param": err.param,
         "code": err.code,
         "status": err.status,
+        "retry_after": err.retry_after,
+        "sent": err.sent,
     }
 
 
 def from_record(record: dict[str, object]) -> GatewayError:
-    """A recorded error, ready to be raised: never one that an SDK should answer by repeating."""
-    err = JobFailed(str(record.get("message", "The job failed.")), sent=True)
-    for name in ("type", "param", "code", "status"):
+    """A recorded error, ready to be raised; JobFailed when the vendor may have acted."""
+    message = str(record.get("message", "The job failed."))
+    sent = bool(record.get("sent", True))
+    err = JobFailed(message, sent=True) if sent else GatewayError(message)
+    for name in ("type", "param", "code", "status", "retry_after"):
         if name in record:
             setattr(err, name, record[name])
     return err

@@ -10,6 +10,7 @@ from gateway.services.chat import ChatService
 from gateway.services.dispatch import Dispatcher
 from gateway.services.files import FileService
 from gateway.services.generation import GenerationService
+from gateway.services.idempotency import Idempotency
 from gateway.services.keys import KeyRing
 from gateway.services.limits import RateLimits, WrongKeys
 from gateway.services.media import MediaService
@@ -31,6 +32,7 @@ class Services:
     dispatcher: Dispatcher
     chat: ChatService
     generation: GenerationService
+    idempotency: Idempotency
     media: MediaService
     files: FileService
     sessions: Sessions

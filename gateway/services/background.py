@@ -16,11 +16,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """`work` is called every `every_s` seconds; its failure is logged and it is called again."""
+    """`work` is called every `every_s` seconds; its failure is logged and it is called again.
+
+    `to_the_end`: also while the process drains, for what its last requests still hold.
+    """
 
     name: str
     every_s: float
     work: Callable[[], object]
+    to_the_end: bool = False
 
 
 class Background:
@@ -28,6 +32,7 @@ class Background:
         self._chores = chores
         self._at_stop = at_stop
         self._stopping = Signal()
+        self._never = Signal()
 
     def start(self) -> None:
         """Once in every serving process, after it was forked."""
@@ -35,13 +40,14 @@ class Background:
             Thread(target=self._repeat, args=(chore,), name=chore.name, daemon=True).start()
 
     def stop(self) -> None:
-        """Put everything down, for other processes to take over."""
+        """Put everything down, for other processes to take over; returns when that is done."""
         self._stopping.set()
         for step in self._at_stop:
             _guarded("stop", step)
 
     def _repeat(self, chore: Chore) -> None:
-        while not self._stopping.wait(chore.every_s):
+        end = self._never if chore.to_the_end else self._stopping
+        while not end.wait(chore.every_s):
             _guarded(chore.name, chore.work)
 
 

@@ -50,6 +50,8 @@ class Trace:
     error: GatewayError | None = None
     images: int = field(default=0)
     videos: int = field(default=0)
+    fingerprint: Callable[[], str] | None = None  # what equal requests have in common
+    on_job: Callable[[str], object] | None = None  # told the id of a job before it starts
 
 
 class Dispatcher:

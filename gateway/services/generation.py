@@ -10,42 +10,39 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from threading import Event as Signal
-from threading import Lock, Thread
 
-from gateway.domain.accounts import Caller, Kind, Secret
+from gateway.domain.accounts import Caller, Kind
+from gateway.domain.connection import draining, shielded
 from gateway.domain.errors import (
     Conflict,
     InvalidRequest,
     NotFound,
+    ShuttingDown,
+    StorageUnavailable,
     from_record,
 )
 from gateway.domain.events import Event, Events, Finish, MediaStored, Progress
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.services.catalog import Catalog, Model
-from gateway.services.dispatch import OWN, Dispatcher, Trace
+from gateway.services.dispatch import Dispatcher, Trace
 from gateway.services.job_records import request_record, stored_of, usage_of
+from gateway.services.job_runner import JobRunner
 from gateway.services.job_steps import JobSteps
 from gateway.services.media import MediaService
-from gateway.stores.jobs import Claim, ClaimLost, JobStore
+from gateway.stores.jobs import JobStore
 
 Request = ImageRequest | VideoRequest
 
 _LOOK_S = 1.0  # how often a waiting request looks at a job that another process moves
-_AT_ONCE = 50  # abandoned jobs taken over in one sweep
-
-
-class _Run:
-    """A job that this process moves: its latest state, and a signal when that changes."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.changed = Signal()
+_JUST_ENDED_S = 60.0  # for so long a repeated request is taken for the one that made the job
 
 
 class GenerationService:
+    """`ended` is told of each job that comes to its end, by the process that ends it."""
+
     def __init__(
         self,
         catalog: Catalog,
@@ -54,6 +51,7 @@ class GenerationService:
         jobs: JobStore,
         steps: JobSteps,
         *,
+        ended: Callable[[Job], object] = lambda job: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
@@ -61,44 +59,40 @@ class GenerationService:
         self._media = media
         self._jobs = jobs
         self._steps = steps
+        self._ended = ended
         self._clock = clock
-        self._runs: dict[str, _Run] = {}
-        self._lock = Lock()
-        self._stopping = Signal()
+        self.runner = JobRunner(jobs, steps, ended=ended)
 
-    # -- for callers -------------------------------------------------------------------
-
-    def create(
-        self,
-        request: Request,
-        caller: Caller,
-        trace: Trace,
-        *,
-        fingerprint: str | None = None,
-    ) -> Job:
+    def create(self, request: Request, caller: Caller, trace: Trace) -> Job:
         """Check the request, write the job down and start it.
 
         Everything that can be refused is refused here, before the vendor hears of it.
         """
+        if draining():
+            raise ShuttingDown("The server is restarting; send the request again.", retry_after=1)
         model, kind = self._model(request, caller)
         self._dispatcher.routes(model, caller)
         job_id = f"{kind}_{uuid.uuid4().hex}"
         with self._media.resolved(request, caller) as resolved:
             record = request_record(resolved, self._media, caller.owner)
-        job = self._jobs.create(
-            Job(
-                id=job_id,
-                kind=kind,
-                owner=caller.owner,
-                model=request.model,
-                request=record,
-                created_at=self._clock(),
-                fingerprint=fingerprint,
+        trace.model, trace.kind = model.name, kind
+        with shielded():  # a job that is there is also known, needed and started
+            job = self._jobs.create(
+                Job(
+                    id=job_id,
+                    kind=kind,
+                    owner=caller.owner,
+                    model=request.model,
+                    request=record,
+                    created_at=self._clock(),
+                    fingerprint=trace.fingerprint() if trace.fingerprint else None,
+                )
             )
-        )
-        self._media.need(job_id, [*record["images"], *filter(None, [record.get("mask")])])
-        trace.job, trace.model, trace.kind = job_id, model.name, kind
-        self._start(job, caller.credential)
+            self._media.need(job_id, [*record["images"], *filter(None, [record.get("mask")])])
+            trace.job = job_id
+            if trace.on_job is not None:
+                trace.on_job(job_id)
+            self.runner.start(job, caller.credential)
         return job
 
     def stream(self, request: Request, caller: Caller, trace: Trace) -> Events:
@@ -106,14 +100,24 @@ class GenerationService:
         job = self.create(request, caller, trace)
         return self.follow(job.id, caller, trace)
 
+    def equal(self, fingerprint: str, caller: Caller) -> Job | None:
+        """The job that the same request has made just now; not one that never reached a vendor."""
+        since = self._clock() - _JUST_ENDED_S
+        job = self._jobs.find_running(caller.owner, fingerprint, ended_after=since)
+        return None if job is None or refused(job) else job
+
     def follow(self, job_id: str, caller: Caller, trace: Trace) -> Events:
         """Yield Progress, each picture or video as it is there, then Usage and Finish.
 
-        Raises the job's own failure. Closing the generator leaves the job alone.
+        Nothing comes before the vendor has the job. Raises the job's own failure. Closing
+        the generator leaves the job alone.
         """
         shown, percent = 0, -1
+        job = self.get(job_id, caller)
+        trace.job = job_id
         while True:
-            job = self.get(job_id, caller)
+            news = self.runner.news(job_id)
+            job = self._latest(job, caller)
             batch: list[Event] = []
             media = (job.result or {}).get("media", [])
             for entry in media[shown:]:
@@ -122,12 +126,12 @@ class GenerationService:
             shown = len(media)
             if job.done:
                 break
-            if job.progress != percent:
+            if job.progress != percent and job.status in ("in_progress", "storing"):
                 percent = job.progress
                 batch.append(Progress(percent))
             if batch:
                 yield batch
-            self._wait(job_id)
+            news.wait(_LOOK_S)
         trace.upstream, trace.account = job.upstream, job.account
         trace.attempts = max(trace.attempts, 1)
         if job.status != "completed":
@@ -136,14 +140,21 @@ class GenerationService:
         trace.usage, trace.images, trace.videos = usage, usage.images, usage.videos
         yield [*batch, usage, Finish("stop")]
 
+    def _latest(self, job: Job, caller: Caller) -> Job:
+        """The job's state; while the database is away, the one last seen."""
+        if (moved := self.runner.moving(job.id)) is not None:
+            return moved
+        with suppress(StorageUnavailable):
+            return self.get(job.id, caller)
+        return job
+
     def get(self, job_id: str, caller: Caller) -> Job:
         """Raises NotFound for unknown and foreign jobs alike."""
-        run = self._runs.get(job_id)
-        job = run.job if run is not None else self._jobs.get_owned(job_id, caller.owner)
-        if job is None or job.owner != caller.owner:
+        job = self._jobs.get_owned(job_id, caller.owner)
+        if job is None:
             raise NotFound("There is no such job.")
-        if run is None and not job.done and caller.credential is not None:
-            self._start(job, caller.credential)  # its owner is back with the credential it needs
+        if not job.done and caller.credential is not None:
+            self.runner.start(job, caller.credential)  # its owner is back with what it needs
         return job
 
     def page(
@@ -164,19 +175,21 @@ class GenerationService:
     def cancel(self, job_id: str, caller: Caller) -> Job:
         """Stop the job, at the vendor too where that can be done; Conflict when it is over."""
         job = self.get(job_id, caller)
-        if job.done:
-            raise Conflict(f"The job is already {job.status}.")
-        self._steps.cancel(job, caller.credential)
-        cancelled = self._jobs.cancel(job_id, caller.owner)
-        if cancelled is None:
-            raise Conflict("The job ended before it could be cancelled.")
-        self._publish(cancelled)
+        with shielded():  # who gives a film up may leave, but the vendor must hear of it
+            cancelled = self._jobs.cancel(job_id, caller.owner)
+            if cancelled is None:
+                job = self.get(job_id, caller)
+                raise Conflict(f"The job is already {job.status}.")
+            self.runner.publish(cancelled)
+            self._ended(cancelled)
+            self._steps.cancel(cancelled, caller.credential)
         return cancelled
 
     def delete(self, job_id: str, caller: Caller) -> None:
         """Forget an ended job; a running one is cancelled first."""
         if not self.get(job_id, caller).done:
-            self.cancel(job_id, caller)
+            with suppress(Conflict):  # it has just ended
+                self.cancel(job_id, caller)
         self._jobs.delete(job_id, caller.owner)
 
     def plan(self, request: Request, caller: Caller, trace: Trace) -> list[VendorCall]:
@@ -206,74 +219,11 @@ class GenerationService:
             f"{request.model!r} is a {model.kind} model and makes no {kind}s here.", param="model"
         )
 
-    # -- moving jobs -------------------------------------------------------------------
+    def purge(self, keep_s: float) -> int:
+        """Forget jobs that ended so long ago; returns how many."""
+        return self._jobs.purge(self._clock() - keep_s)
 
-    def sweep(self) -> int:
-        """Take over jobs that nobody moves; returns how many."""
-        taken = 0
-        for job_id in self._jobs.claimable(limit=_AT_ONCE):
-            job = self._jobs.get(job_id)
-            if job is not None and job.account != OWN and not job.owner.startswith("own:"):
-                taken += self._start(job, None)
-        return taken
 
-    def stop(self) -> None:
-        """Let go of every job, for another process to take over."""
-        self._stopping.set()
-        for run in list(self._runs.values()):
-            run.changed.set()
-
-    def _start(self, job: Job, credential: Secret | None) -> bool:
-        with self._lock:
-            if job.id in self._runs or self._stopping.is_set():
-                return False
-            self._runs[job.id] = _Run(job)
-        Thread(target=self._run, args=(job.id, credential), daemon=True).start()
-        return True
-
-    def _run(self, job_id: str, credential: Secret | None) -> None:
-        try:
-            self._steps.guard(lambda: self._move(job_id, credential))
-        finally:
-            with self._lock:
-                run = self._runs.pop(job_id)
-            run.changed.set()
-
-    def _move(self, job_id: str, credential: Secret | None) -> None:
-        """Step by step until the job is done, its claim is lost, or the process stops."""
-        with self._jobs.claim(job_id) as claim:
-            job = self._jobs.get(job_id) if claim is not None else None
-            if claim is None or job is None:
-                return
-            with claim.keep_alive():
-                tries = 0
-                while not job.done and not self._stopping.is_set():
-                    for step in self._steps.advance(job, credential):
-                        tries = 0 if step.status != job.status else tries
-                        job = self._save(step, claim, credential)
-                        self._publish(job)
-                    if not job.done:
-                        tries += 1
-                        self._stopping.wait(self._steps.pause_s(job, tries))
-
-    def _save(self, job: Job, claim: Claim, credential: Secret | None) -> Job:
-        try:
-            return self._jobs.save(job, claim)
-        except ClaimLost:
-            if job.status == "in_progress":  # cancelled while the vendor was accepting it
-                self._steps.cancel(job, credential)
-            raise
-
-    def _publish(self, job: Job) -> None:
-        run = self._runs.get(job.id)
-        if run is not None:
-            run.job = job
-            run.changed.set()
-
-    def _wait(self, job_id: str) -> None:
-        run = self._runs.get(job_id)
-        if run is None:
-            time.sleep(_LOOK_S)
-        else:
-            run.changed.wait(_LOOK_S)
-            run.changed.clear()
+def refused(job: Job) -> bool:
+    """Whether the job failed before any vendor could have acted on it."""
+    return job.status == "failed" and not (job.error or {}).get("sent", True)

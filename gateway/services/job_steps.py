@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
-
-import structlog
 
 from gateway.domain.accounts import Account, Caller, Secret
 from gateway.domain.errors import (
@@ -21,31 +20,46 @@ from gateway.domain.errors import (
     StorageUnavailable,
     UpstreamDisconnected,
     UpstreamError,
+    UpstreamInvalidResponse,
     UpstreamTimeout,
     to_record,
 )
-from gateway.domain.events import Events, MediaStored, Usage
+from gateway.domain.events import Events, MediaReady, MediaStored, Usage
 from gateway.domain.jobs import Job
+from gateway.domain.media import MediaSource
 from gateway.domain.requests import ImageRequest, VideoRequest
+from gateway.net.fetch import Fetcher
 from gateway.services.catalog import Catalog, Model, Route
-from gateway.services.chat import keep_media
 from gateway.services.dispatch import OWN, Dispatcher, Trace
 from gateway.services.job_records import media_entry, request_of, usage_record
 from gateway.services.media import MediaService
 from gateway.services.pool import Pool
+from gateway.stores.jobs import ClaimLost
 from gateway.upstreams.base import CallContext, SessionJournal, Upstream
-
-log = structlog.get_logger()
+from gateway.upstreams.sources import from_url
 
 _PAUSES_S = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)  # between checks of one task
 _QUEUED_PAUSES_S = (1.0, 2.0, 5.0, 10.0)  # while no account is free
 _STORING_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
+_HOLDING_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # with the only copy of a picture in memory
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
 _LONGEST_QUEUE_S = 3600.0
 _UNKNOWN = (
     "The connection was lost while the vendor was accepting the job. It may be running and "
     "billed there, so it is not submitted again by itself."
 )
+
+
+class Moving:
+    """A job on its way, as it was last written down."""
+
+    def __init__(self, job: Job, write: Callable[[Job], Job]) -> None:
+        self.job = job
+        self._write = write
+
+    def to(self, **changes: Any) -> None:
+        """Write changes down. Raises ClaimLost when the job is no longer ours to move."""
+        self.job = self._write(replace(self.job, **changes))
 
 
 class JobSteps:
@@ -56,6 +70,7 @@ class JobSteps:
         pool: Pool,
         media: MediaService,
         journal: SessionJournal,
+        fetcher: Fetcher,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -64,14 +79,8 @@ class JobSteps:
         self._pool = pool
         self._media = media
         self._journal = journal
+        self._fetcher = fetcher
         self._clock = clock
-
-    def guard(self, work: Callable[[], object]) -> None:
-        """Run background work; its failure is logged and costs nobody else anything."""
-        try:
-            work()
-        except GatewayError as err:
-            log.warning("background_work_failed", code=err.code, message=err.message)
 
     def pause_s(self, job: Job, tries: int) -> float:
         pauses = {"queued": _QUEUED_PAUSES_S, "storing": _STORING_PAUSES_S}.get(
@@ -79,25 +88,29 @@ class JobSteps:
         )
         return pauses[min(tries, len(pauses)) - 1]
 
-    def advance(self, job: Job, credential: Secret | None) -> Iterator[Job]:
-        """Yield the job's next states, each to be saved before the next is asked for.
+    def advance(self, moving: Moving, credential: Secret | None) -> None:
+        """Take the job as far as it goes without waiting.
 
         A failure that time may mend (no free account, a check lost on the network, a full
-        disk) leaves the job as it is, for the next call.
+        disk) leaves the job as it is, for the next call. Raises ClaimLost.
         """
-        caller = Caller(job.owner, credential=credential)
+        caller = Caller(moving.job.owner, credential=credential)
         try:
-            if self._too_old(job):
+            if self._too_old(moving.job):
                 raise UpstreamTimeout("The vendor did not finish the job in time.", sent=True)
-            if job.status == "submitting":
-                raise OutcomeUnknown(_UNKNOWN, sent=True)
-            if job.status == "queued":
-                yield from self._submit(job, caller)
+            if moving.job.status == "submitting":
+                self._recover(moving)
+            elif moving.job.status == "queued":
+                self._submit(moving, caller)
+            elif moving.job.task_id is None:
+                self._store_waiting(moving)
             else:
-                yield from self._check(job, caller)
+                self._check(moving, caller)
+        except ClaimLost:
+            raise
         except GatewayError as err:
-            if not self._may_pass(job, err):
-                yield replace(job, status="failed", error=to_record(err))
+            if not self._may_pass(moving.job, err):
+                moving.to(status="failed", error=to_record(err))
 
     def cancel(self, job: Job, credential: Secret | None) -> None:
         """Ask the vendor to stop, where it can; what cannot be stopped is left to end unseen."""
@@ -107,106 +120,155 @@ class JobSteps:
             account = self._account(job, credential)
             self._upstream(job).cancel_video(job.task_id, account)
 
+    def needs_credential(self, job: Job) -> bool:
+        """Whether only the caller's own credential can move the job."""
+        own = job.account == OWN or job.owner.startswith(f"{OWN}:")
+        return own and job.status != "submitting" and not self._too_old(job)
+
     def _too_old(self, job: Job) -> bool:
         longest = _LONGEST_QUEUE_S if job.status == "queued" else _LONGEST_S
         return self._clock() - job.created_at > longest
 
     def _may_pass(self, job: Job, err: GatewayError) -> bool:
         if job.status == "queued":
-            return bool(job.request.get("asynchronous")) and isinstance(err, NoAccountAvailable)
-        if isinstance(err, JobFailed | OutcomeUnknown) or job.task_id is None:
+            patient = bool(job.request.get("asynchronous"))
+            return patient and isinstance(err, NoAccountAvailable | StorageUnavailable)
+        if isinstance(err, JobFailed | OutcomeUnknown) or job.status == "submitting":
+            return False
+        if self._too_old(job):
             return False
         return isinstance(
             err, StorageUnavailable | AccountExhausted | NoAccountAvailable
         ) or err.fault in (Fault.VENDOR, Fault.ACCOUNT)
 
-    def _submit(self, job: Job, caller: Caller) -> Iterator[Job]:
-        model = self._catalog.find(job.model, Caller(job.owner))
-        trace = Trace(job.id)
-        context = CallContext(job.id, self._journal)
-        with self._media.resolved(request_of(job), caller) as request:
-            job = replace(job, status="submitting")
-            yield job
-            try:
+    def _recover(self, moving: Moving) -> None:
+        """Whoever submitted the job is gone: what was not stored is lost."""
+        made = (moving.job.result or {}).get("media")
+        if not made:
+            raise OutcomeUnknown(_UNKNOWN, sent=True)
+        self._complete(moving, made, Usage(images=len(made)))
+
+    def _submit(self, moving: Moving, caller: Caller) -> None:
+        model = self._catalog.find(moving.job.model, Caller(moving.job.owner))
+        trace = Trace(moving.job.id)
+        try:
+            with self._media.resolved(request_of(moving.job), caller) as request:
                 if isinstance(request, ImageRequest):
-                    yield from self._paint(job, request, model, caller, trace, context)
+                    self._paint(moving, request, model, caller, trace)
                 else:
-                    yield self._start_video(job, request, model, caller, trace, context)
-            except (UpstreamDisconnected, UpstreamTimeout) as err:
-                if err.sent:
-                    raise OutcomeUnknown(_UNKNOWN, sent=True) from err
-                raise
+                    self._start_video(moving, request, model, caller, trace)
+        except (UpstreamDisconnected, UpstreamTimeout, UpstreamInvalidResponse) as err:
+            unreadable = isinstance(err, UpstreamInvalidResponse)
+            if err.sent and not (unreadable and moving.job.kind == "image"):
+                raise OutcomeUnknown(_UNKNOWN, sent=True) from err
+            raise
+        except NoAccountAvailable:
+            if moving.job.status == "submitting":  # at accounts that did not take it
+                moving.to(status="queued", upstream=None, account=None)
+            raise
+
+    def _begin(self, moving: Moving, route: Route, account: Account) -> CallContext:
+        """From here on the vendor may have the job."""
+        moving.to(status="submitting", upstream=route.upstream.name, account=account.name)
+        return CallContext(moving.job.id, self._journal)
 
     def _paint(
-        self,
-        job: Job,
-        request: ImageRequest,
-        model: Model,
-        caller: Caller,
-        trace: Trace,
-        context: CallContext,
-    ) -> Iterator[Job]:
+        self, moving: Moving, request: ImageRequest, model: Model, caller: Caller, trace: Trace
+    ) -> None:
         def call(route: Route, account: Account) -> Events:
+            context = self._begin(moving, route, account)
             return route.upstream.image(replace(request, model=route.model), account, context)
 
-        pictures: list[dict[str, Any]] = []
+        made: list[dict[str, Any]] = []
+        waiting: list[dict[str, Any]] = []
         usage = Usage()
-        batches = self._dispatcher.stream(model, "image", caller, trace, call)
-        for batch in keep_media(batches, self._media, caller, trace):
-            job = replace(job, upstream=trace.upstream, account=trace.account)
-            for event in batch:
-                if isinstance(event, MediaStored):
-                    pictures.append(media_entry(event))
-                    yield (job := replace(job, result={"media": list(pictures)}))
-                elif isinstance(event, Usage):
-                    usage = event
-        if not pictures:
+        with closing(self._dispatcher.stream(model, "image", caller, trace, call)) as batches:
+            for batch in batches:
+                for event in batch:
+                    if isinstance(event, MediaReady):
+                        self._keep(event, moving.job.owner, made, waiting)
+                        moving.to(result={"media": list(made)})
+                    elif isinstance(event, Usage):
+                        usage = event
+        if not made and not waiting:
             raise JobFailed("The vendor made no picture.", sent=True)
-        usage.images = usage.images or len(pictures)
-        yield self._completed(job, pictures, usage)
+        usage.images = usage.images or len(made) + len(waiting)
+        if waiting:
+            result = {"media": made, "waiting": waiting, "usage": usage_record(usage)}
+            moving.to(status="storing", progress=99, result=result)
+        else:
+            self._complete(moving, made, usage)
+
+    def _keep(
+        self,
+        event: MediaReady,
+        owner: str,
+        made: list[dict[str, Any]],
+        waiting: list[dict[str, Any]],
+    ) -> None:
+        """Store a picture. Where the store is away, the vendor's link is kept for later.
+
+        A picture that came without a link is held and tried again, for a minute.
+        """
+        for pause_s in (*_HOLDING_PAUSES_S, None):
+            try:
+                stored = self._media.archive(event.source, owner)
+            except StorageUnavailable:
+                if event.source.url is not None:
+                    link = {"url": event.source.url, "mime_type": event.source.mime_type}
+                    waiting.append({"kind": event.kind, **link})
+                    return
+                if pause_s is None:
+                    raise
+                time.sleep(pause_s)
+            else:
+                made.append(media_entry(MediaStored(event.kind, stored)))
+                return
+
+    def _store_waiting(self, moving: Moving) -> None:
+        result = moving.job.result or {}
+        made, waiting = list(result["media"]), list(result["waiting"])
+        while waiting:
+            source: MediaSource = from_url(
+                self._fetcher, waiting[0]["url"], waiting[0]["mime_type"]
+            )
+            stored = self._media.archive(source, moving.job.owner)
+            made.append(media_entry(MediaStored(waiting.pop(0)["kind"], stored)))
+            moving.to(result={**result, "media": list(made), "waiting": list(waiting)})
+        self._complete(moving, made, Usage(**result["usage"]))
 
     def _start_video(
-        self,
-        job: Job,
-        request: VideoRequest,
-        model: Model,
-        caller: Caller,
-        trace: Trace,
-        context: CallContext,
-    ) -> Job:
+        self, moving: Moving, request: VideoRequest, model: Model, caller: Caller, trace: Trace
+    ) -> None:
         def call(route: Route, account: Account) -> str:
+            context = self._begin(moving, route, account)
             vendor_request = replace(request, model=route.model)
             return route.upstream.submit_video(vendor_request, account, context)
 
         task_id = self._dispatcher.once(model, "video", caller, trace, call)
-        return replace(
-            job,
-            status="in_progress",
-            task_id=task_id,
-            upstream=trace.upstream,
-            account=trace.account,
-        )
+        moving.to(status="in_progress", task_id=task_id)
 
-    def _check(self, job: Job, caller: Caller) -> Iterator[Job]:
+    def _check(self, moving: Moving, caller: Caller) -> None:
+        job = moving.job
         assert job.task_id is not None
         account = self._account(job, caller.credential)
         task = self._upstream(job).check_video(job.task_id, account)
         if task.running:
             percent = task.percent or min(95, job.progress + 5)
-            yield replace(job, status="in_progress", progress=percent)
+            if percent != job.progress:
+                moving.to(progress=percent)
             return
         if job.status != "storing":
-            yield (job := replace(job, status="storing", progress=99))
+            moving.to(status="storing", progress=99)
         assert task.video is not None
         cover = self._media.archive(task.cover, job.owner) if task.cover else None
         stored = self._media.archive(task.video, job.owner)
         entry = media_entry(MediaStored("video", stored, cover))
-        usage = Usage(completion_tokens=task.completion_tokens, videos=1)
-        yield self._completed(job, [entry], usage)
+        self._complete(moving, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
 
-    def _completed(self, job: Job, media: list[dict[str, Any]], usage: Usage) -> Job:
+    def _complete(self, moving: Moving, media: list[dict[str, Any]], usage: Usage) -> None:
         result = {"media": media, "usage": usage_record(usage)}
-        return replace(job, status="completed", progress=100, result=result)
+        moving.to(status="completed", progress=100, result=result)
 
     def _upstream(self, job: Job) -> Upstream:
         assert job.upstream is not None

@@ -1,39 +1,78 @@
 """Vendor sessions, none of which may outlive its request.
 
 A row is written before the vendor is asked to create a session and removed once the vendor
-has confirmed that it is gone. Whatever a crash leaves behind is found by its lapsed lease.
+has confirmed that it is gone. Whatever a crash leaves behind is found by its lapsed lease,
+and by the label that it carries at the vendor.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from threading import Event as Signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from random import shuffle
 
 import structlog
 
 from gateway.domain.accounts import Account
-from gateway.domain.errors import GatewayError
+from gateway.domain.connection import shielded
+from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.services.pool import Pool
-from gateway.stores.journal import SessionJournalStore
+from gateway.stores.journal import JournaledSession, SessionJournalStore
 from gateway.upstreams.base import Upstream
 
 log = structlog.get_logger()
 
-LABEL_PREFIX = "gw-"
-_RENEW_S = 10.0
-_LEASE_S = 30.0
-_RETRY_S = (2.0, 10.0, 60.0, 300.0)
+_LEASE_S = 20.0  # renewed every 5 seconds
+_RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
+_LOOKS = 5  # two minutes: then a session that was never seen was never made
+_MOST_ATTEMPTS = 100  # a day, for an account that nobody knows any more
+_ROWS = 100  # taken over in one sweep
+_SWEEP_S = 120.0  # and left alone by the others for so long
+_SIDE_BY_SIDE = 8
+_STRAY_S = 600.0  # unknown for so long, a session belongs to no request
+_FORGOTTEN_S = 86_400.0
+_ACCOUNTS_A_ROUND = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCounts:
+    """`leaked` could not be deleted by anybody: their caller's own credential is gone."""
+
+    open: int
+    lapsed: int
+    failing: int
+    leaked: int
 
 
 class Sessions:
-    def __init__(self, store: SessionJournalStore, pool: Pool) -> None:
+    """The journal that upstreams are given (`upstreams.base.SessionJournal`), and its sweeper."""
+
+    def __init__(
+        self,
+        store: SessionJournalStore,
+        pool: Pool,
+        upstream: Callable[[str], Upstream],
+        *,
+        stray_s: float = _STRAY_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
+        self._stray_s = stray_s
         self._pool = pool
+        self._upstream = upstream
+        self._clock = clock
         self._owner = uuid.uuid4().hex
+        self._mark: str | None = None
         self._open: set[str] = set()
-        self._stopping = Signal()
+        self._untold: dict[str, bool] = {}  # deleted or given up, while the journal was away
+        self._own: dict[str, Account] = {}  # to be deleted with a credential only we have
+        self._strays: dict[str, float] = {}  # when each was seen first
+        self._round: list[str] = []
+        self._leaked = 0
 
     @contextmanager
     def session(
@@ -44,63 +83,183 @@ class Sessions:
         delete: Callable[[str], None],
         keep: bool = False,
     ) -> Iterator[str]:
-        """See `upstreams.base.SessionJournal`. A caller's own credential is not written down:
-        such a session is journaled without its account and deleted by this process."""
-        label = f"{LABEL_PREFIX}{uuid.uuid4().hex}"
-        self._store.add(
-            label,
-            upstream=account.upstream,
-            account=None if account.own else account.name,
-            owner_token=self._owner,
-            ttl_s=_LEASE_S,
-        )
-        self._open.add(label)
+        """See `upstreams.base.SessionJournal`.
+
+        An interruption while the vendor creates the session is not waited out: the row
+        stays, and the sweeper looks for the label. A caller's own credential is not
+        written down, so only this process can delete such a session.
+        """
+        label = self._label(keep=keep)
         name: str | None = None
+        unsent = True
+        self._open.add(label)
         try:
-            name = create(label)
-            self._store.named(label, name)
+            with shielded():  # or the row might be there without anybody knowing
+                self._store.add(
+                    label,
+                    upstream=account.upstream,
+                    account=None if account.own else account.name,
+                    owner_token=self._owner,
+                    ttl_s=_LEASE_S,
+                )
+            unsent = False
+            try:
+                name = create(label)
+            except GatewayError as err:
+                unsent = not err.sent
+                raise
+            if account.own:
+                self._note_name(label, name)
             yield name
-        except GatewayError as err:
-            if name is None and not err.sent:
-                self._close(label)  # the vendor never heard of it
-            raise
         finally:
-            if keep and name is not None:
-                self._close(label)
-            elif name is not None:
-                self._delete(label, name, delete)
-            self._open.discard(label)
+            with shielded():
+                kept = keep and name is not None
+                self._end(label, name, account, delete, deleted=unsent or kept)
 
-    def _delete(self, label: str, name: str, delete: Callable[[str], None]) -> None:
-        try:
-            delete(name)
-        except GatewayError as err:
-            log.warning("session_not_deleted", label=label, code=err.code, message=err.message)
-            self._store.closing(label)
+    def _end(
+        self,
+        label: str,
+        name: str | None,
+        account: Account,
+        delete: Callable[[str], None],
+        *,
+        deleted: bool,
+    ) -> None:
+        if not deleted and name is not None:
+            try:
+                delete(name)
+                deleted = True
+            except GatewayError as err:
+                log.warning("session_not_deleted", label=label, code=err.code, message=err.message)
+        if account.own and not deleted:
+            self._own[label] = account  # and its row stays ours
         else:
-            self._close(label)
+            self._tell(label, deleted=deleted)
+        self._open.discard(label)
 
-    def _close(self, label: str) -> None:
-        self._store.closed(label)
+    def _tell(self, label: str, *, deleted: bool) -> None:
+        """Tell the journal what became of a session; what it does not take it is told again."""
+        try:
+            if deleted:
+                self._store.closed(label)
+            else:
+                self._store.failed(label, retry_in_s=0)
+        except StorageUnavailable:
+            self._untold[label] = deleted
+
+    def _label(self, *, keep: bool) -> str:
+        """What is kept on purpose has a label that no sweep for strays looks for."""
+        unique = uuid.uuid4().hex
+        return f"kept-{unique}" if keep else f"{self.mark()}{unique}"
+
+    def mark(self) -> str:
+        """How the labels of this installation begin; others may share its accounts."""
+        if self._mark is None:
+            self._mark = f"gw-{self._store.installation()}-"
+        return self._mark
+
+    def _note_name(self, label: str, name: str) -> None:
+        with suppress(StorageUnavailable):  # it only helps whoever reads of a leak
+            self._store.named(label, name)
+
+    # -- chores ------------------------------------------------------------------------
 
     def renew(self) -> None:
-        if self._open:
+        """Hold the rows of this process; every few seconds, also while it ends."""
+        for label in tuple(self._untold):
+            self._tell(label, deleted=self._untold.pop(label))
+        if self._open or self._own:
             self._store.renew(self._owner, ttl_s=_LEASE_S)
 
-    def sweep(self, upstreams: Callable[[str], Upstream]) -> int:
+    def sweep(self) -> int:
         """Delete what crashed processes left at the vendors; returns how many rows are settled."""
-        settled = 0
-        for row in self._store.lapsed(self._owner):
-            account = self._pool.get(row.account) if row.account else None
+        self._retry_own()
+        rows = self._store.lapsed(self._owner, limit=_ROWS, ttl_s=_SWEEP_S)
+        if not rows:
+            return 0
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+            return sum(threads.map(self._settle, rows))
+
+    def _settle(self, row: JournaledSession) -> bool:
+        """Whether nothing is left of a session; else it has been put off."""
+        if row.label in self._open or row.label in self._own:
+            self._store.failed(row.label, retry_in_s=_LEASE_S)  # we were too slow to hold it
+            return False
+        account = self._pool.get(row.account) if row.account else None
+        if row.account is None or (account is None and row.attempts >= _MOST_ATTEMPTS):
+            self._report_leak(row)
+        elif account is None or not self._deleted(row, account):
+            pause_s = _RETRY_S[min(row.attempts, len(_RETRY_S) - 1)]
+            self._store.failed(row.label, retry_in_s=pause_s)
+            return False
+        self._store.closed(row.label)
+        return True
+
+    def _deleted(self, row: JournaledSession, account: Account) -> bool:
+        """What is not there may still come: a vendor may be slow to do what nobody waits for."""
+        try:
+            found = self._upstream(row.upstream).sweep_sessions(account, row.label)
+        except GatewayError as err:
+            log.warning("session_sweep_failed", label=row.label, code=err.code, message=err.message)
+            return False
+        return found > 0 or row.attempts >= _LOOKS
+
+    def _report_leak(self, row: JournaledSession) -> None:
+        self._leaked += 1
+        log.error(
+            "session_leaked",
+            label=row.label,
+            upstream=row.upstream,
+            account=row.account or "the caller's own",
+            session=row.resource,
+        )
+
+    def _retry_own(self) -> None:
+        for label, account in tuple(self._own.items()):
             try:
-                if account is None:
-                    log.error("session_leaked", label=row.label, upstream=row.upstream)
-                else:
-                    upstreams(row.upstream).sweep_sessions(account, row.label)
-                self._close(row.label)
-                settled += 1
+                self._upstream(account.upstream).sweep_sessions(account, label)
             except GatewayError as err:
-                pause = _RETRY_S[min(row.attempts, len(_RETRY_S) - 1)]
-                self._store.failed(row.label, retry_in_s=pause)
-                log.warning("session_sweep_failed", label=row.label, code=err.code)
-        return settled
+                log.warning("session_sweep_failed", label=label, code=err.code, message=err.message)
+            else:
+                self._own.pop(label, None)
+                self._tell(label, deleted=True)
+
+    def reconcile(self) -> int:
+        """Delete sessions of this installation that no row knows, at a few accounts in turn.
+
+        They come from rows lost with their database, or from a creation that the vendor
+        finished long after it was given up. Returns how many were deleted.
+        """
+        return sum(map(self._delete_strays, self._next_accounts()))
+
+    def _delete_strays(self, account: Account) -> int:
+        upstream = self._upstream(account.upstream)
+        # In this order: what is at the vendor by now was written down before.
+        found = set(upstream.session_labels(account, self.mark()))
+        found -= self._store.known(found)
+        now, deleted = self._clock(), 0
+        for label in found:
+            if now - self._strays.setdefault(label, now) >= self._stray_s:
+                deleted += upstream.sweep_sessions(account, label)
+                log.warning("stray_session_deleted", label=label, account=account.name)
+        self._strays = {
+            label: seen_at
+            for label, seen_at in self._strays.items()
+            if now - seen_at < _FORGOTTEN_S
+        }
+        return deleted
+
+    def _next_accounts(self) -> Iterable[Account]:
+        if not self._round:
+            self._round = [view.name for view in self._pool.snapshot()]
+            shuffle(self._round)
+        names, self._round = self._round[:_ACCOUNTS_A_ROUND], self._round[_ACCOUNTS_A_ROUND:]
+        return filter(None, map(self._pool.get, names))
+
+    def stop(self) -> None:
+        """The last chance of what only this process can delete."""
+        self._retry_own()
+
+    def counts(self) -> SessionCounts:
+        found = self._store.counts()
+        return SessionCounts(found.open, found.lapsed, found.failing, self._leaked)

@@ -80,9 +80,21 @@ class IdempotencyStore:
             attempt = self._win(scope, key, fingerprint, token, ttl_s, lease_s)
             if attempt:
                 return New(token, retaken=attempt > 1)
-            found = self._look(scope, key, fingerprint)
+            found = self.look(scope, key, fingerprint)
             if found is not None:  # else it was given up in between
                 return found
+
+    def look(self, scope: str, key: str, fingerprint: str) -> Running | Done | Mismatch | None:
+        """What became of the key, without winning it; None when nobody has it."""
+        with self._database.read() as connection:
+            row = connection.execute(_LOOK, {"of_scope": scope, "of_key": key}).first()
+        if row is None:
+            return None
+        if row.fingerprint != fingerprint:
+            return Mismatch()
+        if row.status is None:
+            return Running(row.job_id)
+        return Done(row.status, row.headers, row.body, row.job_id)
 
     def attach(self, token: str, job_id: str) -> bool:
         """The request has become a job, which others may follow."""
@@ -145,17 +157,6 @@ class IdempotencyStore:
         }
         with self._database.write() as connection:
             return connection.execute(self._claim, given).scalar()
-
-    def _look(self, scope: str, key: str, fingerprint: str) -> Running | Done | Mismatch | None:
-        with self._database.read() as connection:
-            row = connection.execute(_LOOK, {"of_scope": scope, "of_key": key}).first()
-        if row is None:
-            return None
-        if row.fingerprint != fingerprint:
-            return Mismatch()
-        if row.status is None:
-            return Running(row.job_id)
-        return Done(row.status, row.headers, row.body, row.job_id)
 
 
 def _claim(insert: Upsert) -> ReturningInsert[int]:

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from threading import Event, Thread
 from typing import Any, get_args
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
 
 from gateway.domain.accounts import Kind
 from gateway.domain.errors import Conflict, StorageUnavailable
@@ -124,11 +124,14 @@ class JobStore:
         with self._database.read() as connection:
             return [Job(*row) for row in connection.execute(query)]
 
-    def find_running(self, owner: str, fingerprint: str) -> Job | None:
-        """The newest unfinished job that the same request has made."""
+    def find_running(
+        self, owner: str, fingerprint: str, *, ended_after: float | None = None
+    ) -> Job | None:
+        """The newest job of the same request that is unfinished, or ended after that time."""
+        wanted = _MOVING if ended_after is None else or_(_MOVING, jobs.c.completed_at > ended_after)
         query = (
             select(*_COLUMNS)
-            .where(jobs.c.owner == owner, jobs.c.fingerprint == fingerprint, _MOVING)
+            .where(jobs.c.owner == owner, jobs.c.fingerprint == fingerprint, wanted)
             .order_by(jobs.c.created_at.desc())
             .limit(1)
         )

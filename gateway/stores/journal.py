@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from gateway.stores.database import Database
-from gateway.stores.tables import now, sessions
+from gateway.stores.tables import changes, now, sessions
+
+_PIECE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,31 @@ class SessionJournalStore:
                 statement.returning(sessions.c.attempts), {"of_label": label}
             )
             return found.scalar() or 0
+
+    def known(self, labels: Collection[str]) -> set[str]:
+        """Those of `labels` that have a row."""
+        found: set[str] = set()
+        rest = list(labels)
+        while rest:
+            piece, rest = rest[:_PIECE], rest[_PIECE:]
+            with self._database.read() as connection:
+                query = select(sessions.c.label).where(sessions.c.label.in_(piece))
+                found |= set(connection.scalars(query))
+        return found
+
+    def installation(self) -> str:
+        """A word by which those who share this database tell their sessions from others'.
+
+        Drawn when it is first asked for, and the same ever after.
+        """
+        topic = changes.c.topic == "installation"
+        drawn = self._database.insert(changes).values(
+            topic="installation", version=secrets.randbits(48)
+        )
+        with self._database.begin() as connection:
+            connection.execute(drawn.on_conflict_do_nothing())
+            number = connection.execute(select(changes.c.version).where(topic)).scalar_one()
+        return f"{number:012x}"
 
     def counts(self) -> JournalCounts:
         query = select(

@@ -91,3 +91,7 @@ class Upstream(Protocol):
     def sweep_sessions(self, account: Account, label: str) -> int:
         """Delete the vendor's sessions that carry `label`; returns how many there were."""
         ...
+
+    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
+        """The labels with this beginning that the vendor's sessions carry."""
+        ...

@@ -222,6 +222,9 @@ class OpenAI:
     def sweep_sessions(self, account: Account, label: str) -> int:
         return 0
 
+    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
+        return ()
+
     def _plan(
         self, account: Account, path: str, body: Any, content_type: str = "application/json"
     ) -> VendorCall:

@@ -141,6 +141,9 @@ class Ark:
     def sweep_sessions(self, account: Account, label: str) -> int:
         return 0
 
+    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
+        return ()
+
     def _ask(
         self,
         method: str,

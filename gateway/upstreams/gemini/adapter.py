@@ -173,6 +173,9 @@ class Gemini:
     def sweep_sessions(self, account: Account, label: str) -> int:
         return 0  # this vendor has none
 
+    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
+        return ()
+
 
 class _Remembered:
     """Chunks on their way through, of which the last is kept."""

@@ -156,6 +156,9 @@ class GeminiEnterprise:
             client.delete_session(name)
         return len(names)
 
+    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
+        return self._client(account).labels_with(prefix)
+
 
 def _no_tasks() -> GatewayError:
     return InvalidRequest(

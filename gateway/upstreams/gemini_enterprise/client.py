@@ -72,19 +72,29 @@ class Client:
 
     def sessions_with(self, label: str) -> list[str]:
         """The names of all sessions that carry `label`."""
-        found: list[str] = []
-        query = {"pageSize": str(_PAGE_SIZE), "filter": f'labels:"{label}"'}
+        return [
+            session["name"]
+            for session in self._sessions({"filter": f'labels:"{label}"'})
+            if label in (session.get("labels") or ())
+        ]
+
+    def labels_with(self, prefix: str) -> set[str]:
+        """The labels with this beginning that sessions carry."""
+        return {
+            label
+            for session in self._sessions({})
+            for label in session.get("labels") or ()
+            if label.startswith(prefix)
+        }
+
+    def _sessions(self, query: dict[str, str]) -> Iterator[dict[str, Any]]:
+        query["pageSize"] = str(_PAGE_SIZE)
         while True:
-            url = f"{self.engine.sessions_url}?{urlencode(query)}"
-            page = self._housekeep("GET", url)
-            found += [
-                session["name"]
-                for session in page.get("sessions") or ()
-                if label in (session.get("labels") or ())
-            ]
+            page = self._housekeep("GET", f"{self.engine.sessions_url}?{urlencode(query)}")
+            yield from page.get("sessions") or ()
             query["pageToken"] = page.get("nextPageToken") or ""
             if not query["pageToken"]:
-                return found
+                return
 
     def add_file(self, session: str, attachment: Attachment) -> str:
         """Upload an attachment into a session and return the id it has there."""

@@ -1,0 +1,185 @@
+"""`Idempotency-Key`, and the repetitions that SDKs send by themselves.
+
+With a key, the same request gets the same answer for a day: the job it has become, or the
+stored answer. Without one, a request that an SDK repeats is recognised by its body: it is
+attached to the picture or video that it has already ordered, and told of the failure that
+came too late for a status. https://docs.stripe.com/api/idempotent_requests
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+from flask import Response, g, request
+
+from gateway.api.answers import facts
+from gateway.api.auth import caller
+from gateway.api.errors import error_response
+from gateway.api.waiting import bridge
+from gateway.api.wire import services, trace
+from gateway.domain.errors import GatewayError, InvalidRequest
+from gateway.services.dispatch import Trace
+from gateway.services.generation import refused
+from gateway.services.idempotency import Attached, Idempotency, Ticket
+from gateway.stores.idempotency import Done
+
+_LONGEST_KEY = 255
+_LONGEST_ANSWER = 1024 * 1024  # bytes; what is longer is made again
+_KEPT_HEADERS = ("Content-Type", "Cache-Control", "X-Accel-Buffering", "x-should-retry")
+
+Answer = Callable[[str | None], Response]
+
+
+def once(document: Mapping[str, Any], answer: Answer, *, stream: bool = False) -> Response:
+    """Answer a POST, or repeat what an equal one was answered.
+
+    `answer(job_id)` makes the response: from that job, or from scratch when there is none.
+    """
+    fingerprint = trace().fingerprint = cache(lambda: fingerprint_of(document))
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return answer(_repeated_job(fingerprint))
+    if not (1 <= len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise InvalidRequest(
+            "An Idempotency-Key has 1 to 255 printable ASCII characters.", param="Idempotency-Key"
+        )
+    g.keyed = True
+    bridge(stream=stream)  # an equal request may take its time
+    scope = f"{caller().owner} {request.url_rule}"
+    begun = services().idempotency.begin(scope, key, fingerprint())
+    if isinstance(begun, Ticket):
+        return _serve(begun, answer)
+    g.replayed = True
+    return answer(begun.job_id) if isinstance(begun, Attached) else _replay(begun)
+
+
+def fingerprint_of(document: Mapping[str, Any]) -> str:
+    """What makes two requests the same: path and body, uploaded files by their digest."""
+    text = orjson.dumps([request.path, document], option=orjson.OPT_SORT_KEYS, default=repr)
+    return hashlib.sha256(text).hexdigest()
+
+
+def _repeated_job(fingerprint: Callable[[], str]) -> str | None:
+    """The job that this request has made before its SDK sent it again.
+
+    Raises the failure that came too late for the first answer's status.
+    """
+    count = request.headers.get("x-stainless-retry-count", "0")
+    if not count.isdigit() or int(count) == 0:
+        return None
+    who = caller()
+    job = services().generation.equal(fingerprint(), who)
+    if job is not None:
+        return job.id
+    failure = services().idempotency.late_failure(who.owner, fingerprint())
+    if failure is not None:
+        raise failure
+    return None
+
+
+def _serve(ticket: Ticket, answer: Answer) -> Response:
+    """Do the work, and keep what comes of it."""
+    service, found = services().idempotency, trace()
+    found.on_job = lambda job_id: service.attach(ticket, job_id)
+    try:
+        response = answer(_left_behind(ticket))
+    except GatewayError as err:
+        return _failed(ticket, err)
+    except BaseException:
+        _end(ticket, forget=found.job is None)
+        raise
+    if found.job is not None:
+        service.leave(ticket)
+    elif response.is_streamed:
+        kept = _Kept(response, ticket, service, found)
+        response.response = kept
+        response.call_on_close(kept.close)
+    else:
+        _keep(response, response.get_data(), ticket, service, found)
+    return response
+
+
+def _left_behind(ticket: Ticket) -> str | None:
+    """The job that a former holder of the key made before its process died."""
+    found = trace()
+    if not ticket.retaken or found.fingerprint is None:
+        return None
+    job = services().generation.equal(found.fingerprint(), caller())
+    if job is None:
+        return None
+    services().idempotency.attach(ticket, job.id)
+    found.job = job.id
+    return job.id
+
+
+def _failed(ticket: Ticket, err: GatewayError) -> Response:
+    """A failure is an answer once the vendor may have acted; a refusal is forgotten."""
+    found = trace()
+    response = error_response(err)
+    if found.job is not None:
+        job = services().generation.get(found.job, caller())
+        _end(ticket, forget=refused(job))
+    elif err.sent and err.status >= 500:
+        response.headers["x-should-retry"] = "false"
+        _keep(response, response.get_data(), ticket, services().idempotency, found)
+    else:
+        _end(ticket, forget=True)
+    return response
+
+
+def _end(ticket: Ticket, *, forget: bool) -> None:
+    service = services().idempotency
+    if forget:
+        service.abandon(ticket)
+    else:
+        service.leave(ticket)
+
+
+def _keep(
+    response: Response, body: bytes, ticket: Ticket, service: Idempotency, found: Trace
+) -> None:
+    if len(body) > _LONGEST_ANSWER:
+        service.abandon(ticket)
+        return
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    service.finish(
+        ticket, status=response.status_code, headers=headers | dict(facts(found)), body=body
+    )
+
+
+def _replay(done: Done) -> Response:
+    response = Response(done.body, done.status)
+    response.headers.update(done.headers)
+    return response
+
+
+class _Kept:
+    """A stream on its way to the client, kept if it comes to its proper end."""
+
+    def __init__(
+        self, response: Response, ticket: Ticket, service: Idempotency, found: Trace
+    ) -> None:
+        self._frames: Iterator[bytes] = response.iter_encoded()
+        self._response = response
+        self._ticket = ticket
+        self._service = service
+        self._found = found
+        self._seen = bytearray()
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        for frame in self._frames:
+            if len(self._seen) <= _LONGEST_ANSWER:
+                self._seen += frame
+            yield frame
+        self._ended = self._found.error is None
+
+    def close(self) -> None:
+        if self._ended:
+            _keep(self._response, bytes(self._seen), self._ticket, self._service, self._found)
+        else:
+            self._service.abandon(self._ticket)
