@@ -16,6 +16,8 @@ from gateway.domain.errors import (
     RequestTooLarge,
     UnsupportedContentType,
 )
+from gateway.domain.media import EmbeddedUrl
+from gateway.net.lift import LIFT_BYTES, lift, replaced
 from gateway.services import Services
 from gateway.services.dispatch import Trace
 from gateway.services.limits import Standing, format_s
@@ -112,13 +114,16 @@ def json_body() -> Any:
     data = body()
     if not data:
         raise InvalidJson("The body is empty; send a JSON object.")
+    embedded: dict[str, EmbeddedUrl] = {}
+    if len(data) > LIFT_BYTES:
+        data, embedded = lift(data)
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise InvalidJson(f"The body is not valid JSON: {exc}.") from None
     if not isinstance(document, dict):
         raise InvalidJson("The body must be a JSON object.")
-    return document
+    return replaced(document, embedded) if embedded else document
 
 
 @lru_cache(maxsize=128)

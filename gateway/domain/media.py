@@ -26,6 +26,24 @@ class Blob(Protocol):
     def base64_size(self) -> int: ...
 
 
+class EmbeddedUrl(str):
+    """A data URL whose bytes were taken out of the request's text before it was parsed.
+
+    As text it is short, and equal for equal bytes.
+    """
+
+    __slots__ = ("blob", "digest")
+
+    blob: Blob
+    digest: str  # SHA-256 in hex
+
+    @classmethod
+    def of(cls, blob: Blob, digest: str) -> EmbeddedUrl:
+        url = cls(f"data:;sha256={digest}")
+        url.blob, url.digest = blob, digest
+        return url
+
+
 @dataclass(frozen=True, slots=True)
 class Media:
     """One resolved attachment: type sniffed, bounds checked.

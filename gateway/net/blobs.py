@@ -148,11 +148,16 @@ def spool(
 
 
 def decode_base64(
-    text: str | bytes, *, limit: int, memory: int = 8 * MIB, start: int = 0
+    text: str | bytes | bytearray,
+    *,
+    limit: int,
+    memory: int = 8 * MIB,
+    start: int = 0,
+    end: int | None = None,
 ) -> tuple[RandomBlob, str]:
     """Check base64 text and make a blob of it; also the SHA-256 of the bytes, in hex.
 
-    The base64 begins at `start`: cutting a data URL's head off would copy all of it.
+    The base64 is what lies between `start` and `end`: cutting it out would copy all of it.
 
     The alphabet is the standard one (no `-`, no `_`), padding is required, ASCII white
     space is ignored. Text of up to `memory` characters is kept as it is; what is longer is
@@ -160,24 +165,26 @@ def decode_base64(
 
     Raises InvalidBase64, and RequestTooLarge when there are more than `limit` bytes.
     """
-    if len(text) - start > memory:
-        return spool(_decoded(text, start), limit=limit, memory=0)
-    text = text[start:] if start else text
+    end = len(text) if end is None else end
+    if end - start > memory:
+        return spool(_decoded(text, start, end), limit=limit, memory=0)
+    text = text if isinstance(text, str) else bytes(text)
+    text = text[start:end]
     tally = _Tally(limit)
-    for _ in tally.passing(_decoded(text)):
+    for _ in tally.passing(_decoded(text, 0, len(text))):
         pass
     if len(text) != (tally.size + 2) // 3 * 4:
         text = _ascii(text).translate(None, _BLANK)
     return Base64Blob(text), tally.digest.hexdigest()
 
 
-def _decoded(text: str | bytes, start: int = 0) -> Iterator[bytes]:
-    """The bytes of base64 text from `start` on, a piece at a time."""
+def _decoded(text: str | bytes | bytearray, start: int, end: int) -> Iterator[bytes]:
+    """The bytes of base64 text from `start` to `end`, a piece at a time."""
     held = b""  # what does not fill a group of four yet
     padded = False
     size = 0
-    for offset in range(start, len(text), _TEXT_PIECE):
-        piece = held + _ascii(text[offset : offset + _TEXT_PIECE])
+    for offset in range(start, end, _TEXT_PIECE):
+        piece = held + _ascii(text[offset : min(offset + _TEXT_PIECE, end)])
         held = b""
         data = _groups(piece)
         if data is None:
@@ -203,9 +210,9 @@ def _groups(text: bytes) -> bytes | None:
         return None
 
 
-def _ascii(text: str | bytes) -> bytes:
+def _ascii(text: str | bytes | bytearray) -> bytes:
     try:
-        return text if isinstance(text, bytes) else text.encode("ascii")
+        return text.encode("ascii") if isinstance(text, str) else bytes(text)
     except UnicodeEncodeError:
         # Without its cause, which quotes the text.
         raise InvalidBase64("The data is not base64: it has characters beyond ASCII") from None

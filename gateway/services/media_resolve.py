@@ -21,7 +21,7 @@ from gateway.domain.errors import (
     RequestTooLarge,
     StorageUnavailable,
 )
-from gateway.domain.media import Blob, Media, MediaKind, MediaRef, StoredMedia
+from gateway.domain.media import Blob, EmbeddedUrl, Media, MediaKind, MediaRef, StoredMedia
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
 from gateway.net.blobs import FileBlob, decode_base64, spool
 from gateway.net.fetch import Fetcher
@@ -158,6 +158,8 @@ class Resolver:
         """What needs no network; None for links that do."""
         if ref.file_id is not None:
             return self._uploaded(ref, ref.file_id, caller, budget)
+        if isinstance(ref.url, EmbeddedUrl):
+            return self._lifted(ref, ref.url, budget)
         url = (ref.url or "").strip()
         if link := self._urls.recognise(url):
             return self._own(ref, link, caller, budget)
@@ -166,6 +168,11 @@ class Resolver:
         blob, digest = self._embedded(url, self._limits.of(ref.kind))
         budget.take(blob.size)
         return _Loaded(blob, digest, identify(ref.kind, blob))
+
+    def _lifted(self, ref: MediaRef, url: EmbeddedUrl, budget: _Budget) -> _Loaded:
+        _check_size(url.blob.size, self._limits.of(ref.kind))
+        budget.take(url.blob.size)
+        return _Loaded(url.blob, url.digest, identify(ref.kind, url.blob))
 
     @staticmethod
     def _embedded(url: str, limit: int) -> tuple[Blob, str]:
@@ -198,9 +205,7 @@ class Resolver:
         return replace(self._stored(ref, stored, budget), filename=record.filename)
 
     def _stored(self, ref: MediaRef, stored: StoredMedia, budget: _Budget) -> _Loaded:
-        limit = self._limits.of(ref.kind)
-        if stored.size > limit:
-            raise RequestTooLarge(f"The attachment is larger than {limit} bytes.")
+        _check_size(stored.size, self._limits.of(ref.kind))
         budget.take(stored.size)
         blob = self._store.blob(stored)
         return _Loaded(blob, stored.id, identify(ref.kind, blob), kept=True)
@@ -258,6 +263,11 @@ def _decoded(text: str, limit: int, start: int = 0) -> tuple[Blob, str]:
         if characters // 4 * 3 > limit + 2:
             raise RequestTooLarge(f"The attachment is larger than {limit} bytes.")
     return decode_base64(text, limit=limit, start=start)
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise RequestTooLarge(f"The attachment is larger than {limit} bytes.")
 
 
 def _hold(loaded: _Loaded, held: ExitStack) -> _Loaded:

@@ -1,0 +1,66 @@
+"""Data URLs taken out of a JSON text: what comes back is what was sent."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+
+import orjson
+import pytest
+
+from gateway.domain.media import EmbeddedUrl
+from gateway.net.lift import LIFT_BYTES, lift, replaced
+
+
+def url_of(data: bytes) -> str:
+    return f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
+
+
+def parsed(text: bytes):
+    short, found = lift(text)
+    return replaced(orjson.loads(short), found), found, short
+
+
+LARGE = os.urandom(LIFT_BYTES)
+
+
+def test_large_data_urls_are_lifted_in_place():
+    other = os.urandom(12 * LIFT_BYTES)
+    small = url_of(b"small")
+    wanted = {"a": [url_of(LARGE), {"url": url_of(other)}], "b": small, "c": url_of(LARGE)}
+    document, found, short = parsed(json.dumps(wanted).encode())
+    assert len(short) < 1000
+    assert len(found) == 2
+    first, second = document["a"][0], document["a"][1]["url"]
+    assert isinstance(first, EmbeddedUrl)
+    assert b"".join(first.blob.chunks()) == LARGE
+    assert b"".join(second.blob.chunks()) == other
+    assert document["b"] == small
+    assert document["c"].digest == first.digest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"a": url_of(LARGE)[:-1] + "!"}),
+        json.dumps({"a": url_of(LARGE)}).replace("/", "\\/"),
+        json.dumps({"a": "x" + url_of(LARGE)}),
+        json.dumps({"a": "see;base64," + "A" * LIFT_BYTES * 2}),
+        '{"a": "' + url_of(LARGE),
+        '{"a": "data:image/png;base64,',
+        "A" * LIFT_BYTES * 2,
+    ],
+    ids=["broken", "escaped slashes", "inside a string", "no head", "no end", "cut", "no JSON"],
+)
+def test_what_is_not_a_whole_data_url_stays(text):
+    short, found = lift(text.encode())
+    assert short == text.encode()
+    assert not found
+
+
+def test_a_name_that_was_not_lifted_from_this_text_means_nothing():
+    name = str(EmbeddedUrl.of(None, "0" * 64))
+    document, found, _ = parsed(json.dumps({"a": name, "b": url_of(LARGE)}).encode())
+    assert len(found) == 1
+    assert not isinstance(document["a"], EmbeddedUrl)
