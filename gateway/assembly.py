@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import urlsplit
 
 from limits.strategies import RateLimiter
 
+from gateway.domain.connection import loop_lag_s
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http, Timeouts
 from gateway.services import Services, pool_accounts, pool_places, pool_sharing
@@ -15,16 +17,20 @@ from gateway.services.background import Background, Chore
 from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.chat import ChatService
 from gateway.services.dispatch import Dispatcher
+from gateway.services.exposition import Exposition
 from gateway.services.files import FileService
 from gateway.services.generation import GenerationService
 from gateway.services.idempotency import Idempotency
 from gateway.services.job_steps import JobSteps
 from gateway.services.keys import KeyRing
+from gateway.services.ledger import EVERY_S, Ledger
 from gateway.services.limits import RateLimits, WrongKeys
 from gateway.services.media import MediaService
 from gateway.services.media_urls import MediaUrls
+from gateway.services.metrics import Metrics
 from gateway.services.pool import Pool
 from gateway.services.sessions import Sessions
+from gateway.services.usage import UsageLog
 from gateway.settings import Settings
 from gateway.settings_tables import UPSTREAMS
 from gateway.stores.account_states import AccountStateStore
@@ -39,6 +45,9 @@ from gateway.stores.keys import KeyStore
 from gateway.stores.leases import LeaseStore
 from gateway.stores.media import open_media_store
 from gateway.stores.media_index import MediaIndex
+from gateway.stores.notes import Notes
+from gateway.stores.redis_counters import SharedCounters
+from gateway.stores.usage import UsageStore
 from gateway.upstreams import PREFIXES, open_upstreams
 from gateway.upstreams.base import Upstream
 
@@ -56,7 +65,8 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     upstreams = _upstreams(settings, fetcher)
     catalog = _catalog(settings, upstreams)
     dispatcher = Dispatcher(pool)
-    sessions = Sessions(SessionJournalStore(database), pool, catalog.upstream)
+    jobs, journal = JobStore(database), SessionJournalStore(database)
+    sessions = Sessions(journal, pool, catalog.upstream)
     store, index, files = (
         open_media_store(settings.media),
         MediaIndex(database),
@@ -75,8 +85,12 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     )
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database))
-    generation = GenerationService(catalog, dispatcher, media, JobStore(database), steps)
+    metrics, notes = _metrics(catalog, pool, rates), Notes(settings.state_dir / "metrics")
+    usage = UsageLog(UsageStore(database), [model.name for model in catalog])
+    ledger = Ledger(metrics, usage, notes)
+    generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ledger.job_ended)
     keys = KeyRing(settings.keys, KeyStore(database))
+    keys.refresh()
     chores = (
         Chore("keys", 1, keys.refresh),
         Chore("accounts", 1, pool.refresh),
@@ -89,6 +103,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         Chore("served-keys", 10, idempotency.renew, to_the_end=True),
         Chore("answers", 600, idempotency.purge),
         Chore("media", 600, media.sweep),
+        Chore("ledger", EVERY_S, ledger.write),
     )
     return Services(
         settings=settings,
@@ -96,6 +111,8 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         keys=keys,
         limits=RateLimits(rates, settings.rate_limit),
         wrong_keys=WrongKeys(rates),
+        ledger=ledger,
+        exposition=Exposition(metrics, notes, pool, jobs=jobs, sessions=journal),
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,
@@ -105,8 +122,20 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         media=media,
         files=FileService(store=store, index=index, files=files),
         sessions=sessions,
-        background=Background(chores, at_stop=(generation.runner.stop, sessions.stop)),
+        background=Background(
+            chores, at_stop=(generation.runner.stop, sessions.stop, ledger.close)
+        ),
     )
+
+
+def _metrics(catalog: Catalog, pool: Pool, rates: RateLimiter) -> Metrics:
+    gauges: dict[str, Callable[[], float]] = {
+        "requests_waiting": lambda: pool.waiting,
+        "loop_lag_seconds": loop_lag_s,
+    }
+    if isinstance(rates.storage, SharedCounters):
+        gauges["limits_redis_away"] = partial(getattr, rates.storage.breaker, "open")
+    return Metrics([model.name for model in catalog], gauges)
 
 
 def _pool(settings: Settings, database: Database, rates: RateLimiter) -> Pool:

@@ -9,6 +9,7 @@ from gateway.api import (
     answers,
     auth,
     chat,
+    ended,
     errors,
     files,
     generations,
@@ -27,6 +28,7 @@ def register(app: Flask, *, trusted_proxies: int = 0) -> None:
         # The nearest proxy says how it was reached, the outermost one who the client is.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted_proxies)  # type: ignore[method-assign]
     answers.register(app)
+    ended.register(app)
     auth.register(app)
     limits.register(app)
     errors.register(app)

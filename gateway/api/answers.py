@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from secrets import token_hex
 
 import orjson
-import structlog
 from flask import Flask, Response, g, request
 
+from gateway.api import ended
 from gateway.api.errors import envelope
 from gateway.api.wire import json_response, limit_headers, services, the_request, trace
 from gateway.domain.errors import GatewayError
@@ -19,7 +18,6 @@ from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
 from gateway.services.dispatch import Trace
 
-log = structlog.get_logger()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CROSS_ORIGIN = ("/v1", "/media")
 _EXPOSED = ", ".join(
@@ -84,7 +82,7 @@ def register(app: Flask) -> None:
         sent = request.environ.get("HTTP_X_REQUEST_ID", "")
         request_id = sent if _REQUEST_ID.fullmatch(sent) else token_hex(16)
         g.trace = Trace(request_id)
-        g.started = time.monotonic()
+        ended.begin()
         if request.method == "OPTIONS" and request.path.startswith(_CROSS_ORIGIN):
             return _preflight()
         return None
@@ -98,7 +96,7 @@ def register(app: Flask) -> None:
         if "close_connection" in g:
             headers.append(("Connection", "close"))
         response.headers.extend(headers)
-        _log_later(response, found)
+        ended.later(response)
         return response
 
 
@@ -122,30 +120,6 @@ def facts(found: Trace) -> Iterator[tuple[str, str]]:
         yield "X-Gateway-Dropped-Params", ", ".join(found.dropped)
     if found.usage is not None:
         yield "X-Gateway-Usage", "estimated" if found.usage.estimated else "vendor"
-
-
-def _log_later(response: Response, found: Trace) -> None:
-    """One line a request once its answer has ended, without bodies, keys or query strings."""
-    asked, started = the_request(), g.started
-    caller = g.caller.owner[:24] if "caller" in g else None
-
-    def write() -> None:
-        log.info(
-            "request",
-            request_id=found.request_id,
-            method=asked.method[:16],
-            path=asked.path[:256],
-            status=response.status_code,
-            caller=caller,
-            model=found.model or None,
-            upstream=found.upstream,
-            account=found.account,
-            attempts=found.attempts or None,
-            error=found.error.code if found.error else None,
-            ms=round((time.monotonic() - started) * 1000, 1),
-        )
-
-    response.call_on_close(write)
 
 
 def _preflight() -> Response:

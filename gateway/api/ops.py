@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint
+from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from gateway.api.wire import json_response, services
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import GatewayError, NotFound
+from gateway.services.exposition import CONTENT_TYPE
 
 bp = Blueprint("ops", __name__)
 
@@ -36,6 +37,13 @@ def ready() -> ResponseReturnValue:
     return json_response(
         {"status": "ok" if fine else "unavailable", **checks}, 200 if fine else 503
     )
+
+
+@bp.get("/metrics")
+def metrics() -> ResponseReturnValue:
+    if not services().settings.metrics:
+        raise NotFound("Metrics are switched off.")
+    return Response(services().exposition.render(), content_type=CONTENT_TYPE)
 
 
 def _servable() -> bool:

@@ -8,10 +8,12 @@ from gateway.services.background import Background
 from gateway.services.catalog import Catalog
 from gateway.services.chat import ChatService
 from gateway.services.dispatch import Dispatcher
+from gateway.services.exposition import Exposition
 from gateway.services.files import FileService
 from gateway.services.generation import GenerationService
 from gateway.services.idempotency import Idempotency
 from gateway.services.keys import KeyRing
+from gateway.services.ledger import Ledger
 from gateway.services.limits import RateLimits, WrongKeys
 from gateway.services.media import MediaService
 from gateway.services.pool import Pool
@@ -27,6 +29,8 @@ class Services:
     keys: KeyRing
     limits: RateLimits
     wrong_keys: WrongKeys
+    ledger: Ledger
+    exposition: Exposition
     catalog: Catalog
     pool: Pool
     dispatcher: Dispatcher

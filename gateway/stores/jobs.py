@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from threading import Event, Thread
 from typing import Any, get_args
 
-from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 
 from gateway.domain.accounts import Kind
 from gateway.domain.errors import Conflict, StorageUnavailable
@@ -106,6 +106,12 @@ class JobStore:
             query = query.where(jobs.c.id > after)
         with self._database.read() as connection:
             return list(connection.scalars(query.order_by(jobs.c.id).limit(limit)))
+
+    def counts(self) -> dict[str, int]:
+        """How many unfinished jobs there are of each status."""
+        query = select(jobs.c.status, func.count()).where(_MOVING).group_by(jobs.c.status)
+        with self._database.read() as connection:
+            return {status: count for status, count in connection.execute(query)}
 
     def list(
         self,

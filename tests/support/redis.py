@@ -1,0 +1,72 @@
+"""A real Redis on a port of its own."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.support.process import clean_env, free_port, running
+
+PASSWORD = "redis-password"
+
+
+class RedisServer:
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        self._directory = directory
+        self._stack = ExitStack()
+
+    @classmethod
+    @contextmanager
+    def started(cls, directory: Path) -> Iterator[RedisServer]:
+        server = cls(directory)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.thaw()
+            server.kill()
+
+    def start(self) -> None:
+        command = [
+            *(str(shutil.which("redis-server")), "--port", str(self.port)),
+            *("--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
+            *("--requirepass", PASSWORD),
+        ]
+        log = self._directory / "redis.log"
+        self._process = self._stack.enter_context(
+            running(command, env=clean_env({}), cwd=self._directory, log=log)
+        )
+        deadline = time.monotonic() + 20
+        while self.ask("PING") != "+PONG":
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+
+    def ask(self, command: str) -> str:
+        """The first line of Redis' answer; nothing when there is none."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+                link.sendall(f"AUTH {PASSWORD}\r\n{command}\r\n".encode())
+                with link.makefile() as answer:
+                    answer.readline()
+                    return answer.readline().strip()
+        except OSError:
+            return ""
+
+    def freeze(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._stack.close()
