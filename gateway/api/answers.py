@@ -19,7 +19,7 @@ from gateway.domain.requests import VendorCall
 from gateway.services.dispatch import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_CROSS_ORIGIN = ("/v1", "/media")
+_CROSS_ORIGIN = ("/v1/", "/media/")
 _EXPOSED = ", ".join(
     (
         "X-Request-Id",
@@ -116,8 +116,8 @@ def facts(found: Trace) -> Iterator[tuple[str, str]]:
     yield "X-Gateway-Upstream", found.upstream
     yield "X-Gateway-Account", found.account or ""
     yield "X-Gateway-Attempts", str(found.attempts)
-    if found.dropped:
-        yield "X-Gateway-Dropped-Params", ", ".join(found.dropped)
+    if found.dropped or found.unknown:
+        yield "X-Gateway-Dropped-Params", ", ".join((*found.dropped, *found.unknown))
     if found.usage is not None:
         yield "X-Gateway-Usage", "estimated" if found.usage.estimated else "vendor"
 

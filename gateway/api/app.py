@@ -6,6 +6,7 @@ unopened, so that neither `close` nor `call_on_close` would be heard of again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -52,6 +53,18 @@ class _Body:
         return iter(self._pieces)
 
 
+_SLASHES = re.compile("/{2,}")
+
+
+def tidy(path: str) -> str:
+    """`/v1//models` and `/v1/v1/models`, as careless base URLs make them, are `/v1/models`."""
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
+    while path.startswith("/v1/v1/"):
+        path = path[3:]
+    return path
+
+
 class App(Flask):
     response_class = Answer
 
@@ -59,7 +72,11 @@ class App(Flask):
         super().__init__("gateway", static_folder=None)
         self.session_interface = NoSessions()
         self.url_map.strict_slashes = False
-        self.url_map.merge_slashes = False
+        self.url_map.merge_slashes = False  # `tidy` has done it, without a redirect
+
+    def wsgi_app(self, environ: Any, start_response: Any) -> Any:
+        environ["PATH_INFO"] = tidy(environ["PATH_INFO"])
+        return super().wsgi_app(environ, start_response)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Routes depend on the path and the method alone; the worker has looked at the host."""

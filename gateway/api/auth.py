@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import cast
 
 from flask import Flask, g, request
@@ -25,7 +26,10 @@ PUBLIC = frozenset(
     }
 )
 _POOLED = "pooled"
+_HEADERS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_API_KEY", "HTTP_X_GOOG_API_KEY")
 _UNSET = frozenset({"", "undefined", "null", "none"})  # what UIs send when no key is set
+_OTHER_SCHEMES = frozenset({"basic", "digest", "negotiate"})
+_VENDOR_KEY = re.compile(r"[!#-+\--~]+")  # printable ASCII but for spaces, quotes and commas
 _ANYONE = Caller("anonymous")
 
 
@@ -43,36 +47,35 @@ def register(app: Flask) -> None:
 
 
 def _token() -> str | None:
-    """The credential as sent, None when there is none. Raises InvalidApiKey on a broken one."""
-    header = request.environ.get("HTTP_AUTHORIZATION")
-    if header is None:
-        header = request.environ.get("HTTP_X_API_KEY") or request.environ.get("HTTP_API_KEY")
-        token = header or ""
-    else:
-        scheme, _, token = header.strip().partition(" ")
-        if scheme.lower() != "bearer":
-            if token or scheme.lower() in ("basic", "digest", "negotiate"):
-                raise InvalidApiKey("Send the key as: Authorization: Bearer KEY.")
-            token = scheme  # a bare key
-    token = token.strip()
-    if token.lower() in _UNSET:
-        return None
-    if not token.isascii() or not token.isprintable() or " " in token or "," in token:
-        raise InvalidApiKey("The key has characters that no key has.")
-    return token
+    """The credential as sent, None when there is none in any header."""
+    for header in _HEADERS:
+        token = _bare(request.environ.get(header, ""))
+        if token.lower() not in _UNSET:
+            return token
+    return None
+
+
+def _bare(text: str) -> str:
+    """KEY in `Bearer KEY` and `KEY`, and in `Bearer Bearer KEY`: some UIs add the first."""
+    text = text.strip()
+    while text[:7].lower() in ("bearer", "bearer "):
+        text = text[7:].lstrip()
+    return text
 
 
 def _identify(token: str | None) -> Caller:
     found = services()
     settings = found.settings
-    if token is None or token == _POOLED:
+    if token is None or token.lower() == _POOLED:
         if settings.pool_access == "open":
             return _ANYONE
         raise InvalidApiKey("A gateway key is required: Authorization: Bearer KEY.")
-    digest = hashlib.sha256(token.encode()).hexdigest()
+    digest = hashlib.sha256(token.encode("latin-1")).hexdigest()  # WSGI's form of bytes
     key = found.keys.find(token, digest)
     if key is not None:
         return Caller(f"key:{key.name}", key=key)
+    if not _VENDOR_KEY.fullmatch(token) or token.lower() in _OTHER_SCHEMES:
+        raise InvalidApiKey("Send one key, as: Authorization: Bearer KEY.")
     if token.startswith(MADE_PREFIX) or not settings.own_credentials:
         raise found.wrong_keys.count(address()) or InvalidApiKey(
             "This key is unknown, revoked or expired."

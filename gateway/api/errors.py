@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -24,7 +24,6 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
     415: errors.UnsupportedContentType,
 }
 _MESSAGES = {
-    404: "There is nothing at this address; see GET /docs for what there is.",
     405: "This address does not take this method.",
     413: "The request body is too large.",
 }
@@ -68,6 +67,8 @@ def from_http(err: HTTPException) -> GatewayError:
     status = err.code or 500
     kind = _BY_STATUS.get(status)
     message = _MESSAGES.get(status, err.description or "The request failed.")
+    if status == 404:
+        message = _nothing_here(request.path)
     if kind is not None:
         return kind(message)
     if status < 500:
@@ -75,6 +76,14 @@ def from_http(err: HTTPException) -> GatewayError:
         made.status = status
         return made
     return GatewayError("Something went wrong inside the gateway.")
+
+
+def _nothing_here(path: str) -> str:
+    """With the way to the API for those whose base URL lacks its `/v1`."""
+    below = f"/v1{path}"
+    if any(rule.rule == below for rule in current_app.url_map.iter_rules()):
+        return f"There is nothing at this address; the API is below /v1: {below}."
+    return "There is nothing at this address; see GET /docs for what there is."
 
 
 def register(app: Flask) -> None:

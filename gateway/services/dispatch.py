@@ -44,7 +44,8 @@ class Trace:
     upstream: str | None = None
     account: str | None = None
     attempts: int = 0
-    dropped: Sequence[str] = ()
+    dropped: Sequence[str] = ()  # parameters that the vendor has no place for
+    unknown: Sequence[str] = ()  # fields of the body that nobody knows
     usage: Usage | None = None
     job: str | None = None
     error: GatewayError | None = None
