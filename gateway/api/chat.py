@@ -13,7 +13,7 @@ from gateway.api.idempotency import once
 from gateway.api.render import chat as render
 from gateway.api.schemas.chat import ChatRequestSchema
 from gateway.api.waiting import event_stream, hold, name_job
-from gateway.api.wire import json_body, json_response, services, trace
+from gateway.api.wire import json_body, json_response, load, services, trace
 from gateway.domain.events import Events
 from gateway.domain.requests import ChatRequest
 
@@ -24,7 +24,7 @@ _schema = ChatRequestSchema()
 @bp.post("/v1/chat/completions")
 def create_completion() -> ResponseReturnValue:
     document = json_body()
-    chat: ChatRequest = _schema.for_document(document).load(document)
+    chat: ChatRequest = load(_schema, document)
     if wants_plan():
         return dry_run(services().chat.plan(chat, caller(), trace()))
     return once(document, lambda job_id: _answer(chat, job_id), stream=chat.stream)

@@ -13,6 +13,7 @@ from gateway.api.auth import caller
 from gateway.api.forms import pieces, read_form
 from gateway.api.idempotency import once
 from gateway.api.media import send
+from gateway.api.paging import page_answer, page_asked
 from gateway.api.wire import json_response, services
 from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.stores.files import FileRecord
@@ -52,26 +53,15 @@ def _digest(file: FileStorage) -> str:
 
 @bp.get("/v1/files")
 def list_files() -> ResponseReturnValue:
-    limit = request.args.get("limit", 100, type=int)
-    if not 1 <= limit <= 10_000:
-        raise InvalidRequest("limit must be between 1 and 10000.", param="limit")
+    page = page_asked(usual=100, most=10_000)
     found, more = services().files.list(
         caller(),
         purpose=request.args.get("purpose"),
-        after=request.args.get("after"),
-        limit=limit,
-        order=request.args.get("order", "desc"),
+        after=page.after,
+        limit=page.limit,
+        order=page.order,
     )
-    data = [_render(record) for record in found]
-    return json_response(
-        {
-            "object": "list",
-            "data": data,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
-            "has_more": more,
-        }
-    )
+    return page_answer([_render(record) for record in found], more=more)
 
 
 @bp.get("/v1/files/<file_id>")

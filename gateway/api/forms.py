@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 
 from gateway.api.auth import caller
 from gateway.api.wire import BodyReader, check_length, services
-from gateway.domain.errors import UnsupportedContentType
+from gateway.domain.errors import InvalidRequest, UnsupportedContentType
 from gateway.services.uploads import keep
 
 _PIECE = 256 * 1024
@@ -29,6 +29,8 @@ def read_form() -> Form:
     """Raises UnsupportedContentType, RequestTooLarge and InvalidRequest (cut short)."""
     if request.mimetype != "multipart/form-data":
         raise UnsupportedContentType("The body must be multipart/form-data.")
+    if "boundary" not in request.mimetype_params:
+        raise InvalidRequest("The form's Content-Type names no boundary.", code="invalid_form")
     limit, length = check_length()
     request.environ["wsgi.input"] = BodyReader(request.environ["wsgi.input"], limit, length)
     values = {name.removesuffix("[]"): text for name, text in request.form.items()}

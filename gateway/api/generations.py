@@ -13,12 +13,12 @@ from gateway.api.answers import dry_run, last_words, signer, wants_plan
 from gateway.api.auth import caller
 from gateway.api.forms import pictures_in, read_form
 from gateway.api.idempotency import once
+from gateway.api.paging import page_answer, page_asked
 from gateway.api.render import generations as render
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.waiting import bridge, event_stream, hold, name_job
-from gateway.api.wire import json_body, json_response, services, trace
-from gateway.domain.errors import InvalidRequest
+from gateway.api.wire import json_body, json_response, load, services, trace
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net import jsonbody
@@ -32,43 +32,29 @@ _video = VideoRequestSchema()
 @bp.post("/v1/images/generations")
 def create_image() -> ResponseReturnValue:
     document = json_body()
-    return _generate(_image.load(document), document)
+    return _generate(load(_image, document), document)
 
 
 @bp.post("/v1/images/edits")
 def edit_image() -> ResponseReturnValue:
     """As OpenAI's SDKs send it: multipart, `image` or `image[]`."""
     values = pictures_in(read_form(), "image", "mask")
-    return _generate(_edit.load(values), values)
+    return _generate(load(_edit, values), values)
 
 
 @bp.post("/v1/video/generations")
 def create_video() -> ResponseReturnValue:
     document = json_body()
-    return _generate(_video.load(document), document)
+    return _generate(load(_video, document), document)
 
 
 @bp.get("/v1/jobs")
 def list_jobs() -> ResponseReturnValue:
-    limit = request.args.get("limit", 20, type=int)
-    if not 1 <= limit <= 100:
-        raise InvalidRequest("limit must be between 1 and 100.", param="limit")
-    order = request.args.get("order", "desc")
-    if order not in ("asc", "desc"):
-        raise InvalidRequest("order must be asc or desc.", param="order")
+    page = page_asked(usual=20, most=100)
     found, more = services().generation.page(
-        caller(), after=request.args.get("after"), limit=limit, order=order
+        caller(), after=page.after, limit=page.limit, order=page.order
     )
-    data = [job_view(job) | {"result": None} for job in found]
-    return json_response(
-        {
-            "object": "list",
-            "data": data,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
-            "has_more": more,
-        }
-    )
+    return page_answer([job_view(job) | {"result": None} for job in found], more=more)
 
 
 @bp.get("/v1/jobs/<job_id>")

@@ -11,16 +11,17 @@ from typing import Any
 from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
 
-from gateway.api.answers import signer
+from gateway.api.answers import dry_run, signer, wants_plan
 from gateway.api.auth import caller
 from gateway.api.forms import pictures_in, read_form
 from gateway.api.idempotency import once
 from gateway.api.media import send
+from gateway.api.paging import page_answer, page_asked
 from gateway.api.render import generations as render
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.waiting import bridge
-from gateway.api.wire import json_body, json_response, services, trace
-from gateway.domain.errors import Conflict, InvalidRequest, NotFound
+from gateway.api.wire import json_body, json_response, load, services, trace
+from gateway.domain.errors import Conflict, NotFound
 from gateway.domain.jobs import Job
 from gateway.services.job_records import stored_of
 
@@ -37,8 +38,10 @@ def create() -> ResponseReturnValue:
 
 
 def _create(document: dict[str, Any]) -> Response:
-    wanted = replace(_schema.load(document), asynchronous=True)
+    wanted = replace(load(_schema, document), asynchronous=True)
     generation, who = services().generation, caller()
+    if wants_plan():
+        return dry_run(generation.plan(wanted, who, trace()))
     g.paid = True
 
     def answer(job_id: str | None) -> Response:
@@ -51,25 +54,11 @@ def _create(document: dict[str, Any]) -> Response:
 
 @bp.get("/v1/videos")
 def list_videos() -> ResponseReturnValue:
-    limit = request.args.get("limit", 20, type=int)
-    order = request.args.get("order", "desc")
-    if not 1 <= limit <= 100:
-        raise InvalidRequest("limit must be between 1 and 100.", param="limit")
-    if order not in ("asc", "desc"):
-        raise InvalidRequest("order must be asc or desc.", param="order")
+    page = page_asked(usual=20, most=100)
     found, more = services().generation.page(
-        caller(), kinds=("video",), after=request.args.get("after"), limit=limit, order=order
+        caller(), kinds=("video",), after=page.after, limit=page.limit, order=page.order
     )
-    data = [render.video_object(job, signer()) for job in found]
-    return json_response(
-        {
-            "object": "list",
-            "data": data,
-            "first_id": data[0]["id"] if data else None,
-            "last_id": data[-1]["id"] if data else None,
-            "has_more": more,
-        }
-    )
+    return page_answer([render.video_object(job, signer()) for job in found], more=more)
 
 
 @bp.get("/v1/videos/<job_id>")
@@ -88,7 +77,7 @@ def delete(job_id: str) -> ResponseReturnValue:
 def content(job_id: str) -> ResponseReturnValue:
     job = _video(job_id)
     if job.status != "completed":
-        raise Conflict(f"The video is {job.status}; it has no content yet.")
+        raise Conflict(f"The video is {job.status}: there is no content.")
     stored, cover = stored_of((job.result or {})["media"][0])
     variant = request.args.get("variant", "video")
     if variant == "video":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from flask import Request, current_app, g, request
 from werkzeug.http import parse_options_header
 
 from gateway.api.app import Answer
+from gateway.api.schemas.fields import RequestSchema
 from gateway.domain.connection import IncompleteBody
 from gateway.domain.errors import (
     InvalidJson,
@@ -131,6 +133,12 @@ def _is_json(content_type: str) -> bool:
     kind, options = parse_options_header(content_type)
     kind, charset = kind.lower(), options.get("charset", "utf-8").lower()
     return (kind in _JSON_TYPES or kind.endswith("+json")) and charset in ("utf-8", "utf8")
+
+
+def load(schema: RequestSchema, document: Mapping[str, Any]) -> Any:
+    """Validate what was sent; a ValidationError becomes a 400 in `api.errors`."""
+    trace().unknown = schema.unknown_in(document)
+    return schema.for_document(document).load(document)
 
 
 def json_response(payload: Any, status: int = 200) -> Answer:

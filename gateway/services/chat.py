@@ -58,15 +58,12 @@ class ChatService:
         if model.kind != "chat":
             return self._generation.plan(_as_generation(request, model), caller, trace)
         with self._media.resolved(request, caller) as resolved:
-            return self._dispatcher.plan(
-                model,
-                "chat",
-                caller,
-                trace,
-                lambda route, account: route.upstream.plan_chat(
-                    replace(resolved, model=route.model), account
-                ),
-            )
+
+            def call(route: Route, account: Account) -> list[VendorCall]:
+                trace.dropped = tuple(route.upstream.dropped(resolved))
+                return route.upstream.plan_chat(replace(resolved, model=route.model), account)
+
+            return self._dispatcher.plan(model, "chat", caller, trace, call)
 
     def _answer(self, request: ChatRequest, model: Model, caller: Caller, trace: Trace) -> Events:
         with self._media.resolved(request, caller) as resolved:

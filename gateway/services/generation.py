@@ -216,7 +216,8 @@ class GenerationService:
         if kind == "image" and model.kind == "chat" and drawing:
             return replace(model, routes=drawing), kind
         raise InvalidRequest(
-            f"{request.model!r} is a {model.kind} model and makes no {kind}s here.", param="model"
+            f"{request.model!r} makes no {kind}s; GET /v1/models tells what each model makes.",
+            param="model",
         )
 
     def purge(self, keep_s: float) -> int:

@@ -8,6 +8,7 @@ from marshmallow import post_load
 
 from gateway.api.schemas.fields import (
     Flag,
+    Label,
     MessagesField,
     Number,
     Object,
@@ -51,11 +52,11 @@ class ChatRequestSchema(RequestSchema):
     modalities = StopField()
     image_config = Object()
     web_search_options = Object()
-    top_k = Number(0, whole=True)
+    top_k = Number(-1, whole=True)
     min_p = Number(0, 1)
     repetition_penalty = Number(0)
     service_tier = Word()
-    user = Word()
+    user = Label()
     metadata = Object()
     store = Flag()
     verbosity = Word()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, pre_load
 
 from gateway.api.schemas import parts
 from gateway.domain.media import MediaRef
+
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST_NAMED = 20
 
 
 class RequestSchema(Schema):
@@ -31,6 +36,12 @@ class RequestSchema(Schema):
         """
         given = [self._names[key] for key in document if key in self._names]
         return _narrowed(type(self), self._always.union(given))
+
+    def unknown_in(self, document: Mapping[str, Any]) -> list[str]:
+        """Names of what is given and not used, as far as a header can hold them."""
+        names = [key for key, value in document.items() if value is not None]
+        unknown = [name for name in names if name not in self._names and _NAME.fullmatch(name)]
+        return unknown[:_MOST_NAMED]
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -83,7 +94,7 @@ class Number(Described, fields.Field[float]):
         if (low is not None and value < low) or (high is not None and value > high):
             if high is None:
                 raise ValidationError(f"must be at least {low:g}")
-            raise ValidationError(f"must be between {low:g} and {high:g}")
+            raise ValidationError(f"must be between {low:.15g} and {high:.15g}")
         return value  # type: ignore[no-any-return]
 
 
@@ -95,7 +106,9 @@ class Duration(Number):
             try:
                 value = float(value.removesuffix("s"))
             except ValueError:
-                raise ValidationError("must be a number of seconds") from None
+                value = math.nan
+            if not math.isfinite(value):
+                raise ValidationError("must be a number of seconds")
         return super()._deserialize(value, attr, data, **kw)
 
 
@@ -144,7 +157,10 @@ class Objects(fields.Field[list[Any]]):
 
 
 class Word(Described, fields.Field[str]):
-    """A string, optionally one of `among`."""
+    """A string, optionally one of `among` in any case.
+
+    Where there is a choice or a default an empty one counts as not given: UIs send those.
+    """
 
     def __init__(self, *among: str, longest: int = 100_000, **kw: Any) -> None:
         super().__init__(**kw)
@@ -158,11 +174,28 @@ class Word(Described, fields.Field[str]):
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> str:
         if not isinstance(value, str):
             raise ValidationError("must be a string")
-        if self._among and value not in self._among:
-            raise ValidationError(f"must be one of {self._shown}")
+        if not value and (self._among or self.load_default is not missing):
+            return cast(str, self.load_default)
+        if self._among:
+            return self._choice(value)
         if len(value) > self._longest:
             raise ValidationError(f"must not be longer than {self._longest} characters")
         return value
+
+    def _choice(self, text: str) -> str:
+        for choice in (text, text.strip().lower()):
+            if choice in self._among:
+                return choice
+        raise ValidationError(f"must be one of {self._shown}")
+
+
+class Label(Word):
+    """A string that names somebody; what some clients send instead is not used."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kw: Any) -> str:
+        if isinstance(value, dict):
+            return cast(str, missing)
+        return super()._deserialize(value, attr, data, **kw)
 
 
 class StopField(fields.Field[list[str]]):
@@ -204,7 +237,4 @@ class ImagesField(fields.Field[tuple[MediaRef, ...]]):
             return value
         if isinstance(value, dict) and "image_url" in value:
             return parts.media_ref(value["image_url"], "image", f"{path}.image_url")
-        ref = parts.media_ref(value, "image", path)
-        if ref.url and "://" not in ref.url[:16] and not ref.url.startswith("data:"):
-            return MediaRef("image", ref.param, url=f"data:image/png;base64,{ref.url}")
-        return ref
+        return parts.media_ref(value, "image", path)

@@ -56,7 +56,7 @@ def _message(value: object, path: str) -> Message:
         parts: tuple[Part, ...] = (Text(content),)
     else:
         parts = _content(content, f"{path}.content")
-    if len(value) == 2:  # role and content: nearly every message
+    if len(value) == 2 and "content" in value:  # beside the role: nearly every message
         return Message(role, parts)
     if role == "assistant" and value.get("images"):
         parts += _content(value["images"], f"{path}.images")
@@ -65,7 +65,7 @@ def _message(value: object, path: str) -> Message:
         parts,
         name=_text(value.get("name"), f"{path}.name"),
         tool_calls=_tool_calls(value, path),
-        tool_call_id=_text(value.get("tool_call_id"), f"{path}.tool_call_id"),
+        tool_call_id=_answered_call(value, path),
         reasoning=_text(value.get("reasoning_content"), f"{path}.reasoning_content"),
     )
 
@@ -208,13 +208,25 @@ def _not_empty(value: object, path: str) -> str:
     return value
 
 
+def _answered_call(value: Mapping[str, Any], path: str) -> str | None:
+    """The id of the call that a tool's message answers; functions of old go by their names."""
+    call = _text(value.get("tool_call_id"), f"{path}.tool_call_id")
+    if call is None and value["role"] == "function":
+        return _legacy_id(value.get("name"))
+    return call
+
+
+def _legacy_id(name: object) -> str:
+    return f"call_{name}"
+
+
 def _tool_calls(value: Mapping[str, Any], path: str) -> tuple[ToolCall, ...]:
     calls = value.get("tool_calls")
     if calls is None:
         legacy = value.get("function_call")
         if not isinstance(legacy, Mapping):
             return ()
-        calls = [{"id": "call_0", "function": legacy}]
+        calls = [{"id": _legacy_id(legacy.get("name")), "function": legacy}]
     if not isinstance(calls, list):
         raise InvalidRequest(f"{path}.tool_calls must be a list.", param=f"{path}.tool_calls")
     return tuple([_tool_call(c, f"{path}.tool_calls[{i}]", i) for i, c in enumerate(calls)])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from marshmallow import ValidationError, post_load
 
 from gateway.api.schemas.fields import Duration, Flag, ImagesField, Number, RequestSchema, Word
+from gateway.api.schemas.images import Size
 from gateway.domain.requests import VideoRequest
 
 RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "adaptive")
-_SIZE = re.compile(r"\d{2,5}[xX*]\d{2,5}")
 
 
 class VideoRequestSchema(RequestSchema):
@@ -23,7 +22,7 @@ class VideoRequestSchema(RequestSchema):
     duration = Duration(1, 60)
     seconds = Duration(1, 60)
     resolution = Word("360p", "480p", "540p", "720p", "1080p", "2k", "4k")
-    size = Word(longest=20)
+    size = Size()
     seed = Number(-1, 2**32 - 1, whole=True)
     watermark = Flag()
     generate_audio = Flag()
@@ -39,10 +38,14 @@ class VideoRequestSchema(RequestSchema):
             raise ValidationError("takes the first frame, or the first and the last", "image")
         seconds = data.pop("seconds", None)
         data.setdefault("duration", seconds)
-        size = data.get("size")
-        if size is not None and not _SIZE.fullmatch(size):
-            raise ValidationError("must be WIDTHxHEIGHT", "size")
-        if size is None:
+        size = data.pop("size", "auto")
+        if "x" in size:
+            data["size"] = size
+        elif size in RATIOS:
+            data.setdefault("ratio", size)
+        elif size != "auto":
+            raise ValidationError("must be WIDTHxHEIGHT; see also resolution and ratio", "size")
+        if "size" not in data:
             data.setdefault("ratio", "16:9")
         audio = data.pop("generate_audio", None)
         return VideoRequest(images=images, audio=audio, **data)
