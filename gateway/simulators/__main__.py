@@ -50,7 +50,6 @@ def main() -> None:
         backlog=_BACKLOG,
     )
     server.start()
-    print(f"simulators on http://{args.host}:{server.server_port}", flush=True)
     if args.until_eof:
         # A parent that drains still has sessions to delete when the signal arrives.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -58,6 +57,7 @@ def main() -> None:
         spawn(_stop_at_end_of_input, server)
     else:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print(f"simulators on http://{args.host}:{server.server_port}", flush=True)
     try:
         server.serve_forever(stop_timeout=0)
     except KeyboardInterrupt:
