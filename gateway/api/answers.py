@@ -95,7 +95,7 @@ def register(app: Flask) -> None:
             headers += _CORS
         if "close_connection" in g:
             headers.append(("Connection", "close"))
-        response.headers.extend(headers)
+        response.extra = headers  # type: ignore[attr-defined]  # of `App.response_class`
         ended.later(response)
         return response
 

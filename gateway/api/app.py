@@ -7,8 +7,8 @@ unopened, so that neither `close` nor `call_on_close` would be heard of again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeGuard
 
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface, SessionMixin
@@ -29,6 +29,9 @@ class NoSessions(SessionInterface):
 class Answer(Response):
     """An answer that is sent once, so that its headers need no copy to be completed."""
 
+    extra: Sequence[tuple[str, str]] = ()
+    """Headers that are known to be sound; they are sent after the others."""
+
     def get_wsgi_headers(self, environ: Any) -> Headers:
         status, headers = self.status_code, self.headers
         if not 200 <= status < 300 or status == 204 or "Location" in headers:
@@ -37,16 +40,28 @@ class Answer(Response):
             headers.add("Content-Length", str(sum(map(len, self.iter_encoded()))))
         return headers
 
+    def get_wsgi_response(self, environ: Any) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+        body, status, headers = super().get_wsgi_response(environ)
+        return body, status, [*headers, *self.extra]
+
     def get_app_iter(self, environ: Any) -> Iterable[bytes]:
+        pieces = self.response
+        if environ["REQUEST_METHOD"] != "HEAD" and _is_bytes(pieces):
+            return _Body(pieces, self)
         body = super().get_app_iter(environ)
-        return _Body(self) if body is self.response else body
+        return _Body(body, self) if body is pieces else body
+
+
+def _is_bytes(pieces: Any) -> TypeGuard[list[bytes]]:
+    """Whether it is one piece that needs no encoding any more."""
+    return type(pieces) is list and len(pieces) == 1 and type(pieces[0]) is bytes
 
 
 class _Body:
-    """What an answer passes through, with the answer's end. Costs nothing per piece."""
+    """What an answer passes on, with the answer's end. Costs nothing per piece."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._pieces = cast(Iterable[bytes], answer.response)
+    def __init__(self, pieces: Iterable[bytes], answer: Answer) -> None:
+        self._pieces = pieces
         self.close = answer.close
 
     def __iter__(self) -> Iterator[bytes]:

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any, cast
 
 import orjson
-from flask import Request, current_app, g, request
+from flask import Request, g, request
+from flask.globals import app_ctx
 from werkzeug.http import parse_options_header
 
 from gateway.api.app import Answer
@@ -35,7 +36,9 @@ _PIECE = 256 * 1024
 
 
 def services() -> Services:
-    return cast(Services, current_app.extensions["gateway"])
+    # At half the price of `current_app.extensions`, six times a request.
+    app = app_ctx._get_current_object().app  # type: ignore[attr-defined]
+    return cast(Services, app.extensions["gateway"])
 
 
 def the_request() -> Request:

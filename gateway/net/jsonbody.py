@@ -66,13 +66,15 @@ def redacted(document: Any) -> Any:
 
 def _serialise(document: Any) -> tuple[list[bytes], list[Base64]]:
     """The JSON text around each leaf, and the leaves."""
-    # The caller's own text cannot contain what is drawn here.
-    mark = f"blob-{secrets.token_hex(16)}"
     leaves: list[Base64] = []
+    mark = ""
 
     def place(value: Any) -> str:
+        nonlocal mark
         if not isinstance(value, Base64):
             raise TypeError(f"{type(value).__name__} is no JSON")
+        # The caller's own text cannot contain what is drawn here.
+        mark = mark or f"blob-{secrets.token_hex(16)}"
         leaves.append(value)
         return mark
 
@@ -80,4 +82,4 @@ def _serialise(document: Any) -> tuple[list[bytes], list[Base64]]:
         text = orjson.dumps(document, default=place, option=orjson.OPT_PASSTHROUGH_DATACLASS)
     except orjson.JSONEncodeError as err:
         raise InvalidRequest("The request has values that JSON cannot carry") from err
-    return text.split(mark.encode()), leaves
+    return text.split(mark.encode()) if leaves else [text], leaves

@@ -32,6 +32,9 @@ class ParserConfig:
 
     def __init__(self, cfg: Any) -> None:
         self._cfg = cfg
+        if not cfg.forwarder_headers and not cfg.secure_scheme_headers:
+            # Nobody has a privilege, so nobody's address need be compared.
+            self.forwarded_allow_ips = ["*"]
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._cfg, name)
