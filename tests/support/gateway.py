@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -37,10 +39,25 @@ class Gateway:
         kw.setdefault("timeout", 60)
         return requests.get(self.url + path, headers=headers, **kw)
 
+    def workers(self) -> list[psutil.Process]:
+        return [child for child in psutil.Process(self.process.pid).children() if _serves(child)]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of the log that tell of one kind of event."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [event for event in map(json.loads, lines) if event.get("event") == name]
+
     def chat(self, text: str = "Hello", *, model: str = "doubao", **kw: Any) -> Any:
         key, headers = kw.pop("key", None), kw.pop("headers", {})
         body = {"model": model, "messages": [{"role": "user", "content": text}], **kw}
         return self.post("/v1/chat/completions", body, key=key, headers=headers)
+
+
+def _serves(process: psutil.Process) -> bool:
+    try:
+        return "gunicorn" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 class GatewayFactory:
@@ -66,6 +83,7 @@ class GatewayFactory:
         vendors: bool = True,
         workers: int = 2,
         toml: str | None = None,
+        app: str = "wsgi:app",
         **settings: str,
     ) -> Iterator[Gateway]:
         """Run gunicorn; `settings` are environment variables on top of the test's defaults."""
@@ -94,7 +112,7 @@ class GatewayFactory:
             (directory / "gateway.toml").write_text(toml)
         env |= settings
         log = directory / "gateway.log"
-        command = [str(BIN / "gunicorn"), "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+        command = [str(BIN / "gunicorn"), "-c", str(ROOT / "gunicorn.conf.py"), app]
         with running(command, env=clean_env(env), cwd=directory, log=log) as process:
             url = f"http://127.0.0.1:{port}"
             wait_for(f"{url}/health", process, log)

@@ -1,0 +1,304 @@
+"""Vendor sessions: none outlives its request, whatever happens to it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+import requests
+
+from gateway.domain.accounts import Account, Secret
+from gateway.domain.errors import UpstreamError
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http
+from gateway.services.sessions import Sessions
+from gateway.stores.database import Database
+from gateway.stores.journal import SessionJournalStore
+from gateway.upstreams.gemini_enterprise import GeminiEnterprise
+from tests.support.callers import ask, crowd, cut_call, request_bytes, whole_call
+from tests.support.faults import Fault, FaultProxy
+from tests.support.simulators import ENGINE
+from tests.worker.serving import report, until
+
+CHAT = "/v1/chat/completions"
+SWEPT_S = 45  # a lease lapses after 20 s, and is looked for every 5
+
+
+def pool_of(vendors, name):
+    return {"GEMINI_ENTERPRISE_CREDENTIALS": vendors.service_account(f"{name}@x.test")}
+
+
+def sessions(vendors):
+    return vendors.ledger(requests_too=False)["sessions"]
+
+
+def nothing_left(ledger):
+    return not ledger["sessions"]["open"] and not ledger["streams"]["open"]
+
+
+def p99(values):
+    return sorted(values)[int(len(values) * 0.99)]
+
+
+def held(gateway, workers=2):
+    """What each worker holds."""
+    found = {}
+    while len(found) < workers:
+        answer = gateway.get("/_probe", headers={"Connection": "close"}).json()
+        found[answer["pid"]] = (answer["greenlets"], answer["files"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stream", "vendor", "limit_s"),
+    [(True, "pool-slow100-words15-streams", 2), (False, "pool-hang-calls", 1)],
+    ids=["streams", "waiting-calls"],
+)
+@pytest.mark.timeout(900)
+def test_callers_that_leave_leave_nothing_behind(
+    own_factory, vendors, soak, stream, vendor, limit_s
+):
+    count = 1000 if soak else 60
+    target = vendors.url
+    with (
+        FaultProxy.started(target, mark=r"cut-\d+-") as proxy,
+        own_factory.started(
+            app="tests.support.probe:app",
+            GEMINI_ENTERPRISE_BASE_URL=f"{proxy.url}/gemini-enterprise",
+            **pool_of(vendors, vendor),
+        ) as gateway,
+    ):
+        for _ in range(4):
+            gateway.get("/v1/models")
+        before = held(gateway)
+        left_at: dict[str, float] = {}
+
+        async def call(number):
+            text = f"cut-{number}- tell me something"
+            body = ask(text, model="gemini-enterprise", stream=stream)
+            cut = await cut_call(
+                gateway.url,
+                request_bytes(CHAT, body),
+                random.uniform(0.02, 1.8 if stream else 0.8),
+                reset=number % 2 == 0,
+            )
+            if cut:
+                left_at[f"cut-{number}-"] = time.monotonic()
+            return cut
+
+        cut = sum(crowd(count, 50, call))
+        assert cut > count / 2
+        vendors.until(nothing_left, within_s=30)
+        closed_after = [
+            connection.client_left_at - left_at[tag]
+            for connection in proxy.connections
+            for tag in connection.tags
+            if tag in left_at and connection.client_left_at is not None
+        ]
+        assert len(closed_after) > cut / 2
+        assert p99(closed_after) < limit_s * (1 if soak else 2)
+        report(
+            f"{cut} of {count} {'streams' if stream else 'waiting calls'} cut: vendor's connection "
+            f"closed after {p99(closed_after):.2f} s at the 99th percentile, "
+            f"{max(closed_after):.2f} s at most"
+        )
+        until(lambda: grown(before, held(gateway)) == (0, 0), within_s=30)
+
+
+def grown(before, after):
+    """By how many greenlets and open files the workers have more than before.
+
+    Connections to the vendor that are kept for the next request are no leak.
+    """
+    kept = sum(
+        connection.laddr.port != 0 and connection.status == psutil.CONN_ESTABLISHED
+        for pid in after
+        for connection in psutil.Process(pid).net_connections()
+    )
+    greenlets = sum(after[pid][0] - before[pid][0] for pid in after)
+    files = sum(after[pid][1] - before[pid][1] for pid in after)
+    return max(0, greenlets), max(0, files - kept - 8)
+
+
+def test_a_session_whose_name_never_arrived_is_found_by_its_label(own_factory, vendors):
+    swallowed = Fault("silence")
+    with (
+        FaultProxy.started(vendors.url, lambda n: swallowed if n == 0 else Fault()) as proxy,
+        own_factory.started(
+            GEMINI_ENTERPRISE_BASE_URL=f"{proxy.url}/gemini-enterprise",
+            **pool_of(vendors, "pool-nameless"),
+        ) as gateway,
+    ):
+        made = sessions(vendors)["created"]
+        with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2]))) as caller:
+            body = ask("Hello there", model="gemini-enterprise", stream=True)
+            caller.sendall(request_bytes(CHAT, body))
+            vendors.until(lambda ledger: ledger["sessions"]["created"] > made)
+        vendors.until(nothing_left, within_s=SWEPT_S)
+
+
+@pytest.mark.timeout(900)
+def test_sessions_of_killed_workers_are_swept(own_factory, vendors, soak):
+    kills = 100 if soak else 3
+    own = "ya29.slow200-words60-own-killed"
+    with own_factory.started(**pool_of(vendors, "pool-slow100-words30-killed")) as gateway:
+
+        def stream(number, key=None):
+            body = ask(f"Tell me of {number}", model="gemini-enterprise", stream=True)
+            return whole_call(gateway.url, request_bytes(CHAT, body, key=key))
+
+        async def killed(number):
+            import asyncio
+
+            calls = [asyncio.ensure_future(stream(f"{number}.{n}")) for n in range(4)]
+            if number == 0:
+                calls += [asyncio.ensure_future(stream("own", own)) for _ in range(4)]
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(random.uniform(0.05, 1.2))
+            workers = await asyncio.to_thread(gateway.workers)
+            random.choice(workers).send_signal(signal.SIGKILL)
+            await asyncio.gather(*calls, return_exceptions=True)
+
+        crowd(kills, 1, killed)
+        pooled = vendors.until(
+            lambda ledger: len(open_of(vendors, ledger, own)) == ledger["sessions"]["open"],
+            within_s=SWEPT_S,
+        )
+        report(f"{kills} workers killed, {pooled['sessions']['created']} sessions made, none left")
+        if leaked := open_of(vendors, pooled, own):
+            until(lambda: len(gateway.events("session_leaked")) == len(leaked), within_s=SWEPT_S)
+            assert own not in gateway.log.read_text()
+            assert {e["session"] for e in gateway.events("session_leaked")} == set(leaked)
+        remove_all(vendors, own)
+
+
+def open_of(vendors, ledger, credential):
+    """The names of the open sessions that belong to one credential."""
+    url = f"{vendors.url}/gemini-enterprise/v1alpha/{ENGINE}/sessions"
+    found = requests.get(url, headers=bearer(credential), timeout=10).json().get("sessions", ())
+    return [session["name"] for session in found]
+
+
+def remove_all(vendors, credential):
+    for name in open_of(vendors, {}, credential):
+        url = f"{vendors.url}/gemini-enterprise/v1alpha/{name}"
+        requests.delete(url, headers=bearer(credential), timeout=10)
+
+
+def bearer(credential):
+    return {"Authorization": f"Bearer {credential}", "X-Goog-User-Project": "test"}
+
+
+def test_a_session_that_is_to_stay_stays(own_factory, vendors):
+    key = "ya29.kept-session"
+    with own_factory.started() as gateway:
+        answer = gateway.chat("Hello there", model="gemini-enterprise", key=key, auto_delete=False)
+        assert answer.status_code == 200
+        (name,) = open_of(vendors, {}, key)
+        assert gateway.chat("And again", model="gemini-enterprise", key=key).status_code == 200
+        assert open_of(vendors, {}, key) == [name]
+    remove_all(vendors, key)
+
+
+# -- the journal by itself, with a vendor on a real socket ------------------------------
+
+
+class Accounts:
+    """A pool of accounts, as far as sessions ask for it."""
+
+    def __init__(self, *accounts):
+        self._accounts = {account.name: account for account in accounts}
+
+    def get(self, name):
+        return self._accounts.get(name)
+
+    def snapshot(self):
+        return list(self._accounts.values())
+
+
+@pytest.fixture
+def enterprise(vendors):
+    return GeminiEnterprise(
+        Http(),
+        base_url=f"{vendors.url}/gemini-enterprise",
+        fetcher=Fetcher(allow_private="127.0.0.1"),
+        engine=ENGINE,
+    )
+
+
+def journal(tmp_path, name, *accounts, upstream, **options):
+    database = Database(f"sqlite:///{tmp_path}/{name}.db")
+    database.migrate()
+    store = SessionJournalStore(database)
+    return Sessions(store, Accounts(*accounts), lambda _: upstream, **options), store
+
+
+def account(name):
+    return Account(name, "gemini-enterprise", Secret(f"ya29.{name}"))
+
+
+def at_vendor(upstream, who):
+    return set(upstream.session_labels(who, "gw-"))
+
+
+def test_sessions_nobody_knows_are_deleted_but_never_those_of_others(tmp_path, enterprise):
+    upstream = enterprise
+    who = account("strays")
+    ours, store = journal(tmp_path, "ours", who, upstream=upstream, stray_s=0)
+    theirs, _ = journal(tmp_path, "theirs", who, upstream=upstream, stray_s=0)
+    client = upstream._client(who)
+    client.create_session(f"{ours.mark()}lost")
+    client.create_session("a session of somebody's own")
+    with (
+        theirs.session(who, create=client.create_session, delete=client.delete_session),
+        ours.session(who, create=client.create_session, delete=client.delete_session),
+    ):
+        assert len(at_vendor(upstream, who)) == 3
+        assert ours.reconcile() == 1
+        assert theirs.reconcile() == 0
+        assert len(at_vendor(upstream, who)) == 2
+    assert at_vendor(upstream, who) == set()
+    assert store.counts().open == 0
+    for name in client.sessions_with("a session of somebody's own"):
+        client.delete_session(name)
+
+
+def test_a_deletion_that_fails_is_tried_again_by_the_sweeper(tmp_path, enterprise):
+    upstream = enterprise
+    who = account("undeleted")
+    ours, store = journal(tmp_path, "ours", who, upstream=upstream)
+    client = upstream._client(who)
+
+    def refuse(name):
+        raise UpstreamError("The vendor is away.")
+
+    with ours.session(who, create=client.create_session, delete=refuse):
+        pass
+    assert store.counts().failing == 1
+    assert ours.sweep() == 1
+    assert at_vendor(upstream, who) == set()
+    assert store.counts().failing == 0
+
+
+def test_an_own_session_that_cannot_be_deleted_waits_for_its_process(tmp_path, enterprise):
+    upstream = enterprise
+    who = replace(account("own-undeleted"), name="own", own=True)
+    ours, store = journal(tmp_path, "ours", upstream=upstream)
+    other, _ = journal(tmp_path, "ours", upstream=upstream)
+    client = upstream._client(who)
+
+    def refuse(name):
+        raise UpstreamError("The vendor is away.")
+
+    with ours.session(who, create=client.create_session, delete=refuse):
+        pass
+    assert other.sweep() == 0
+    assert store.counts().open == 1
+    ours.sweep()
+    assert at_vendor(upstream, who) == set()
+    assert store.counts() == replace(store.counts(), open=0, lapsed=0, failing=0)
