@@ -9,13 +9,11 @@ WORKERS ?= 2
 run: $(VENV)/run.stamp
 	@exec $(BIN)/gunicorn wsgi:app
 
-test: $(VENV)/dev.stamp
-	@scripts/test-tools.sh
+test: $(VENV)/dev.stamp tests/node/node_modules
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
-soak: $(VENV)/dev.stamp
-	@scripts/test-tools.sh
-	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/worker
+soak: $(VENV)/dev.stamp tests/node/node_modules
+	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/worker $(TESTS)/stores $(TESTS)/services
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -35,6 +33,11 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
+
+tests/node/node_modules: tests/node/package-lock.json scripts/test-tools.sh
+	@scripts/test-tools.sh
+	cd tests/node && npm ci --no-audit --no-fund --silent
+	@touch $@
 
 clean:
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache
