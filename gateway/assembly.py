@@ -36,6 +36,7 @@ from gateway.settings_tables import UPSTREAMS
 from gateway.stores.account_states import AccountStateStore
 from gateway.stores.accounts import AccountStore
 from gateway.stores.bell import Bell
+from gateway.stores.counters import Counters
 from gateway.stores.database import Database
 from gateway.stores.files import FileStore
 from gateway.stores.idempotency import IdempotencyStore
@@ -57,6 +58,8 @@ _POOL_WAIT_S = 2.0
 
 def build(settings: Settings, rates: RateLimiter) -> Services:
     """`rates` count how often callers call, and how often accounts are called."""
+    counters = rates.storage
+    assert isinstance(counters, Counters)
     settings = settings.with_secret_key()
     database = Database(settings.database_url)
     database.migrate()
@@ -109,7 +112,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         settings=settings,
         database=database,
         keys=keys,
-        limits=RateLimits(rates, settings.rate_limit),
+        limits=RateLimits(counters, settings.rate_limit),
         wrong_keys=WrongKeys(rates),
         ledger=ledger,
         exposition=Exposition(metrics, notes, pool, jobs=jobs, sessions=journal),

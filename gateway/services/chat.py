@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from gateway.domain.accounts import Account, Caller
 from gateway.domain.errors import InvalidRequest
-from gateway.domain.events import Event, Events, MediaReady, MediaStored, Usage
+from gateway.domain.estimate import Estimate
+from gateway.domain.events import (
+    Event,
+    Events,
+    MediaReady,
+    MediaStored,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
 from gateway.domain.media import MediaRef
 from gateway.domain.requests import (
     ChatRequest,
@@ -75,10 +84,21 @@ class ChatService:
                 return route.upstream.chat(vendor_request, account, context)
 
             batches = self._dispatcher.stream(model, "chat", caller, trace, call)
-            yield from keep_media(batches, self._media, caller, trace)
+            said = Estimate()
+            try:
+                yield from keep_media(batches, self._media, caller, trace, said)
+            finally:
+                if trace.usage is None and said.tokens:  # broken off before the vendor's count
+                    trace.usage = _estimated(resolved, said)
 
 
-def keep_media(batches: Events, media: MediaService, caller: Caller, trace: Trace) -> Events:
+def keep_media(
+    batches: Events,
+    media: MediaService,
+    caller: Caller,
+    trace: Trace,
+    said: Estimate | None = None,
+) -> Events:
     """Pass batches on, with generated media moved into the store as they appear."""
     with closing(batches):
         for batch in batches:
@@ -88,7 +108,16 @@ def keep_media(batches: Events, media: MediaService, caller: Caller, trace: Trac
                     batch[position] = _stored(event, media, caller, trace)
                 elif kind is Usage:
                     trace.usage = event  # type: ignore[assignment]
+                elif said is not None and (kind is TextDelta or kind is ReasoningDelta):
+                    said.add(event.text)  # type: ignore[union-attr]
             yield batch
+
+
+def _estimated(request: ChatRequest, said: Estimate) -> Usage:
+    asked = Estimate()
+    for message in request.messages:
+        asked.add(message.text)
+    return Usage(prompt_tokens=asked.tokens, completion_tokens=said.tokens, estimated=True)
 
 
 def _stored(event: Event, media: MediaService, caller: Caller, trace: Trace) -> MediaStored:

@@ -13,6 +13,7 @@ import os
 import struct
 import time
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -38,7 +39,29 @@ class Window(NamedTuple):
     left_s: float
 
 
-class MachineCounters(Storage):
+class Counters(Storage):
+    """Fixed windows for the `limits` library, which also tell all they know in one go."""
+
+    @abstractmethod
+    def take(self, key: str, expiry: float, amount: int = 1) -> Window:
+        """Count in the running window of the key, or begin one of `expiry` seconds."""
+
+    @abstractmethod
+    def window(self, key: str) -> Window:
+        """What is counted of a key, nothing where no window runs."""
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        return self.take(key, expiry, amount).hits
+
+    def get(self, key: str) -> int:
+        return self.window(key).hits
+
+    def get_expiry(self, key: str) -> float:
+        """A time of the wall, as `limits` wants it."""
+        return time.time() + self.window(key).left_s
+
+
+class MachineCounters(Counters):
     """Fixed windows in a file of 2 MB that is mapped into memory.
 
     Without a path, or where no file can be made, the counters are those of the process
@@ -67,16 +90,6 @@ class MachineCounters(Storage):
     def base_exceptions(self) -> type[Exception]:
         return OSError
 
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        return self.take(key, expiry, amount).hits
-
-    def get(self, key: str) -> int:
-        return self.window(key).hits
-
-    def get_expiry(self, key: str) -> float:
-        """A time of the wall, as `limits` wants it."""
-        return time.time() + self.window(key).left_s
-
     def check(self) -> bool:
         return True
 
@@ -92,7 +105,6 @@ class MachineCounters(Storage):
                 _ROW.pack_into(self._table, at, _FREE, 0, 0.0)
 
     def take(self, key: str, expiry: float, amount: int = 1) -> Window:
-        """Count in the running window of the key, or begin one of `expiry` seconds."""
         digest = _digest(key)
         with self._turn:
             now = self._clock()
@@ -112,7 +124,6 @@ class MachineCounters(Storage):
                 _ROW.pack_into(self._table, at, digest, window.hits, now + window.left_s)
 
     def window(self, key: str) -> Window:
-        """What is counted of a key, nothing where no window runs."""
         at = self._find(_digest(key))
         if at < 0:
             return Window(0, 0.0)

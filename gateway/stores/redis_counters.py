@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 
 import structlog
-from limits.storage import Storage
 from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import MaxConnectionsError
 from redis.retry import Retry
 
 from gateway.stores import counters
-from gateway.stores.counters import MachineCounters, Window
+from gateway.stores.counters import Counters, MachineCounters, Window
 
 log = structlog.get_logger()
 
@@ -70,7 +69,7 @@ class Breaker:
         return not was
 
 
-class SharedCounters(Storage):
+class SharedCounters(Counters):
     """Fixed windows in Redis, mirrored on the machine.
 
     The mirror answers what is only asked, and goes on counting from what Redis said last
@@ -102,9 +101,6 @@ class SharedCounters(Storage):
     def base_exceptions(self) -> type[Exception]:
         return RedisError
 
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        return self.take(key, expiry, amount).hits
-
     def take(self, key: str, expiry: float, amount: int = 1) -> Window:
         window = self.machine.take(key, expiry, amount)
         if not self.breaker.allows():
@@ -123,12 +119,6 @@ class SharedCounters(Storage):
         shared = Window(hits, left_ms / 1000)
         self.machine.learn(key, shared)
         return shared
-
-    def get(self, key: str) -> int:
-        return self.machine.get(key)
-
-    def get_expiry(self, key: str) -> float:
-        return self.machine.get_expiry(key)
 
     def window(self, key: str) -> Window:
         return self.machine.window(key)

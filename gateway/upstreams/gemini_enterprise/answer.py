@@ -17,6 +17,7 @@ from gateway.domain.errors import (
     UpstreamError,
     UpstreamInvalidResponse,
 )
+from gateway.domain.estimate import Estimate
 from gateway.domain.events import (
     Event,
     Finish,
@@ -29,7 +30,6 @@ from gateway.domain.events import (
 from gateway.domain.media import MediaSource
 from gateway.net import jsonstream
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR
-from gateway.upstreams.gemini_enterprise.usage import Estimate
 from gateway.upstreams.google_status import embedded_error, status_in
 from gateway.upstreams.sources import InlineSource
 

@@ -1,4 +1,4 @@
-"""A guess at tokens, for a vendor that does not count them."""
+"""A guess at tokens, where no vendor has counted them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ class Estimate:
         self._bytes = 0
 
     def add(self, text: str) -> None:
-        self._characters += len(text)
-        self._bytes += len(text.encode("utf-8", "replace"))
+        size = len(text)
+        self._characters += size
+        self._bytes += size if text.isascii() else len(text.encode("utf-8", "replace"))
 
     @property
     def tokens(self) -> int:
