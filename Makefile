@@ -4,15 +4,15 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 WORKERS ?= 2
 
-.PHONY: run test soak check format bench clean
+.PHONY: run test tools soak check format bench clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/gunicorn wsgi:app
 
-test: $(VENV)/dev.stamp tests/node/node_modules
+test: $(VENV)/dev.stamp tools tests/node/node_modules
 	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
 
-soak: $(VENV)/dev.stamp tests/node/node_modules
+soak: $(VENV)/dev.stamp tools tests/node/node_modules
 	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/worker $(TESTS)/stores $(TESTS)/services
 
 check: $(VENV)/dev.stamp
@@ -34,8 +34,10 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
 
-tests/node/node_modules: tests/node/package-lock.json scripts/test-tools.sh
+tools:
 	@scripts/test-tools.sh
+
+tests/node/node_modules: tests/node/package-lock.json | tools
 	cd tests/node && npm ci --no-audit --no-fund --silent
 	@touch $@
 
