@@ -10,6 +10,7 @@ from gevent import monkey
 # use. TLS classes that were imported before they are patched recurse without end.
 monkey.patch_all()
 
+import gc  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
 import sys  # noqa: E402
@@ -76,3 +77,5 @@ def post_worker_init(worker):
     background = worker.wsgi.extensions["gateway"].background
     background.start()
     on_drain(background.stop)
+    gc.collect()
+    gc.freeze()  # what is there now stays, so that no collection need look at it again

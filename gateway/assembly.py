@@ -47,7 +47,6 @@ from gateway.stores.leases import LeaseStore
 from gateway.stores.media import open_media_store
 from gateway.stores.media_index import MediaIndex
 from gateway.stores.notes import Notes
-from gateway.stores.redis_counters import SharedCounters
 from gateway.stores.usage import UsageStore
 from gateway.upstreams import PREFIXES, open_upstreams
 from gateway.upstreams.base import Upstream
@@ -136,8 +135,8 @@ def _metrics(catalog: Catalog, pool: Pool, rates: RateLimiter) -> Metrics:
         "requests_waiting": lambda: pool.waiting,
         "loop_lag_seconds": loop_lag_s,
     }
-    if isinstance(rates.storage, SharedCounters):
-        gauges["limits_redis_away"] = partial(getattr, rates.storage.breaker, "open")
+    if breaker := getattr(rates.storage, "breaker", None):  # of those that Redis keeps
+        gauges["limits_redis_away"] = partial(getattr, breaker, "open")
     return Metrics([model.name for model in catalog], gauges)
 
 

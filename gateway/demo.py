@@ -11,14 +11,8 @@ import sys
 from dataclasses import replace
 from threading import Thread
 
-from werkzeug.serving import WSGIRequestHandler, make_server
-
 from gateway.domain.accounts import Account, Secret
-from gateway.net.http import Http
 from gateway.settings import Settings, announce_demo
-from gateway.simulators.app import create_app as create_simulators
-from gateway.stores.accounts import AccountStore
-from gateway.stores.database import Database
 
 _ENGINE = "projects/demo/locations/global/collections/default_collection/engines/demo"
 _SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccount.com"
@@ -49,6 +43,10 @@ def wanted(settings: Settings) -> bool:
     """Whether there is no account at all, neither configured nor stored by command."""
     if settings.accounts:
         return False
+    # The arbiter asks, too, and goes on without any of it where accounts are configured.
+    from gateway.stores.accounts import AccountStore
+    from gateway.stores.database import Database
+
     database = Database(settings.database_url)
     try:
         database.migrate()
@@ -61,6 +59,8 @@ def prepare(settings: Settings) -> Settings:
     """The settings as they are served: with the simulators' accounts in demo mode."""
     if settings.demo_url is None and not wanted(settings):
         return replace(settings, pool_access=settings.pool_access or "keys")
+    from gateway.net.http import Http
+
     url = settings.demo_url or _in_process()
     bases = {
         "ark": f"{url}/ark/api/v3",
@@ -84,6 +84,10 @@ def prepare(settings: Settings) -> Settings:
 
 
 def _in_process() -> str:
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    from gateway.simulators.app import create_app as create_simulators
+
     class Quiet(WSGIRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             pass

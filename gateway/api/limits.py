@@ -13,7 +13,7 @@ from flask_limiter import Limiter
 
 from gateway.api.wire import address, services, trace
 from gateway.domain.accounts import Caller
-from gateway.stores import counters, redis_counters
+from gateway.stores import counters
 
 
 def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
@@ -21,10 +21,15 @@ def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
 
     `path` is where a machine keeps them. Raises ValueError for a URL that no client can use.
     """
+    uri = f"{counters.SCHEME}:"
+    if redis_url:
+        from gateway.stores import redis_counters  # its client is a tenth of a worker
+
+        uri = redis_counters.SCHEME + redis_url
     limiter = Limiter(
         address,
         strategy="fixed-window",
-        storage_uri=redis_counters.SCHEME + redis_url if redis_url else f"{counters.SCHEME}:",
+        storage_uri=uri,
         storage_options={"path": str(path)},
     )
     app.extensions["limiter"] = {limiter}  # as one that has its hooks, so that it adds none

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, current_app, render_template
 from flask.typing import ResponseReturnValue
 
@@ -16,6 +14,9 @@ from gateway.api.schemas.chat import ChatRequestSchema
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema, Size
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.wire import json_response
+
+if TYPE_CHECKING:
+    from apispec.ext.marshmallow import MarshmallowPlugin
 
 bp = Blueprint("reference", __name__, template_folder="templates")
 
@@ -71,6 +72,9 @@ def docs() -> ResponseReturnValue:
 
 @cache
 def _document() -> dict[str, Any]:
+    from apispec import APISpec
+    from apispec.ext.marshmallow import MarshmallowPlugin
+
     plugin = MarshmallowPlugin()
     spec = APISpec(
         title="Gateway",

@@ -6,11 +6,8 @@ import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -19,6 +16,9 @@ from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.stores import rows
 from gateway.stores.database import Database
 from gateway.stores.tables import accounts
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet, MultiFernet
 
 AccountStatus = Literal["enabled", "disabled", "draining"]
 
@@ -99,6 +99,8 @@ class AccountStore:
 
     def unlock(self, record: AccountRecord) -> Account:
         """The account with its secret; StorageUnavailable when no secret key opens it."""
+        from cryptography.fernet import InvalidToken
+
         try:
             secret = self._cipher().decrypt(record.secret)
         except InvalidToken:
@@ -138,10 +140,16 @@ class AccountStore:
         return count > 0
 
     def _cipher(self) -> MultiFernet:
+        from cryptography.fernet import MultiFernet  # ten megabytes, where no account is stored
+
         return MultiFernet([_fernet(key) for key in self._secret_keys])
 
 
 def _fernet(key: Secret) -> Fernet:
+    from cryptography.fernet import Fernet
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     derived = HKDF(SHA256(), length=32, salt=None, info=_LABEL).derive(key.reveal().encode())
     return Fernet(base64.urlsafe_b64encode(derived))
 

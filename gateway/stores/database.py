@@ -23,7 +23,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.stores.backend import Backend
-from gateway.stores.postgresql import Postgresql
 from gateway.stores.sqlite import Sqlite
 from gateway.stores.tables import REVISION
 
@@ -120,6 +119,8 @@ def _backend(url: str, wait_s: float) -> Backend:
     if name == "sqlite":
         return Sqlite(parsed, wait_s)
     if name in ("postgres", "postgresql"):
+        from gateway.stores.postgresql import Postgresql  # its driver is a tenth of a worker
+
         return Postgresql(parsed, wait_s)
     raise ValueError(f"{name} is not supported; use sqlite or postgresql")
 

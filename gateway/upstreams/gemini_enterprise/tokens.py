@@ -14,8 +14,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from google.auth import jwt
-from google.auth.crypt import RSASigner
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (
@@ -163,6 +161,9 @@ def _fetch(http: Http, secret: str) -> tuple[str, float]:
 
 def _request(secret: str) -> tuple[str, bytes]:
     """Address and form of the exchange of a signed assertion for a token."""
+    from google.auth import jwt  # with all of cryptography behind it
+    from google.auth.crypt import RSASigner
+
     try:
         key: Mapping[str, Any] = orjson.loads(secret)
         now = int(time.time())
