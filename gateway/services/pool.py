@@ -14,12 +14,11 @@ from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.services.account_limits import Quota
 from gateway.services.pool_accounts import AccountBook
-from gateway.services.pool_choice import Member
 from gateway.services.pool_health import Failure, Health, Uniform
-from gateway.services.pool_line import Waiter, Wish
+from gateway.services.pool_line import Grant, Waiter, Wish
 from gateway.services.pool_places import Places
 from gateway.services.pool_reports import AccountView, left_s, refusal, view_of
-from gateway.services.pool_roster import Roster
+from gateway.services.pool_roster import Obstacle, Roster
 from gateway.services.pool_sharing import Sharing
 from gateway.stores.account_states import AccountStateStore
 from gateway.stores.accounts import AccountStore
@@ -47,15 +46,16 @@ class Lease:
     quarantined, counts a failure of its vendor, or is left alone.
     """
 
-    __slots__ = ("_pool", "_proven", "account", "member", "place", "proof_at", "trial")
+    __slots__ = ("_pool", "_proven", "account", "member", "place", "proof_at", "trial", "tries")
 
-    def __init__(self, pool: Pool, member: Member, picked_at: float) -> None:
+    def __init__(self, pool: Pool, grant: Grant) -> None:
         self._pool = pool
-        self.member = member
-        self.account = member.account
-        self.trial = member.on_trial
+        self.member = grant.member
+        self.account = grant.member.account
+        self.trial = grant.trial
+        self.tries = False  # nobody in another process has the account either
         # What was found out later outweighs how the call ends, unless it was made to find out.
-        self.proof_at = inf if self.trial else picked_at
+        self.proof_at = inf if grant.trial else grant.at
         self.place: Place | None = None
         self._proven = False
 
@@ -77,7 +77,7 @@ class Lease:
         if err is None:
             self.answered()
         failure = err if isinstance(err, GatewayError) else None
-        self._pool.settle(self, failure, proven=self._proven)
+        self._pool.settle(self, failure)
 
 
 class Pool:
@@ -179,11 +179,11 @@ class Pool:
         trouble: StorageUnavailable | None = None
         for _ in range(_MOST_REFUSALS):
             self._listen()
-            member = self._roster.reserve(wish)
-            if member is None:
+            grant = self._roster.reserve(wish)
+            if grant is None:
                 break
             try:
-                lease = self._secured(member, kind)
+                lease = self._secured(grant, kind)
             except StorageUnavailable as err:
                 trouble = err
                 continue
@@ -196,74 +196,72 @@ class Pool:
     def answered(self, lease: Lease) -> None:
         was_on_trial = lease.member.health.on_trial
         change = self._roster.answered(lease.member, lease.proof_at)
+        if lease.trial:
+            lease.trial = lease.tries = False
+            self._roster.end_trial(lease.member)
         if change is not None:
             if was_on_trial:
                 log.info("account_well", account=lease.account.name)
             self._sharing.tell(lease.member, change)
 
-    def settle(self, lease: Lease, failure: GatewayError | None, *, proven: bool) -> None:
-        """Judge how the call ended, and give the account back."""
-        change = None
-        member = lease.member
-        before = member.health
+    def settle(self, lease: Lease, failure: GatewayError | None) -> None:
+        """Judge how the call ended, then give the account back."""
+        member, change = lease.member, None
         if failure is not None:
-            event = Failure(failure, lease.proof_at, self._clock())
-            change = self._roster.failed(member, event)
+            before = member.health
+            change = self._roster.failed(member, Failure(failure, lease.proof_at, self._clock()))
         try:
-            if lease.place is not None:
-                self._places.give_back(lease.place)
+            if change is not None:
+                self._log(member.name, before, member.health)
+                self._sharing.tell(member, change)
         finally:
             contended = self._clock() - member.contended_at < _CONTENDED_S
             hold_s = self._uniform(*_HANDOVER_S) if contended else 0.0
-            self._roster.give_back(member, trial=lease.trial, hold_s=hold_s)
-        if change is not None:
-            self._log(member.name, before, member.health)
-            self._sharing.tell(member, change)
-        elif lease.trial and not proven:
-            self._sharing.trial_ended(member)
+            self._return(
+                lease, Obstacle(hold_s=hold_s) if hold_s else None, told=change is not None
+            )
 
-    def _secured(self, member: Member, kind: Kind) -> Lease | None:
-        """A lease on an account that was reserved, once everything else allows it.
-
-        What costs nothing to give back comes first: the limits keep what they count.
-        """
-        lease = Lease(self, member, self._clock())
-        limit = member.account.limits.get(kind)
-        try:
-            if lease.trial and not self._sharing.may_try(member):
-                self._roster.give_back(member, trial=True, hold_s=_TRIED_S)
-                return None
-            if member.cap is not None:
-                lease.place = self._places.take(member, member.cap)
-                if lease.place is None:
-                    hold_s = self._uniform(*_TAKEN_S)
-                    self._roster.give_back(member, trial=lease.trial, hold_s=hold_s, contended=True)
-                    self._end_trial(lease)
-                    return None
-            wait_s = self._quota.take(member.name, kind, limit) if limit else 0.0
-        except BaseException as err:
-            hold_s = _AWAY_S if isinstance(err, StorageUnavailable) else 0.0
-            self._return(lease, hold_s=hold_s)
-            raise
-        if wait_s > 0:
-            self._return(lease, limited=(kind, wait_s))
-            return None
-        return lease
-
-    def _return(
-        self, lease: Lease, *, hold_s: float = 0.0, limited: tuple[Kind, float] | None = None
-    ) -> None:
-        """Give an account back that was not used."""
+    def _return(self, lease: Lease, obstacle: Obstacle | None, *, told: bool = False) -> None:
         try:
             if lease.place is not None:
                 self._places.give_back(lease.place)
         finally:
-            self._roster.give_back(lease.member, trial=lease.trial, hold_s=hold_s, limited=limited)
-        self._end_trial(lease)
-
-    def _end_trial(self, lease: Lease) -> None:
-        if lease.trial:
+            self._roster.give_back(lease.member, trial=lease.trial, obstacle=obstacle)
+        if lease.tries and not told:
             self._sharing.trial_ended(lease.member)
+
+    def _secured(self, grant: Grant, kind: Kind) -> Lease | None:
+        """A lease on an account that was reserved, unless something stands against it after all."""
+        lease = Lease(self, grant)
+        try:
+            obstacle = self._obstacle(lease, grant, kind)
+        except BaseException as err:
+            hold_s = _AWAY_S if isinstance(err, StorageUnavailable) else 0.0
+            self._return(lease, Obstacle(hold_s=hold_s))
+            raise
+        if obstacle is None:
+            return lease
+        self._return(lease, obstacle)
+        return None
+
+    def _obstacle(self, lease: Lease, grant: Grant, kind: Kind) -> Obstacle | None:
+        """What can be given back is asked for first: limits keep what they count."""
+        member = grant.member
+        if grant.trial:
+            lease.tries = self._sharing.may_try(member)
+            if not lease.tries:
+                return Obstacle(hold_s=_TRIED_S)
+        if member.cap is not None:
+            lease.place = self._places.take(member, member.cap)
+            if lease.place is None:
+                return Obstacle(hold_s=self._uniform(*_TAKEN_S), contended=True)
+        # Something may have been found out since: in the line, or while the database was asked.
+        self._sharing.listen()
+        if self._roster.put_aside(grant):
+            return Obstacle()
+        limit = member.account.limits.get(kind)
+        wait_s = self._quota.take(member.name, kind, limit) if limit else 0.0
+        return Obstacle(limited=(kind, wait_s)) if wait_s > 0 else None
 
     def _listen(self) -> None:
         self._book.listen()
@@ -281,7 +279,7 @@ class Pool:
             again = True
         return lease
 
-    def _granted(self, waiter: Waiter, give_up_at: float) -> Member:
+    def _granted(self, waiter: Waiter, give_up_at: float) -> Grant:
         try:
             while self._goes_on_waiting(waiter, give_up_at):
                 back_in_s = self._roster.outlook(waiter.wish).back_in_s
@@ -290,14 +288,14 @@ class Pool:
                 self._listen()
                 self._roster.offer()
         except BaseException:
-            member = self._roster.leave(waiter)
-            if member is not None:
-                self._roster.give_back(member, trial=member.on_trial)
+            grant = self._roster.leave(waiter)
+            if grant is not None:
+                self._roster.give_back(grant.member, trial=grant.trial)
             raise
-        member = self._roster.leave(waiter)
-        if member is None:
+        grant = self._roster.leave(waiter)
+        if grant is None:
             raise self._refusal(waiter.wish)
-        return member
+        return grant
 
     def _goes_on_waiting(self, waiter: Waiter, give_up_at: float) -> bool:
         if waiter.granted is not None or waiter.sent_away:

@@ -27,7 +27,7 @@ class Member:
     __slots__ = (
         "account",
         "cap",
-        "changes",
+        "changed",
         "contended_at",
         "health",
         "held_until",
@@ -58,7 +58,7 @@ class Member:
         self.contended_at = -inf  # when others last had all of its places
         self.limited: dict[Kind, float] = {}  # until when its own limits rule a kind out
         self.shelves: tuple[Shelf, ...] = ()
-        self.changes = self.saved = 0  # of its health: made here, and known to all
+        self.changed = self.saved = 0  # numbers of its last change here, and of what all know
         self.revision = 0  # of the last that was saved
 
     def back_at(self, kind: Kind | None) -> float:

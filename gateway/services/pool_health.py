@@ -23,6 +23,7 @@ _QUARANTINE_S = 300.0
 _LONGEST_QUARANTINE_S = 3600.0
 _OPEN_S = 30.0
 _LONGEST_OPEN_S = 600.0
+_ROUNDED_S = 0.002  # a database's clock may count in milliseconds, and no rest ends early
 _SLICE_S = 5.0
 _SLICES = 6
 _FEW = 20
@@ -193,12 +194,12 @@ def from_state(state: AccountState, now: float) -> Health:
     if state == AccountState(state.account):
         return WELL
     health = Health(
-        cool_until=now + state.cool_s if state.cool_s else 0.0,
+        cool_until=now + state.cool_s + _ROUNDED_S if state.cool_s else 0.0,
         reason=state.reason,
         failures=state.failures,
         quarantined=state.quarantined,
         circuit_failures=state.circuit_failures,
-        circuit_until=now + state.circuit_s if state.circuit_s else 0.0,
+        circuit_until=now + state.circuit_s + _ROUNDED_S if state.circuit_s else 0.0,
     )
     return replace(health, put_aside_at=now) if health.aside(now) else health
 

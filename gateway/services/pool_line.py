@@ -21,11 +21,19 @@ class Wish(NamedTuple):
     skip: Collection[str]
 
 
+class Grant(NamedTuple):
+    """An account that was taken for a request."""
+
+    member: Member
+    at: float
+    trial: bool  # to be tried out, so nobody else in this process has it
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
     caller: str
     wish: Wish
-    granted: Member | None = None
+    granted: Grant | None = None
     sent_away: bool = False
     signal: Signal = field(default_factory=Signal)
 
@@ -71,7 +79,7 @@ class WaitingLine:
             if not waiting:
                 del self._callers[waiter.caller]
 
-    def offer(self, serve: Callable[[Wish], Member | None]) -> None:
+    def offer(self, serve: Callable[[Wish], Grant | None]) -> None:
         """Give accounts to those who wait, one per caller and round, until none is left."""
         served = self._size > 0
         while served:
@@ -79,11 +87,11 @@ class WaitingLine:
             for caller in list(self._callers):
                 served |= self._serve_one(caller, serve)
 
-    def _serve_one(self, caller: str, serve: Callable[[Wish], Member | None]) -> bool:
+    def _serve_one(self, caller: str, serve: Callable[[Wish], Grant | None]) -> bool:
         for waiter in self._callers[caller]:
-            member = serve(waiter.wish)
-            if member is not None:
-                waiter.granted = member
+            granted = serve(waiter.wish)
+            if granted is not None:
+                waiter.granted = granted
                 self.leave(waiter)
                 if caller in self._callers:
                     self._callers.move_to_end(caller)

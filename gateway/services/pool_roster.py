@@ -23,7 +23,7 @@ from gateway.services.pool_health import (
     to_state,
     worse,
 )
-from gateway.services.pool_line import Waiter, WaitingLine, Wish
+from gateway.services.pool_line import Grant, Waiter, WaitingLine, Wish
 from gateway.stores.account_states import AccountState
 
 Change = Callable[[Member, Health], Health]
@@ -34,6 +34,14 @@ class Listed(NamedTuple):
 
     account: Account
     status: str
+
+
+class Obstacle(NamedTuple):
+    """Why an account that was free cannot be lent, and for how long."""
+
+    hold_s: float = 0.0
+    contended: bool = False  # others have all of its places
+    limited: tuple[Kind, float] | None = None  # a kind whose limit is reached, and the seconds
 
 
 class Outlook(NamedTuple):
@@ -57,6 +65,7 @@ class Roster:
         self._clock = clock
         self._uniform = uniform
         self._lock = Lock()
+        self._changes = 0
         self._members: dict[str, Member] = {}  # by name
         self._keys: dict[str, Member] = {}
         self._choice = Choice(uniform)
@@ -78,13 +87,12 @@ class Roster:
                     self._health[member.key] = member.health
                     del self._members[name], self._keys[member.key]
             # Processes differ in their order, or all would begin with the same account.
-            fresh = [n for n in wanted if n not in self._members]
-            for name in sorted(fresh, key=lambda _: self._uniform(0.0, 1.0)):
-                member = Member(wanted[name].account, "new")
-                member.health = self._health.pop(member.key, WELL)
-                self._members[name] = self._keys[member.key] = member
-            for name, listed in wanted.items():
-                self._set_status(self._members[name], listed.status)
+            for name in sorted(wanted, key=lambda _: self._uniform(0.0, 1.0)):
+                if name not in self._members:
+                    fresh = Member(wanted[name].account, "new")
+                    fresh.health = self._health.pop(fresh.key, WELL)
+                    self._members[name] = self._keys[fresh.key] = fresh
+                self._set_status(self._members[name], wanted[name].status)
             self._offer()
 
     def get(self, name: str) -> Account | None:
@@ -138,55 +146,66 @@ class Roster:
             member = rotation.choose(self._clock(), wish.skip)
             return None if member is None else member.account
 
-    def reserve(self, wish: Wish) -> Member | None:
+    def reserve(self, wish: Wish) -> Grant | None:
         """Take an account that is free; whoever waits has taken all that he could already."""
         with self._lock:
             return self._reserve(wish)
 
-    def _reserve(self, wish: Wish) -> Member | None:
+    def _reserve(self, wish: Wish) -> Grant | None:
         now = self._clock()
         rotation = self._choice.rotation(wish.upstream, wish.kind, wish.models)
         member = rotation.choose(now, wish.skip)
-        if member is not None:
-            for shelf in member.shelves:
-                shelf.drop(member)
-            member.in_flight += 1
-            member.on_trial = member.health.on_trial
-            for shelf in member.shelves:
-                shelf.place(member, now)
-        return member
+        if member is None:
+            return None
+        self._lift(member)
+        member.in_flight += 1
+        member.on_trial = member.health.on_trial
+        for shelf in member.shelves:
+            shelf.place(member, now)
+        return Grant(member, now, member.on_trial)
 
-    def give_back(
-        self,
-        member: Member,
-        *,
-        trial: bool = False,
-        hold_s: float = 0.0,
-        contended: bool = False,
-        limited: tuple[Kind, float] | None = None,
-    ) -> None:
-        """End what `reserve` began; a wait for it goes to whoever is first in line.
-
-        `hold_s`: not to be tried again so soon. `contended`: others have all its places.
-        `limited`: a kind, and for how many seconds its limits rule that out.
-        """
+    def give_back(self, member: Member, *, trial: bool, obstacle: Obstacle | None = None) -> None:
+        """End what `reserve` began; a wait for it goes to whoever is first in line."""
         with self._lock:
-            now = self._clock()
-            for shelf in member.shelves:
-                shelf.drop(member)
+            self._lift(member)
             member.in_flight -= 1
             if trial:
                 member.on_trial = False
-            if hold_s:
-                member.held_until = now + hold_s
-            if contended:
-                member.contended_at = now
-            if limited is not None:
-                member.limited[limited[0]] = now + limited[1]
-            for shelf in member.shelves:
-                shelf.place(member, now)
-            if self._line:
-                self._offer()
+            if obstacle is not None:
+                now = self._clock()
+                member.held_until = max(member.held_until, now + obstacle.hold_s)
+                if obstacle.contended:
+                    member.contended_at = now
+                if obstacle.limited is not None:
+                    kind, wait_s = obstacle.limited
+                    member.limited[kind] = now + wait_s
+            self._place(member)
+
+    def put_aside(self, grant: Grant) -> bool:
+        """Whether an account that was free when it was taken is not any more."""
+        health, now = grant.member.health, self._clock()
+        return max(health.cool_until, health.circuit_until) > now or (
+            health.on_trial and not grant.trial
+        )
+
+    def end_trial(self, member: Member) -> None:
+        """Let others have the account, while the call that tried it out goes on."""
+        with self._lock:
+            self._lift(member)
+            member.on_trial = False
+            self._place(member)
+
+    def _lift(self, member: Member) -> None:
+        for shelf in member.shelves:
+            shelf.drop(member)
+
+    def _place(self, member: Member) -> None:
+        """Put it where it belongs now, or give it to one who waits."""
+        now = self._clock()
+        for shelf in member.shelves:
+            shelf.place(member, now)
+        if self._line:
+            self._offer()
 
     # -- who waits ---------------------------------------------------------------------
 
@@ -196,7 +215,7 @@ class Roster:
             self._line.join(waiter, again=again)
             self._offer()
 
-    def leave(self, waiter: Waiter) -> Member | None:
+    def leave(self, waiter: Waiter) -> Grant | None:
         """Give up a place in the line; returns what was granted meanwhile."""
         with self._lock:
             self._line.leave(waiter)
@@ -258,11 +277,17 @@ class Roster:
             if health is member.health or health == member.health:
                 return False
             self._set_health(member, health)
-            member.changes += 1
+            self._changes += 1
+            member.changed = self._changes
             return True
 
-    def apply(self, states: Iterable[AccountState]) -> None:
-        """Take over what other processes found out."""
+    @property
+    def changes(self) -> int:
+        """How many changes of health this process has made."""
+        return self._changes
+
+    def apply(self, states: Iterable[AccountState], *, as_of: int) -> None:
+        """Take over what other processes found out, read when there were `as_of` changes."""
         with self._lock:
             now = self._clock()
             for state in states:
@@ -271,29 +296,25 @@ class Roster:
                 if member is None:
                     self._health[state.account] = health
                     continue
-                if member.changes != member.saved:
+                if member.changed > min(member.saved, as_of):
                     health = worse(health, member.health)
                 if health.ejected and not (member.health.ejected or self._may_eject(member)):
                     health = replace(health, circuit_failures=BREAKS_AT - 1, circuit_until=0.0)
                 self._set_health(member, health)
-            self._offer()
 
     def state_of(self, member: Member) -> tuple[AccountState, int]:
         """Its health to be stored, and the number of the change that this includes."""
         with self._lock:
-            return to_state(member.key, member.health, self._clock()), member.changes
+            return to_state(member.key, member.health, self._clock()), member.changed
 
     def _set_health(self, member: Member, health: Health) -> None:
         if member.shelves:
             self._ejected[member.account.upstream] += health.ejected - member.health.ejected
-        now = self._clock()
-        for shelf in member.shelves:
-            shelf.drop(member)
+        self._lift(member)
         if health.ejected and not member.health.ejected:
             member.outcomes.clear()
         member.health = health
-        for shelf in member.shelves:
-            shelf.place(member, now)
+        self._place(member)
 
     def _may_eject(self, member: Member) -> bool:
         """Never more than half of an upstream: its accounts may all suffer from one incident."""

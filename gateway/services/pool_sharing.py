@@ -73,7 +73,7 @@ class Sharing:
 
     def may_try(self, member: Member) -> bool:
         """Whether this process is the one to try out an account that was put aside."""
-        if self._clock() < self._away_until or member.changes != member.saved:
+        if self._clock() < self._away_until or member.changed > member.saved:
             return True
         try:
             return self._store.probe(member.key, ttl_s=_TRIAL_S)
@@ -89,7 +89,7 @@ class Sharing:
         """Make the account as good as new for all. Raises StorageUnavailable."""
         self._store.clear(member.key)
         self._roster.change(member, lambda *_: WELL)
-        member.saved = member.changes
+        member.saved = member.changed
         self._bell.ring(TOPIC)
 
     def _save(self, member: Member, change: Change) -> None:
@@ -99,8 +99,8 @@ class Sharing:
 
     def _write(self, member: Member, change: Change) -> None:
         for _ in range(_TRIES):
+            seen = max(self._version, member.revision)  # first: the state has at least that
             state, number = self._roster.state_of(member)
-            seen = max(self._version, member.revision)
             revision = self._store.set(state, seen=seen)
             if revision is not None:
                 member.saved = max(member.saved, number)
@@ -115,8 +115,9 @@ class Sharing:
 
     def _read(self) -> None:
         heard = self._bell.rung(TOPIC)
+        as_of = self._roster.changes
         states, version = self._store.changes(self._version)
-        self._roster.apply(states)
+        self._roster.apply(states, as_of=as_of)
         self._version, self._heard = version, heard
 
     def _heard_own(self, revision: int, rung: int) -> None:

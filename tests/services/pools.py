@@ -49,7 +49,8 @@ class World:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.database = Database(self.url or f"sqlite:///{self.folder}/gateway.db")
+        self.database_url = self.url or f"sqlite:///{self.folder}/gateway.db"
+        self.database = Database(self.database_url)
         self.database.migrate()
         self.opened: list[Database] = [self.database]
 

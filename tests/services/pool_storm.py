@@ -1,0 +1,95 @@
+"""One process of a storm: `python -m tests.services.pool_storm URL FOLDER CALLS SEED`.
+
+Lends and gives back accounts of which many answer 429, and prints what it did, a line
+each, with times of the clock that all processes of a machine share.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+
+from limits.strategies import FixedWindowRateLimiter
+
+from gateway import logs
+from gateway.domain.errors import AccountExhausted, AccountRejected, NoAccountAvailable
+from gateway.services import pool_accounts, pool_sharing
+from gateway.services.account_limits import AccountLimits
+from gateway.services.pool import Pool
+from gateway.stores.account_states import AccountStateStore
+from gateway.stores.accounts import AccountStore
+from gateway.stores.bell import Bell
+from gateway.stores.counters import MachineCounters
+from gateway.stores.database import Database
+from gateway.stores.leases import LeaseStore
+from tests.services.pools import account
+
+THREADS = 4
+CAPS = {"capped-1": 1, "capped-2": 2, "free-1": None, "free-2": None, "free-3": None}
+DEAD = "dead"
+
+
+def main(url: str, folder: str, calls: int, seed: int) -> None:
+    logs.configure("ERROR")
+    database = Database(url)
+    pool = Pool(
+        [account(DEAD), *(account(name, max_in_flight=cap) for name, cap in CAPS.items())],
+        stored=AccountStore(database),
+        states=AccountStateStore(database),
+        leases=LeaseStore(database),
+        bell=Bell(Path(folder) / "bell", (pool_accounts.TOPIC, pool_sharing.TOPIC)),
+        quota=AccountLimits(FixedWindowRateLimiter(MachineCounters())),
+        wait_s=5,
+    )
+    pool.refresh()
+    threads = [
+        Thread(target=_work, args=(pool, calls // THREADS, random.Random(f"{seed}-{n}")))
+        for n in range(THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _work(pool: Pool, calls: int, chance: random.Random) -> None:
+    for _ in range(calls):
+        asked_at = time.monotonic()
+        try:
+            lease = pool.lease(
+                "vendor", models=("m",), kind="chat", caller="c", give_up_at=pool.deadline()
+            )
+        except NoAccountAvailable:
+            _say("none", "-", asked_at, time.monotonic())
+            continue
+        name = lease.account.name
+        lent_at = time.monotonic()
+        _say("lent", name, asked_at, lent_at)
+        time.sleep(chance.uniform(0, 0.002))
+        err = _outcome(name, chance)
+        given_at = time.monotonic()
+        lease.__exit__(type(err) if err else None, err, None)
+        _say("used", name, lent_at, given_at)
+        if err is not None and err.retry_after:
+            _say("told", name, given_at, time.monotonic())
+            _say("cool", name, given_at, given_at + err.retry_after)
+
+
+def _outcome(name: str, chance: random.Random) -> AccountExhausted | AccountRejected | None:
+    if name == DEAD:
+        return AccountRejected("401")
+    if chance.random() < 0.2:
+        return AccountExhausted("429", retry_after=chance.uniform(0.02, 0.3))
+    return None
+
+
+def _say(what: str, name: str, since: float, until: float) -> None:
+    sys.stdout.write(f"{what} {name} {since:.6f} {until:.6f}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
