@@ -17,6 +17,7 @@ import sys  # noqa: E402
 
 import gateway.demo  # noqa: E402
 from gateway.domain.connection import on_drain  # noqa: E402
+from gateway.domain.errors import StorageUnavailable  # noqa: E402
 from gateway.settings_tables import SettingsError  # noqa: E402
 from gateway.worker.listening import choose_slot, open_listeners  # noqa: E402
 
@@ -67,6 +68,13 @@ def on_starting(server):
         gateway.demo.start()
     except SettingsError as err:
         sys.exit(f"gateway: {err}")
+    except StorageUnavailable as err:
+        sys.exit(f"gateway: DATABASE_URL: {err.message}")
+
+
+def when_ready(server):
+    if "GATEWAY_DEMO_URL" in os.environ:
+        server.log.info(gateway.demo.INVITATION, bind.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
 
 
 def pre_fork(server, worker):

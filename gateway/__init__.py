@@ -22,6 +22,7 @@ def create_app(settings: Settings) -> Flask:
     from gateway.assembly import build
     from gateway.settings_tables import SettingsError
 
+    settings.make_state_dir()
     logs.configure(settings.log_level)
     app = App()
     app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=1000)

@@ -15,6 +15,11 @@ from gateway.domain.accounts import Account, Secret
 from gateway.settings import Settings, announce_demo
 
 _ENGINE = "projects/demo/locations/global/collections/default_collection/engines/demo"
+INVITATION = """Demo mode: no account is configured, so simulators stand in for the vendors. Try
+
+  curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\
+    -d '{"model": "doubao", "messages": [{"role": "user", "content": "Hello"}]}'
+"""
 _SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccount.com"
 
 
@@ -25,6 +30,7 @@ def start() -> None:
     simulators outlive a drain in which sessions are still to be deleted.
     """
     settings = Settings.from_env()
+    settings.make_state_dir()
     if settings.demo_url or not wanted(settings):
         return
     command = [sys.executable, "-m", "gateway.simulators", "--port", "0", "--until-eof"]
@@ -40,7 +46,10 @@ _KEPT: list[subprocess.Popen[str]] = []  # a collected Popen would close the pip
 
 
 def wanted(settings: Settings) -> bool:
-    """Whether there is no account at all, neither configured nor stored by command."""
+    """Whether there is no account at all, neither configured nor stored by command.
+
+    Raises StorageUnavailable.
+    """
     if settings.accounts:
         return False
     # The arbiter asks, too, and goes on without any of it where accounts are configured.

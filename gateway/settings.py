@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from gateway import settings_values as values
 from gateway.domain.accounts import Account, GatewayKey, Secret
 from gateway.settings_tables import (
     UPSTREAMS,
@@ -78,7 +79,6 @@ class Settings:
             openai_models=tuple(split_list(env.get("OPENAI_MODELS", ""))),
             base_urls=_base_urls(env),
             timeouts=timeouts_of(document),
-            engine=env.get("GEMINI_ENTERPRISE_ENGINE") or None,
             secret_keys=tuple(Secret(k) for k in split_list(env.get("GATEWAY_SECRET_KEY", ""))),
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
         )
@@ -99,6 +99,15 @@ class Settings:
             return self
         return replace(self, secret_keys=(Secret(_stored_key(self.state_dir / "secret_key")),))
 
+    def make_state_dir(self) -> None:
+        """Raises SettingsError when the folder cannot be made or written to."""
+        try:
+            self.state_dir.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.state_dir):
+                pass
+        except OSError as exc:
+            raise SettingsError(f"GATEWAY_STATE_DIR: {self.state_dir}: {exc.strerror}") from None
+
 
 def announce_demo(url: str) -> None:
     """Tell the processes that will be forked where the simulators listen."""
@@ -107,7 +116,6 @@ def announce_demo(url: str) -> None:
 
 def _stored_key(path: Path) -> str:
     """Read the key file, or be the one process that makes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
         fresh.touch(mode=0o600)
@@ -121,114 +129,60 @@ def _stored_key(path: Path) -> str:
     return path.read_text().strip()
 
 
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not low <= value <= high:
-            raise ValueError(f"must be between {low:g} and {high:g}")
-        return value
-
-    return parse
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise ValueError(f"must be a whole number between {low} and {high}")
-        return value
-
-    return parse
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text.lower() not in words:
-            raise ValueError(f"must be one of {', '.join(words)}")
-        return text.lower()
-
-    return parse
-
-
-def _flag(text: str) -> bool:
-    return _one_of("on", "off", "true", "false", "1", "0")(text) in ("on", "true", "1")
-
-
-def _starts(*prefixes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not text.startswith(prefixes):
-            raise ValueError(f"must begin with {' or '.join(prefixes)}")
-        return text
-
-    return parse
-
-
-def _url(*prefixes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        try:
-            _ = urlsplit(_starts(*prefixes)(text)).port
-        except ValueError:
-            # What cannot be read may hold a password, so it is not repeated.
-            raise ValueError(f"must be a URL that begins with {' or '.join(prefixes)}") from None
-        return text
-
-    return parse
-
-
-def _http_url(text: str) -> str:
-    return _url("http://", "https://")(text).rstrip("/")
-
-
-def _limit(text: str) -> str:
+def _rate_limit(text: str) -> str:
     parse_limits(text)
     return text
 
 
-# variable -> (field, parser)
+# variable -> (field, reader)
 _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "DATABASE_URL": ("database_url", _url("sqlite:", "postgres://", "postgresql://")),
-    "REDIS_URL": ("redis_url", _url("redis://", "rediss://", "unix://")),
-    "GATEWAY_MEDIA": ("media", _starts("file:", "s3://")),
-    "GATEWAY_PUBLIC_URL": ("public_url", _http_url),
-    "GATEWAY_POOL_ACCESS": ("pool_access", _one_of("open", "keys")),
-    "GATEWAY_OWN_CREDENTIALS": ("own_credentials", _flag),
-    "GATEWAY_TRUSTED_PROXIES": ("trusted_proxies", _whole(0, 10)),
-    "GATEWAY_RATE_LIMIT": ("rate_limit", _limit),
-    "GATEWAY_MAX_BODY_MB": ("max_body_bytes", lambda t: int(_number(0.001, 10_000)(t) * _MB)),
-    "GATEWAY_HEARTBEAT_S": ("heartbeat_s", _number(0.05, 50)),
-    "GATEWAY_HOLD_S": ("hold_s", _number(0, 3600)),
-    "GATEWAY_ALLOW_PRIVATE_URLS": ("allow_private_urls", str),
-    "GATEWAY_CHAT_MEDIA": ("chat_media", _one_of("parts", "markdown")),
-    "GATEWAY_MEDIA_URL_TTL_S": ("media_url_ttl_s", _number(1, 10 * 365 * 86400)),
-    "GATEWAY_MEDIA_TTL_DAYS": ("media_ttl_s", lambda t: _number(0.01, 36500)(t) * 86400),
-    "GATEWAY_MEDIA_MAX_GB": ("media_max_bytes", lambda t: int(_number(0.001, 1e6)(t) * 1024 * _MB)),
-    "GATEWAY_METRICS": ("metrics", _flag),
+    "DATABASE_URL": ("database_url", values.database),
+    "REDIS_URL": ("redis_url", values.url("redis://", "rediss://", "unix://")),
+    "GATEWAY_MEDIA": ("media", values.media),
+    "GATEWAY_PUBLIC_URL": ("public_url", values.http_url),
+    "GATEWAY_POOL_ACCESS": ("pool_access", values.one_of("open", "keys")),
+    "GATEWAY_OWN_CREDENTIALS": ("own_credentials", values.flag),
+    "GATEWAY_TRUSTED_PROXIES": ("trusted_proxies", values.whole(0, 10)),
+    "GATEWAY_RATE_LIMIT": ("rate_limit", _rate_limit),
+    "GATEWAY_MAX_BODY_MB": ("max_body_bytes", lambda t: int(values.number(0.001, 10_000)(t) * _MB)),
+    "GATEWAY_HEARTBEAT_S": ("heartbeat_s", values.number(0.05, 50)),
+    "GATEWAY_HOLD_S": ("hold_s", values.number(0, 3600)),
+    "GATEWAY_ALLOW_PRIVATE_URLS": ("allow_private_urls", values.private_urls),
+    "GATEWAY_CHAT_MEDIA": ("chat_media", values.one_of("parts", "markdown")),
+    "GATEWAY_MEDIA_URL_TTL_S": ("media_url_ttl_s", values.number(1, 10 * 365 * 86400)),
+    "GATEWAY_MEDIA_TTL_DAYS": ("media_ttl_s", lambda t: values.number(0.01, 36500)(t) * 86400),
+    "GATEWAY_MEDIA_MAX_GB": (
+        "media_max_bytes",
+        lambda t: int(values.number(0.001, 1e6)(t) * 1024 * _MB),
+    ),
+    "GATEWAY_METRICS": ("metrics", values.flag),
     "GATEWAY_LOG_LEVEL": (
         "log_level",
-        lambda t: _one_of("debug", "info", "warning", "error")(t).upper(),
+        lambda t: values.one_of("debug", "info", "warning", "error")(t).upper(),
     ),
     "GATEWAY_STATE_DIR": ("state_dir", Path),
+    "GEMINI_ENTERPRISE_ENGINE": ("engine", values.engine),
 }
 VARIABLES = (
     *_SCALARS,
     *("GATEWAY_CONFIG", "GATEWAY_SECRET_KEY", "GATEWAY_KEYS", "OPENAI_MODELS"),
     *("ARK_API_KEYS", "GEMINI_API_KEYS", "OPENAI_API_KEYS"),
-    *("GEMINI_ENTERPRISE_ENGINE", "GEMINI_ENTERPRISE_CREDENTIALS"),
+    "GEMINI_ENTERPRISE_CREDENTIALS",
     *("ARK_BASE_URL", "GEMINI_BASE_URL", "GEMINI_ENTERPRISE_BASE_URL", "OPENAI_BASE_URL"),
 )
 
 
 def _scalars(env: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for variable, (name, parse) in _SCALARS.items():
+    found: dict[str, Any] = {}
+    for variable, (name, read) in _SCALARS.items():
         text = env.get(variable, "").strip()
         if not text:
             continue
         try:
-            values[name] = parse(text)
+            found[name] = read(text)
         except ValueError as exc:
             raise SettingsError(f"{variable}: {exc}") from None
-    return values
+    return found
 
 
 def _document(env: Mapping[str, str]) -> dict[str, Any]:
@@ -246,7 +200,7 @@ def _base_urls(env: Mapping[str, str]) -> dict[str, str]:
         variable = f"{upstream.upper().replace('-', '_')}_BASE_URL"
         if text := env.get(variable, "").strip():
             try:
-                found[upstream] = _http_url(text)
+                found[upstream] = values.http_url(text)
             except ValueError as exc:
                 raise SettingsError(f"{variable}: {exc}") from None
     return found
@@ -259,3 +213,8 @@ def _check_names(settings: Settings) -> None:
     ):
         if twice := {name for name in names if names.count(name) > 1}:
             raise SettingsError(f"{what}: the name {sorted(twice)[0]!r} is used twice")
+    owners: dict[str, str] = {}
+    for key in settings.keys:
+        if key.digest in owners:
+            raise SettingsError(f"keys: {owners[key.digest]!r} and {key.name!r} are the same key")
+        owners[key.digest] = key.name

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,10 +14,20 @@ from typing import Any, cast
 
 from limits import RateLimitItem, parse_many
 
+from gateway import settings_values as values
 from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
 
-UPSTREAMS = ("ark", "gemini", "gemini-enterprise", "openai")
 KINDS = ("chat", "image", "video")
+MAKES = {  # by upstream
+    "ark": KINDS,
+    "gemini": KINDS,
+    "gemini-enterprise": ("chat", "image"),
+    "openai": ("chat", "image"),
+}
+UPSTREAMS = tuple(MAKES)
+_LABEL = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")  # it becomes a header
+_OWN = "own"  # the label of callers' own credentials
+_SHORTEST_KEY = 16
 
 
 class SettingsError(Exception):
@@ -76,7 +88,7 @@ def split_list(text: str) -> list[str]:
 
 def load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as exc:
         raise SettingsError(f"GATEWAY_CONFIG: {path}: {exc.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
@@ -102,20 +114,25 @@ def _secret(text: object, env: Mapping[str, str], where: str) -> str:
 
 def accounts_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[Account]:
     for upstream in ("ark", "gemini", "openai"):
-        for number, key in enumerate(split_list(env.get(f"{upstream.upper()}_API_KEYS", "")), 1):
-            yield Account(name=f"{upstream}-{number}", upstream=upstream, secret=Secret(key))
+        variable = f"{upstream.upper()}_API_KEYS"
+        for number, key in enumerate(split_list(env.get(variable, "")), 1):
+            known = _checked(values.credential, key, f"{variable}: number {number}")
+            yield Account(name=f"{upstream}-{number}", upstream=upstream, secret=Secret(known))
+    engine = env.get("GEMINI_ENTERPRISE_ENGINE", "").strip() or None
     if credentials := env.get("GEMINI_ENTERPRISE_CREDENTIALS", "").strip():
-        if not env.get("GEMINI_ENTERPRISE_ENGINE"):
+        if engine is None:
             raise SettingsError("GEMINI_ENTERPRISE_ENGINE: required with the credentials")
         where = "GEMINI_ENTERPRISE_CREDENTIALS"
         text = credentials if credentials.startswith("{") else f"file:{credentials}"
         secret = _service_account(_secret(text, env, where), where)
-        yield Account(name="gemini-enterprise-1", upstream="gemini-enterprise", secret=secret)
-    for number, table in enumerate(document.get("accounts", ()), 1):
-        yield _account(table, env, f"accounts[{number}]")
+        yield Account(
+            name="gemini-enterprise-1", upstream="gemini-enterprise", secret=Secret(secret)
+        )
+    for where, table in _tables(document, "accounts"):
+        yield _account(table, env, where, engine)
 
 
-def _service_account(text: str, where: str) -> Secret:
+def _service_account(text: str, where: str) -> str:
     try:
         fields_ = json.loads(text)
         missing = [f for f in ("client_email", "private_key", "token_uri") if not fields_.get(f)]
@@ -123,56 +140,108 @@ def _service_account(text: str, where: str) -> Secret:
         raise SettingsError(f"{where}: is no service-account JSON") from None
     if missing:
         raise SettingsError(f"{where}: the service account has no {missing[0]}")
-    return Secret(text)
+    return text
 
 
-def _account(table: Mapping[str, Any], env: Mapping[str, str], where: str) -> Account:
+def _account(
+    table: Mapping[str, Any], env: Mapping[str, str], where: str, engine: str | None
+) -> Account:
     known = {f.name for f in fields(Account)} - {"secret", "own"} | {"credential"}
-    if unknown := set(table) - known:
-        raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
+    _only(table, known, where)
     name, upstream = table.get("name"), table.get("upstream")
-    if not isinstance(name, str) or not name:
-        raise SettingsError(f"{where}: name is required")
+    if not isinstance(name, str) or not _LABEL.fullmatch(name) or name == _OWN:
+        raise SettingsError(f"{where}: name must be up to 64 ASCII characters, and not {_OWN!r}")
     if upstream not in UPSTREAMS:
         raise SettingsError(f"{where}: upstream must be one of {', '.join(UPSTREAMS)}")
-    secret = Secret(_secret(table.get("credential"), env, f"{where} ({name}): credential"))
+    where = f"{where} ({name})"
+    secret = _secret(table.get("credential"), env, f"{where}: credential")
     if upstream == "gemini-enterprise":
-        secret = _service_account(secret.reveal(), f"{where} ({name}): credential")
-    weight, cap = table.get("weight", 1), table.get("max_in_flight")
-    if not isinstance(weight, int) or weight < 1:
-        raise SettingsError(f"{where} ({name}): weight must be a whole number from 1")
-    if cap is not None and (not isinstance(cap, int) or cap < 1):
-        raise SettingsError(f"{where} ({name}): max_in_flight must be a whole number from 1")
+        _service_account(secret, f"{where}: credential")
+        if engine is None and "engine" not in table:
+            raise SettingsError(f"{where}: engine is required, here or as GEMINI_ENTERPRISE_ENGINE")
+    else:
+        _checked(values.credential, secret, f"{where}: credential")
     limits = table.get("limits", {})
     if not isinstance(limits, Mapping) or set(limits) - set(KINDS):
-        raise SettingsError(f"{where} ({name}): limits takes {', '.join(KINDS)}")
+        raise SettingsError(f"{where}: limits takes {', '.join(KINDS)}")
     return Account(
         name=name,
         upstream=upstream,
-        secret=secret,
-        base_url=table.get("base_url"),
-        engine=table.get("engine"),
-        weight=weight,
-        max_in_flight=cap,
-        limits={kind: _limits(text, f"{where} ({name})") for kind, text in limits.items()},
-        models=frozenset(table.get("models", ())),
+        secret=Secret(secret),
+        base_url=_optional(table, "base_url", values.http_url, where),
+        engine=_optional(table, "engine", values.engine, where),
+        weight=_count(table, "weight", where) or 1,
+        max_in_flight=_count(table, "max_in_flight", where),
+        limits={kind: _limits(text, where) for kind, text in limits.items()},
+        models=_names(table, where),
     )
 
 
+def _tables(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """The tables of an array of tables, each with where it stands."""
+    found = document.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(table, Mapping) for table in found):
+        raise SettingsError(f"{name}: each needs a table of its own, under [[{name}]]")
+    return [(f"{name}[{number}]", table) for number, table in enumerate(found, 1)]
+
+
+def _subtables(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """The tables inside a table, by their names."""
+    found = document.get(name, {})
+    if not isinstance(found, Mapping) or not all(isinstance(t, Mapping) for t in found.values()):
+        raise SettingsError(f"{name}: each needs a table of its own, under [{name}.NAME]")
+    return found.items()
+
+
+def _only(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    if unknown := set(table) - set(known):
+        raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
+
+
+def _checked(read: Callable[[str], str], text: object, where: str) -> str:
+    try:
+        if not isinstance(text, str):
+            raise ValueError("must be a text")
+        return read(text)
+    except ValueError as exc:
+        raise SettingsError(f"{where}: {exc}") from None
+
+
+def _optional(
+    table: Mapping[str, Any], field: str, read: Callable[[str], str], where: str
+) -> str | None:
+    return _checked(read, table[field], f"{where}: {field}") if field in table else None
+
+
+def _count(table: Mapping[str, Any], field: str, where: str) -> int | None:
+    value = table.get(field)
+    if value is not None and (type(value) is not int or value < 1):
+        raise SettingsError(f"{where}: {field} must be a whole number from 1")
+    return value
+
+
+def _names(table: Mapping[str, Any], where: str) -> frozenset[str]:
+    names = table.get("models", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SettingsError(f"{where}: models must be a list of names")
+    return frozenset(names)
+
+
 def keys_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[GatewayKey]:
-    for item in split_list(env.get("GATEWAY_KEYS", "")):
+    for number, item in enumerate(split_list(env.get("GATEWAY_KEYS", "")), 1):
         name, _, key = item.partition("=")
-        yield _key(name.strip(), key.strip(), "GATEWAY_KEYS")
-    for number, table in enumerate(document.get("keys", ()), 1):
-        where = f"keys[{number}]"
-        if unknown := set(table) - {"name", "key", "limits", "models", "expires"}:
-            raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
-        made = _key(str(table.get("name", "")), _secret(table.get("key"), env, where), where)
+        where = f"GATEWAY_KEYS: number {number}"
+        if not key.strip():  # the name may be the key
+            raise SettingsError(f"{where}: must be NAME=KEY")
+        yield _key(name.strip(), key.strip(), where)
+    for where, table in _tables(document, "keys"):
+        _only(table, ("name", "key", "limits", "models", "expires"), where)
+        made = _key(table.get("name"), _secret(table.get("key"), env, where), where)
         where = f"{where} ({made.name})"
         yield replace(
             made,
             limits=_limits(table["limits"], where) if "limits" in table else None,
-            models=frozenset(table.get("models", ())),
+            models=_names(table, where),
             expires_at=_time(table["expires"], where) if "expires" in table else None,
         )
 
@@ -186,41 +255,55 @@ def _time(value: object, where: str) -> float:
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
 
 
-def _key(name: str, key: str, where: str) -> GatewayKey:
-    if not name:
-        raise SettingsError(f"{where}: a key needs a name (name=key)")
-    if len(key) < 16:
-        raise SettingsError(f"{where} ({name}): a key needs at least 16 characters")
+def _key(name: object, key: str, where: str) -> GatewayKey:
+    if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= 64:
+        raise SettingsError(f"{where}: a key needs a name of up to 64 characters")
+    if len(key) < _SHORTEST_KEY or not key.isprintable():
+        raise SettingsError(f"{where} ({name}): a key needs {_SHORTEST_KEY} characters or more")
     return GatewayKey(name=name, digest=Secret(key).digest)
 
 
 def models_of(document: Mapping[str, Any]) -> dict[str, ModelConfig]:
     found = {}
-    for name, table in document.get("models", {}).items():
+    for name, table in _subtables(document, "models"):
         where = f'models."{name}"'
-        if unknown := set(table) - {"kind", "routes"}:
-            raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
-        if table.get("kind") not in KINDS:
+        if not name.strip() or not name.isprintable() or len(name) > 256:
+            raise SettingsError(f"{where}: a model needs a name of up to 256 characters")
+        _only(table, ("kind", "routes"), where)
+        kind = table.get("kind")
+        if kind not in KINDS:
             raise SettingsError(f"{where}: kind must be one of {', '.join(KINDS)}")
-        routes = [r for r in table.get("routes", ()) if isinstance(r, Mapping)]
-        if not routes or any(set(r) != {"upstream", "model"} for r in routes):
-            raise SettingsError(f"{where}: routes needs tables of upstream and model")
-        if bad := [r["upstream"] for r in routes if r["upstream"] not in UPSTREAMS]:
-            raise SettingsError(f"{where}: unknown upstream {bad[0]!r}")
-        kind = cast(Kind, table["kind"])
-        found[name] = ModelConfig(name, kind, tuple(Route(**r) for r in routes))
+        routes = table.get("routes")
+        if not isinstance(routes, list) or not routes:
+            raise SettingsError(f"{where}: routes must be a list of {{ upstream, model }}")
+        found[name] = ModelConfig(
+            name, cast(Kind, kind), tuple(_route(route, kind, where) for route in routes)
+        )
     return found
+
+
+def _route(route: object, kind: str, where: str) -> Route:
+    if not isinstance(route, Mapping) or set(route) != {"upstream", "model"}:
+        raise SettingsError(f"{where}: routes must be a list of {{ upstream, model }}")
+    upstream, model = route["upstream"], route["model"]
+    if upstream not in UPSTREAMS:
+        raise SettingsError(f"{where}: unknown upstream {upstream!r}")
+    if kind not in MAKES[upstream]:
+        raise SettingsError(f"{where}: {upstream} makes no {kind}s")
+    if not isinstance(model, str) or not model.strip():
+        raise SettingsError(f"{where}: model must be the vendor's name for it")
+    return Route(upstream, model)
 
 
 def timeouts_of(document: Mapping[str, Any]) -> dict[str, PhaseTimeouts]:
     found = {}
-    names = {f.name for f in fields(PhaseTimeouts)}
-    for upstream, table in document.get("timeouts", {}).items():
+    for upstream, table in _subtables(document, "timeouts"):
         if upstream not in UPSTREAMS:
             raise SettingsError(f"timeouts: unknown upstream {upstream!r}")
-        if unknown := set(table) - names:
-            raise SettingsError(f"timeouts.{upstream}: unknown field {sorted(unknown)[0]!r}")
-        if bad := [k for k, v in table.items() if not isinstance(v, int | float) or v <= 0]:
-            raise SettingsError(f"timeouts.{upstream}: {bad[0]} must be a number of seconds")
+        where = f"timeouts.{upstream}"
+        _only(table, [f.name for f in fields(PhaseTimeouts)], where)
+        for name, value in table.items():
+            if type(value) not in (int, float) or not 0 < value < math.inf:
+                raise SettingsError(f"{where}: {name} must be a number of seconds")
         found[upstream] = PhaseTimeouts(**table)
     return found
