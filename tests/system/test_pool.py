@@ -1,0 +1,256 @@
+"""The pool as callers meet it: four workers, a real PostgreSQL, a real Redis."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Thread
+
+import pytest
+import requests
+
+from gateway.domain.accounts import Account, Secret
+from gateway.stores.accounts import AccountStore
+from gateway.stores.database import Database
+from tests.stores.postgres import PostgresServer
+from tests.support.callers import ask, request_bytes
+from tests.support.redis import RedisServer
+
+WORKERS = 4
+CHAT = "/v1/chat/completions"
+KEY = "a-secret-key-of-32-characters-ok"
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    with PostgresServer.started() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(tmp_path):
+    with RedisServer.started(tmp_path) as server:
+        yield server
+
+
+def _table(credential, options):
+    """An account of the OpenAI-compatible vendor."""
+    fields = {"name": credential, "upstream": "openai", "credential": credential, **options}
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in fields.items())
+
+
+@pytest.fixture
+def start(own_factory, postgres):
+    """Starts gateways on a database of the test's own."""
+    url = postgres.url(postgres.create())
+
+    def starter(accounts, workers=WORKERS, **settings):
+        settings = {"OPENAI_MODELS": "test-model", "DATABASE_URL": url} | settings
+        text = "\n".join(f"[[accounts]]\n{_table(*account)}" for account in accounts.items())
+        return own_factory.started(
+            accounts=False, workers=workers, toml=text, GATEWAY_SECRET_KEY=KEY, **settings
+        )
+
+    starter.database_url = url
+    return starter
+
+
+def call(gateway, **headers):
+    return gateway.chat(model="test-model", headers=headers)
+
+
+def calls_of(vendors, credentials):
+    calls = vendors.ledger(requests_too=False)["calls"]
+    return {credential: calls.get(credential, 0) for credential in credentials}
+
+
+class Watch:
+    """Collects when each call arrived at the vendors, of whose list only the end is kept."""
+
+    def __init__(self, vendors):
+        self._vendors = vendors
+        self._over = Event()
+        self._seen = set()
+        self._thread = Thread(target=self._look, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+
+    def arrivals(self):
+        times = defaultdict(list)
+        for credential, at in self._seen:
+            times[credential].append(at)
+        return {credential: sorted(found) for credential, found in times.items()}
+
+    def _look(self):
+        while True:
+            over = self._over.wait(0.5)
+            for found in self._vendors.ledger()["requests"]:
+                self._seen.add((found["credential"], found["at"]))
+            if over:
+                return
+
+
+@pytest.mark.timeout(900)
+def test_a_storm_of_refusals_with_a_worker_and_redis_dying(start, redis, vendors, soak):
+    count = 10_000 if soak else 700
+    empty = {f"sk-empty2-storm{n}": 2 for n in range(4)}
+    dead = "sk-wrong-storm"
+    accounts = {name: {"max_in_flight": 1} for name in (*empty, dead)}
+    accounts |= {f"sk-storm{n}-slow10-words3": {"max_in_flight": 3} for n in range(3)}
+    statuses = Counter()
+    begun = Counter()
+
+    def one(number):
+        begun[number] += 1
+        if number == count // 3:
+            gateway.workers()[0].kill()
+            redis.freeze()
+        if number == count // 2:
+            redis.kill()
+        try:
+            return call(gateway).status_code
+        except requests.ConnectionError:
+            return "cut off"
+
+    with start(accounts, REDIS_URL=redis.url) as gateway, Watch(vendors) as watch:
+        with ThreadPoolExecutor(16) as threads:
+            statuses.update(threads.map(one, range(count)))
+        ledger = vendors.ledger(requests_too=False)
+    arrivals = watch.arrivals()
+    # Whoever was on the killed worker is cut off; nobody else is refused anything.
+    assert statuses["cut off"] <= 16
+    assert set(statuses) <= {200, "cut off"}
+    for name, options in accounts.items():
+        assert ledger["max_in_flight"][name] <= options["max_in_flight"]
+    gaps = [
+        later - earlier
+        for name in empty
+        for earlier, later in zip(arrivals[name], arrivals[name][1:], strict=False)
+    ]
+    assert min(gaps, default=2) > 1.99, "none is called while it cools"
+    assert len(arrivals[dead]) == 1, "one call per quarantine"
+    sys.stdout.write(
+        f"{count} calls: {dict(statuses)}; {sum(map(len, map(arrivals.get, empty)))} to cooling"
+        f" accounts' vendors, the closest {min(gaps, default=0):.2f} s apart (2 s asked)\n"
+    )
+
+
+def test_callers_are_told_when_the_soonest_account_is_back(start, vendors):
+    with start({"sk-empty90-soonest": {}, "sk-empty40-soonest": {}}) as gateway:
+        began = time.monotonic()
+        first = call(gateway)
+        assert first.status_code == 429
+        assert first.json()["error"]["code"] == "no_account_available"
+        assert abs(int(first.headers["Retry-After"]) - 40) <= 1
+        for _ in range(8):
+            later = call(gateway)
+            left_s = 40 - (time.monotonic() - began)
+            assert abs(int(later.headers["Retry-After"]) - left_s) <= 1.5
+    assert calls_of(vendors, ["sk-empty90-soonest", "sk-empty40-soonest"]) == {
+        "sk-empty90-soonest": 1,
+        "sk-empty40-soonest": 1,
+    }
+
+
+def test_rests_and_quarantines_survive_a_restart(start, vendors):
+    accounts = {"sk-wrong-restart": {}, "sk-empty60-restart": {}}
+    for _ in range(2):
+        with start(accounts, workers=2) as gateway:
+            for _ in range(4):
+                assert call(gateway).status_code == 429
+    assert set(calls_of(vendors, accounts).values()) == {1}
+
+
+def test_a_refused_account_is_called_once_and_never_shown_as_the_callers_fault(start, vendors):
+    dead = "sk-denied-lone"
+    with start({dead: {"max_in_flight": 1}}) as gateway, ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(lambda _: call(gateway), range(40)))
+    codes = {(a.status_code, a.json()["error"]["code"]) for a in answers}
+    assert codes <= {(502, "upstream_auth_failed")}
+    assert calls_of(vendors, [dead]) == {dead: 1}
+    assert all(dead not in answer.text for answer in answers)
+
+
+def stream(gateway):
+    """An open stream, by which an account is held."""
+    parts = gateway.url.removeprefix("http://").split(":")
+    link = socket.create_connection((parts[0], int(parts[1])))
+    link.sendall(request_bytes(CHAT, ask("Hi", model="test-model", stream=True)))
+    return link
+
+
+def test_a_hundred_calls_at_an_exhausted_pool_are_all_answered_in_time(start, vendors):
+    name = "sk-hang-exhausted"
+    with start({name: {"max_in_flight": 1}}) as gateway:
+        held = stream(gateway)
+        vendors.until(lambda ledger: ledger["in_flight"].get(name) == 1)
+
+        def one(_):
+            began = time.monotonic()
+            answer = call(gateway)
+            return answer.status_code, answer.headers.get("Retry-After"), time.monotonic() - began
+
+        with ThreadPoolExecutor(100) as threads:
+            answers = list(threads.map(one, range(100)))
+        held.close()
+    assert {(status, after) for status, after, _ in answers} == {(429, "1")}
+    slowest = max(seconds for _, _, seconds in answers)
+    assert slowest < 8
+    sys.stdout.write(
+        f"100 calls at an exhausted pool, the slowest answered after {slowest:.1f} s\n"
+    )
+
+
+def test_one_who_leaves_the_line_gives_his_place_up(start, vendors):
+    name = "sk-gated-line"
+    with start({name: {"max_in_flight": 1}}, workers=1) as gateway:
+        first = stream(gateway)
+        vendors.until(lambda ledger: ledger["in_flight"].get(name) == 1)
+        leaving = [stream(gateway) for _ in range(5)]
+        time.sleep(0.3)
+        for link in leaving:
+            link.close()
+        first.close()
+        vendors.until(lambda ledger: not ledger["in_flight"].get(name))
+        vendors.release(name, 1000)
+        assert call(gateway).status_code == 200
+    assert calls_of(vendors, [name]) == {name: 2}
+
+
+def test_accounts_come_and_go_by_command_in_all_workers(start, vendors):
+    database = Database(start.database_url)
+    store = AccountStore(database, secret_keys=[Secret(KEY)])
+    with start({}) as gateway:
+        assert call(gateway).status_code == 404
+        store.add(Account("added", "openai", Secret("sk-added-by-command")))
+        _settle(lambda: call(gateway).status_code, 200)
+        store.set_status("added", "disabled")
+        _settle(lambda: call(gateway).status_code, 404)
+    database.close()
+
+
+def _settle(look, wanted, *, times=4 * WORKERS, within_s=10):
+    """Wait until many answers in a row, of all workers by all odds, are the wanted one."""
+    deadline = time.monotonic() + within_s
+    in_a_row = 0
+    while in_a_row < times:
+        in_a_row = in_a_row + 1 if look() == wanted else 0
+        assert time.monotonic() < deadline
+
+
+def test_the_limit_on_an_account_holds_over_all_workers(start, redis, vendors):
+    accounts = {"sk-limited": {"limits.chat": "10/hour"}, "sk-spare": {}}
+    with start(accounts, REDIS_URL=redis.url) as gateway, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: call(gateway).status_code, range(60)))
+    assert set(answers) == {200}
+    assert calls_of(vendors, accounts) == {"sk-limited": 10, "sk-spare": 50}
