@@ -1,0 +1,1 @@
+"""What the gateway costs, measured on one machine beside others: `make bench`, see docs."""
