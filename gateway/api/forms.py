@@ -33,7 +33,8 @@ def read_form() -> Form:
         raise InvalidRequest("The form's Content-Type names no boundary.", code="invalid_form")
     limit, length = check_length()
     request.environ["wsgi.input"] = BodyReader(request.environ["wsgi.input"], limit, length)
-    values = {name.removesuffix("[]"): text for name, text in request.form.items()}
+    # Parts without a name, which a form may have, mean nothing.
+    values = {name.removesuffix("[]"): text for name, text in request.form.items() if name}
     return Form(values, request.files)
 
 
@@ -41,10 +42,11 @@ def pictures_in(form: Form, *fields: str) -> dict[str, Any]:
     """The form's values with references to the uploaded pictures of `fields` among them."""
     values = dict(form.values)
     for name, upload in form.files.items(multi=True):
-        field = name.removesuffix("[]")
+        field = (name or "").removesuffix("[]")
         if field in fields:
             picture = keep(services().media, pieces(upload), caller().owner, field)
-            values[field] = [*values.get(field, ()), picture]
+            given = values.get(field, [])
+            values[field] = [*([given] if isinstance(given, str) else given), picture]
     return values
 
 

@@ -12,8 +12,9 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.answers import signer
 from gateway.api.auth import caller
+from gateway.api.errors import error_response
 from gateway.api.wire import json_response, services
-from gateway.domain.errors import NotFound
+from gateway.domain.errors import NotFound, RangeNotSatisfiable
 from gateway.domain.media import StoredMedia
 from gateway.stores.media_store import inline
 
@@ -63,8 +64,7 @@ def send(stored: StoredMedia) -> ResponseReturnValue:
         ranges = request.range
         span = ranges.range_for_length(stored.size) if ranges and len(ranges.ranges) == 1 else None
         if span is None:
-            headers["Content-Range"] = f"bytes */{stored.size}"
-            return Response(status=416, headers=headers)
+            return _unsatisfiable(stored)
         (start, end), status = span, 206
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
     headers["Content-Length"] = str(end - start)
@@ -76,6 +76,14 @@ def send(stored: StoredMedia) -> ResponseReturnValue:
         chain((first,), pieces), status=status, headers=headers, direct_passthrough=True
     )
     response.call_on_close(pieces.close)
+    return response
+
+
+def _unsatisfiable(stored: StoredMedia) -> Response:
+    response = error_response(
+        RangeNotSatisfiable(f"Ask for one range within the {stored.size} bytes.")
+    )
+    response.headers["Content-Range"] = f"bytes */{stored.size}"
     return response
 
 

@@ -20,12 +20,27 @@ if TYPE_CHECKING:
 
 bp = Blueprint("reference", __name__, template_folder="templates")
 
+_JSON, _FORM = "application/json", "multipart/form-data"
 _BODIES = {
-    "chat.create_completion": ("ChatRequest", "application/json"),
-    "generations.create_image": ("ImageRequest", "application/json"),
-    "generations.edit_image": ("ImageEdit", "multipart/form-data"),
-    "generations.create_video": ("VideoRequest", "application/json"),
-    "videos.create": ("VideoRequest", "multipart/form-data"),
+    "chat.create_completion": ("ChatRequest", (_JSON,)),
+    "generations.create_image": ("ImageRequest", (_JSON,)),
+    "generations.edit_image": ("ImageEdit", (_FORM,)),
+    "generations.create_video": ("VideoRequest", (_JSON,)),
+    "videos.create": ("VideoRequest", (_JSON, _FORM)),
+    "files.upload": ("FileUpload", (_FORM,)),
+}
+_PAGE = ("limit", "order", "after")
+_QUERIES = {
+    "generations.list_jobs": _PAGE,
+    "videos.list_videos": _PAGE,
+    "videos.content": ("variant",),
+    "files.list_files": (*_PAGE, "purpose"),
+    "media.serve": ("exp", "sig"),
+}
+_HEADERS = {
+    "Idempotency-Key": "The same key and body get the same answer for a day",
+    "Prefer": "respond-async: answer 202 with the job, for pictures and videos",
+    "X-Gateway-Dry-Run": "1: show the vendor's request and send nothing",
 }
 _SUMMARIES = {
     "chat.create_completion": "Answer a conversation, as one object or as a stream of chunks",
@@ -88,6 +103,7 @@ def _document() -> dict[str, Any]:
     bearer = {"type": "http", "scheme": "bearer"}
     spec.components.security_scheme("bearer", bearer)
     spec.components.schema("Error", _ERROR)
+    spec.components.schema("FileUpload", _UPLOAD)
     for name, schema in (
         ("ChatRequest", ChatRequestSchema),
         ("ImageRequest", ImageRequestSchema),
@@ -95,16 +111,12 @@ def _document() -> dict[str, Any]:
         ("VideoRequest", VideoRequestSchema),
     ):
         spec.components.schema(name, schema=schema)
-    for rule in sorted(current_app.url_map.iter_rules(), key=lambda rule: rule.rule):
-        if rule.endpoint in _SUMMARIES:
-            methods = (rule.methods or set()) & {"GET", "POST", "DELETE"}
+    for endpoint in _SUMMARIES:
+        for rule in current_app.url_map.iter_rules(endpoint):
+            (method,) = (rule.methods or set()) & {"GET", "POST", "DELETE"}
             path = rule.rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
-            operations = {method.lower(): _operation(rule.endpoint) for method in methods}
-            named = [
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-                for name in sorted(rule.arguments)
-            ]
-            spec.path(path, operations=operations, parameters=named)
+            named = [_parameter(name, "path") for name in sorted(rule.arguments)]
+            spec.path(path, operations={method.lower(): _operation(endpoint)}, parameters=named)
     document: dict[str, Any] = spec.to_dict()
     return document
 
@@ -118,10 +130,30 @@ def _operation(endpoint: str) -> dict[str, Any]:
     }
     if endpoint in auth.PUBLIC:
         found["security"] = []
+    if endpoint.startswith("generations.create") or endpoint == "generations.edit_image":
+        found["responses"]["202"] = {"description": "The job, where respond-async was preferred"}
+    parameters = [_parameter(name, "query") for name in _QUERIES.get(endpoint, ())]
     if body := _BODIES.get(endpoint):
-        schema, content_type = body
-        reference = {"$ref": f"#/components/schemas/{schema}"}
-        found["requestBody"] = {"required": True, "content": {content_type: {"schema": reference}}}
+        schema, content_types = body
+        content = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+        found["requestBody"] = {"required": True, "content": dict.fromkeys(content_types, content)}
+        if schema in ("ChatRequest", "ImageRequest", "ImageEdit", "VideoRequest"):
+            parameters += [_parameter(name, "header") for name in _HEADERS]
+    if parameters:
+        found["parameters"] = parameters
+    return found
+
+
+def _parameter(name: str, place: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "in": place, "schema": {"type": "string"}}
+    if name == "limit":
+        found["schema"] = {"type": "integer", "minimum": 1}
+    if name == "order":
+        found["schema"]["enum"] = ["asc", "desc"]
+    if place == "path" or name in ("exp", "sig"):
+        found["required"] = True
+    if name in _HEADERS:
+        found["description"] = _HEADERS[name]
     return found
 
 
@@ -149,6 +181,15 @@ def _describe_fields(plugin: MarshmallowPlugin) -> None:
     plugin.converter.add_attribute_function(shape)
 
 
+_UPLOAD = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "purpose": {"type": "string", "default": "user_data"},
+        "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
+    },
+}
 _ERROR = {
     "type": "object",
     "required": ["error"],

@@ -135,6 +135,10 @@ class UnsupportedContentType(InvalidRequest):
     status, code = 415, "unsupported_content_type"
 
 
+class RangeNotSatisfiable(InvalidRequest):
+    status, code = 416, "range_not_satisfiable"
+
+
 class IdempotencyKeyReused(InvalidRequest):
     status, code = 422, "idempotency_key_reused"
 
