@@ -16,6 +16,7 @@ USER = {"role": "user", "content": "Hi"}
 DRY = {"X-Gateway-Dry-Run": "1"}
 PICTURE = png(400, 300)
 LINK = data_url(PICTURE)
+FILM = data_url(mp4(), "video/mp4")
 FILE = ("a.png", PICTURE, "image/png")
 
 
@@ -94,6 +95,23 @@ def test_functions_of_old_are_calls_that_are_answered(gateway):
     assert answer.status_code == 200, answer.text
     sent = planned(gateway, CHAT, {"model": "test-model", "messages": messages})["messages"]
     assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"content": [{"type": "image_url", "image_url": {"url": LINK}}], "images": [LINK]},
+        {"content": f"![image]({LINK})", "images": [LINK]},
+        {"content": "Here", "images": [{"type": "image_url", "image_url": {"url": LINK}}]},
+        {"content": None, "videos": [{"vid": "1", "cover": None, "url": FILM}]},
+        {"content": "", "videos": [{"type": "video_url", "video_url": {"url": FILM}}]},
+    ],
+    ids=["parts", "markdown", "chat", "video", "chat video"],
+)
+def test_generated_media_come_back_once(gateway, answer):
+    turns = [USER, {"role": "assistant", **answer}, {"role": "user", "content": "And now?"}]
+    sent = planned(gateway, CHAT, {"model": "doubao", "messages": turns})
+    assert json.dumps(sent).count("<base64") == 1
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ _ROLES: dict[str, Role] = {
     "function": "tool",
 }
 MOST_MESSAGES = 20_000
+_GENERATED: tuple[tuple[str, MediaKind], ...] = (("images", "image"), ("videos", "video"))
 
 
 def messages(value: object) -> tuple[Message, ...]:
@@ -58,8 +59,8 @@ def _message(value: object, path: str) -> Message:
         parts = _content(content, f"{path}.content")
     if len(value) == 2 and "content" in value:  # beside the role: nearly every message
         return Message(role, parts)
-    if role == "assistant" and value.get("images"):
-        parts += _content(value["images"], f"{path}.images")
+    if role == "assistant" and not any(isinstance(part, MediaRef) for part in parts):
+        parts += _generated(value, path)
     return Message(
         role,
         parts,
@@ -68,6 +69,17 @@ def _message(value: object, path: str) -> Message:
         tool_call_id=_answered_call(value, path),
         reasoning=_text(value.get("reasoning_content"), f"{path}.reasoning_content"),
     )
+
+
+def _generated(value: Mapping[str, Any], path: str) -> tuple[Part, ...]:
+    """The pictures and videos of an answer that comes back as a turn; its content may lack them."""
+    found: list[Part] = []
+    for name, kind in _GENERATED:
+        items = value.get(name)
+        for position, item in enumerate(items if isinstance(items, list) else ()):
+            link = item.get(f"{kind}_url", item) if isinstance(item, dict) else item
+            found.append(media_ref(link, kind, f"{path}.{name}[{position}]"))
+    return tuple(found)
 
 
 def _content(value: object, path: str) -> tuple[Part, ...]:
