@@ -20,6 +20,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+bench: $(VENV)/run.stamp
+	$(BIN)/python -m bench $(ARGS)
+
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -152,10 +152,7 @@ class Bench:
         alone = self.load(target, "fast", 8, seconds=self.scale.seconds)
         held = self.scale.jobs * target.workers
         video = {"model": "ark/doubao-seedance-1-0-pro-250528", "prompt": "waves"}
-        metrics = {
-            "alone_p50_ms": alone["answer_ms"]["p50"],
-            "alone_p99_ms": alone["answer_ms"]["p99"],
-        }
+        metrics = {f"alone_{part}_ms": alone["answer_ms"][part] for part in ("p50", "p99")}
         for name, path, document in (
             ("beside_calls", target.path, self._slow(target)),
             ("beside_jobs", "/v1/videos/generations", video),

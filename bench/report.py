@@ -47,13 +47,9 @@ ROWS = (
     ("beside_jobs_p99_ms", "p99 ms beside held video jobs", False),
 )
 _ADDED = (
-    "call_p50_ms_c1",
-    "call_p50_ms_c16",
-    "call_p99_ms_c16",
-    "first_chunk_ms_c1",
-    "first_chunk_ms_c16",
+    *("call_p50_ms_c1", "call_p50_ms_c16", "call_p99_ms_c16"),
+    *("first_chunk_ms_c1", "first_chunk_ms_c16"),
 )
-_COLOURS = {"gateway": "#2f6fde"}
 _NAMES = {"gateway": "Gateway", "litellm": "LiteLLM", "portkey": "Portkey"}
 
 
@@ -67,18 +63,16 @@ def completed(results: dict[str, Any]) -> None:
 
 
 def ratios(results: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Gateway against each other; more than 1: the gateway is better."""
+    """The gateway against each other; more than 1: the gateway is better."""
     ours, found = results["gateway"]["median"], {}
     for name, other in results.items():
         if name in ("gateway", "mock"):
             continue
-        theirs = other["median"]
+        pairs = ((m, ours.get(m, 0), other["median"].get(m, 0), more) for m, _, more in ROWS)
         found[name] = {
-            metric: round(
-                ours[metric] / theirs[metric] if more else theirs[metric] / ours[metric], 3
-            )
-            for metric, _, more in ROWS
-            if ours.get(metric, 0) > 0 and theirs.get(metric, 0) > 0
+            metric: round(mine / theirs if more else theirs / mine, 3)
+            for metric, mine, theirs, more in pairs
+            if mine > 0 and theirs > 0
         }
     return found
 
@@ -108,32 +102,30 @@ def _shown(value: float | None) -> str:
 
 def chart(results: dict[str, Any]) -> str:
     """CPU per call and per chunk as bars, on a scale of powers of ten."""
-    panels = (
-        ("call_cpu_us_c64", "CPU per chat call, µs"),
-        ("burst_cpu_us", "CPU per streamed chunk, µs"),
-    )
     names = [n for n in ("gateway", "portkey", "litellm", "nginx") if n in results]
     parts, y = [], 26
-    for metric, title in panels:
+    for metric, title in _PANELS:
         values = {n: results[n]["median"].get(metric, 0) for n in names}
         top = math.ceil(math.log10(max(values.values())))
         parts.append(f'<text x="16" y="{y}" class="title">{title}</text>')
         for name in names:
             y += 26
-            value = values[name]
-            width = max(2.0, 400 * math.log10(max(value, 1.01)) / top)
+            width = round(max(2.0, 400 * math.log10(max(values[name], 1.01)) / top))
             kind = "ours" if name == "gateway" else "other"
-            parts.append(
-                f'<text x="100" y="{y + 4}" text-anchor="end">{_NAMES.get(name, name)}</text>'
-            )
-            parts.append(
-                f'<rect x="108" y="{y - 9}" width="{width:.0f}" height="17" rx="3" class="{kind}"/>'
-            )
-            parts.append(f'<text x="{116 + width:.0f}" y="{y + 4}">{_shown(value)}</text>')
+            label, value = _NAMES.get(name, name), _shown(values[name])
+            parts += [
+                f'<text x="100" y="{y + 4}" text-anchor="end">{label}</text>',
+                f'<rect x="108" y="{y - 9}" width="{width}" height="17" rx="3" class="{kind}"/>',
+                f'<text x="{116 + width}" y="{y + 4}">{value}</text>',
+            ]
         y += 42
     return _SVG.format(height=y - 8, parts="\n".join(parts), y=y - 20)
 
 
+_PANELS = (
+    ("call_cpu_us_c64", "CPU per chat call, µs"),
+    ("burst_cpu_us", "CPU per streamed chunk, µs"),
+)
 _SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 620 {height}" width="620" role="img">
 <title>CPU per call and per chunk, logarithmic scale: less is better</title>
 <style>
@@ -150,7 +142,7 @@ text {{ fill: #e6edf3 }}
 }}
 </style>
 {parts}
-<text x="16" y="{y}" class="note">less is better; logarithmic scale; one machine, one run, everything interleaved</text>
+<text x="16" y="{y}" class="note">less is better; logarithmic scale; one machine, taking turns</text>
 </svg>
 """
 

@@ -158,7 +158,10 @@ def nginx(vendor: Target, folder: Path) -> Iterator[Target]:
 def litellm(vendor: Target, folder: Path) -> Iterator[Target]:
     """LiteLLM's proxy with its production settings; LITELLM names the program if PATH does not."""
     port = free_port()
-    entry = '  - model_name: {m}\n    litellm_params: {{model: openai/{m}, api_base: "{base}", api_key: k}}\n'
+    entry = (
+        "  - model_name: {m}\n    litellm_params: "
+        '{{model: openai/{m}, api_base: "{base}", api_key: k}}\n'
+    )
     base = f"http://127.0.0.1:{vendor.port}/v1"
     conf = folder / "litellm.yaml"
     conf.write_text(
@@ -188,7 +191,7 @@ process.on('SIGTERM', () => process.exit(0));
 
 @contextmanager
 def portkey(vendor: Target, folder: Path) -> Iterator[Target]:
-    """Two processes of Portkey's gateway; PORTKEY is the folder of the package @portkey-ai/gateway."""
+    """Two processes of Portkey's gateway; PORTKEY is the folder of @portkey-ai/gateway."""
     port = free_port()
     script = folder / "portkey.js"
     script.write_text(_CLUSTER)
