@@ -30,6 +30,7 @@ from gateway.services.media_urls import MediaUrls
 from gateway.services.metrics import Metrics
 from gateway.services.pool import Pool
 from gateway.services.sessions import Sessions
+from gateway.services.shared_tokens import SharedTokens
 from gateway.services.usage import UsageLog
 from gateway.settings import Settings
 from gateway.settings_tables import UPSTREAMS
@@ -47,9 +48,10 @@ from gateway.stores.leases import LeaseStore
 from gateway.stores.media import open_media_store
 from gateway.stores.media_index import MediaIndex
 from gateway.stores.notes import Notes
+from gateway.stores.tokens import TokenStore
 from gateway.stores.usage import UsageStore
 from gateway.upstreams import PREFIXES, open_upstreams
-from gateway.upstreams.base import Upstream
+from gateway.upstreams.base import ShareToken, Upstream, each_its_own
 
 _BELL_TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)  # the same in all processes
 _POOL_WAIT_S = 2.0
@@ -62,9 +64,10 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     settings = settings.with_secret_key()
     database = Database(settings.database_url)
     database.migrate()
-    pool = _pool(settings, database, rates)
+    pool = open_pool(settings, database, rates)
     fetcher = _fetcher(settings)
-    upstreams = _upstreams(settings, fetcher)
+    tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
+    upstreams = _upstreams(settings, fetcher, tokens)
     catalog = _catalog(settings, upstreams)
     dispatcher = Dispatcher(pool)
     jobs, journal = JobStore(database), SessionJournalStore(database)
@@ -140,7 +143,8 @@ def _metrics(catalog: Catalog, pool: Pool, rates: RateLimiter) -> Metrics:
     return Metrics([model.name for model in catalog], gauges)
 
 
-def _pool(settings: Settings, database: Database, rates: RateLimiter) -> Pool:
+def open_pool(settings: Settings, database: Database, rates: RateLimiter) -> Pool:
+    """The pool of the configured accounts and of those in the database."""
     # Calls wait for these records, so a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
     pool = Pool(
@@ -155,6 +159,10 @@ def _pool(settings: Settings, database: Database, rates: RateLimiter) -> Pool:
     return pool
 
 
+def vendors(settings: Settings) -> Mapping[str, Upstream]:
+    return _upstreams(settings, _fetcher(settings))
+
+
 def _fetcher(settings: Settings) -> Fetcher:
     """Vendors may name the addresses that their base URL is configured to, private or not."""
     trusted = []
@@ -166,7 +174,9 @@ def _fetcher(settings: Settings) -> Fetcher:
     return Fetcher(allow_private=settings.allow_private_urls, trusted=trusted)
 
 
-def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
+def _upstreams(
+    settings: Settings, fetcher: Fetcher, share_token: ShareToken = each_its_own
+) -> Mapping[str, Upstream]:
     clients = {}
     for name in UPSTREAMS:
         t = settings.timeouts_of(name)
@@ -178,7 +188,13 @@ def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
                 total_s=t.total_s,
             )
         )
-    return open_upstreams(clients, fetcher, base_urls=settings.base_urls, engine=settings.engine)
+    return open_upstreams(
+        clients,
+        fetcher,
+        base_urls=settings.base_urls,
+        engine=settings.engine,
+        share_token=share_token,
+    )
 
 
 def _catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalog:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -15,15 +14,13 @@ from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.stores import rows
 from gateway.stores.database import Database
+from gateway.stores.sealing import Sealer
 from gateway.stores.tables import accounts
-
-if TYPE_CHECKING:
-    from cryptography.fernet import Fernet, MultiFernet
 
 AccountStatus = Literal["enabled", "disabled", "draining"]
 
 _TOPIC = "accounts"
-_LABEL = b"gateway account secrets"  # keys derived for other uses differ from these
+_PURPOSE = b"gateway account secrets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class AccountStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._secret_keys = secret_keys
+        self._sealer = Sealer(secret_keys, _PURPOSE)
         self._clock = clock
 
     def add(self, account: Account) -> AccountRecord:
@@ -67,7 +64,7 @@ class AccountStore:
         statement = insert(accounts).values(
             name=account.name,
             upstream=account.upstream,
-            secret=self._cipher().encrypt(secret.encode()),
+            secret=self._sealer.seal(secret),
             last_four=_last_four(secret),
             base_url=account.base_url,
             engine=account.engine,
@@ -99,18 +96,15 @@ class AccountStore:
 
     def unlock(self, record: AccountRecord) -> Account:
         """The account with its secret; StorageUnavailable when no secret key opens it."""
-        from cryptography.fernet import InvalidToken
-
-        try:
-            secret = self._cipher().decrypt(record.secret)
-        except InvalidToken:
+        secret = self._sealer.open(record.secret)
+        if secret is None:
             raise StorageUnavailable(
                 f"The secret of account {record.name!r} was stored under another secret key."
-            ) from None
+            )
         return Account(
             name=record.name,
             upstream=record.upstream,
-            secret=Secret(secret.decode()),
+            secret=Secret(secret),
             base_url=record.base_url,
             engine=record.engine,
             weight=record.weight,
@@ -138,20 +132,6 @@ class AccountStore:
         if count:
             rows.bump(self._database, connection, _TOPIC)
         return count > 0
-
-    def _cipher(self) -> MultiFernet:
-        from cryptography.fernet import MultiFernet  # ten megabytes, where no account is stored
-
-        return MultiFernet([_fernet(key) for key in self._secret_keys])
-
-
-def _fernet(key: Secret) -> Fernet:
-    from cryptography.fernet import Fernet
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    derived = HKDF(SHA256(), length=32, salt=None, info=_LABEL).derive(key.reveal().encode())
-    return Fernet(base64.urlsafe_b64encode(derived))
 
 
 def _last_four(secret: str) -> str:

@@ -30,7 +30,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0001"
+REVISION = "0002"
 
 
 class now(FunctionElement[float]):
@@ -171,6 +171,16 @@ leases = Table(
     Column("token", String),
     Column("holder", String),
     Column("expires_at", Double, nullable=False),
+)
+
+# Access tokens that vendors grant for a credential, whose digest is the key.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("token", LargeBinary),
+    Column("expires_at", Double, nullable=False),
+    Column("fetched_until", Double, nullable=False),  # by the one that claimed to fetch the next
 )
 
 usage = Table(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http
 from gateway.upstreams.ark import Ark
-from gateway.upstreams.base import Upstream
+from gateway.upstreams.base import ShareToken, Upstream
 from gateway.upstreams.gemini import Gemini
 from gateway.upstreams.gemini_enterprise import GeminiEnterprise
 from gateway.upstreams.openai import OpenAI
@@ -29,6 +29,7 @@ def open_upstreams(
     *,
     base_urls: Mapping[str, str],
     engine: str | None,
+    share_token: ShareToken,
 ) -> Mapping[str, Upstream]:
     """`clients` and `base_urls` by upstream; a base URL that is missing is the vendor's own."""
     urls = {**_BASE_URLS, **base_urls}
@@ -40,6 +41,7 @@ def open_upstreams(
             base_url=urls["gemini-enterprise"],
             fetcher=fetcher,
             engine=engine,
+            share_token=share_token,
         ),
         "openai": OpenAI(clients["openai"], base_url=urls["openai"], fetcher=fetcher),
     }

@@ -17,8 +17,9 @@ from gateway.domain.accounts import Account, Secret
 from gateway.stores.accounts import AccountStore
 from gateway.stores.database import Database
 from tests.stores.postgres import PostgresServer
-from tests.support.callers import ask, request_bytes
+from tests.support.callers import ask, crowd, request_bytes, whole_call
 from tests.support.redis import RedisServer
+from tests.support.simulators import ENGINE
 
 WORKERS = 4
 CHAT = "/v1/chat/completions"
@@ -254,3 +255,16 @@ def test_the_limit_on_an_account_holds_over_all_workers(start, redis, vendors):
         answers = list(threads.map(lambda _: call(gateway).status_code, range(60)))
     assert set(answers) == {200}
     assert calls_of(vendors, accounts) == {"sk-limited": 10, "sk-spare": 50}
+
+
+@pytest.mark.timeout(300)
+def test_many_calls_that_need_a_google_token_at_once_fetch_one(start, vendors, soak):
+    count = 1000 if soak else 200
+    account = vendors.service_account("pool@google.test")
+    settings = {"GEMINI_ENTERPRISE_ENGINE": ENGINE, "GEMINI_ENTERPRISE_CREDENTIALS": account}
+    request = request_bytes(CHAT, ask("Hi", model="gemini-enterprise", stream=True))
+    before = vendors.ledger(requests_too=False)["tokens"]
+    with start({}, **settings) as gateway:
+        answers = crowd(count, count, lambda _: whole_call(gateway.url, request))
+    assert sum(b"[DONE]" in answer for answer in answers) == count
+    assert vendors.ledger(requests_too=False)["tokens"] - before == 1

@@ -17,7 +17,7 @@ from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, Video
 from gateway.net import jsonbody
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http
-from gateway.upstreams.base import CallContext
+from gateway.upstreams.base import CallContext, ShareToken, each_its_own
 from gateway.upstreams.gemini_enterprise.answer import Decoder
 from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
 from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_of
@@ -52,12 +52,13 @@ class GeminiEnterprise:
         base_url: str = BASE_URL,
         fetcher: Fetcher,
         engine: str | None = None,
+        share_token: ShareToken = each_its_own,
     ) -> None:
         self._http = http
         self._base_url = base_url
         self._fetcher = fetcher
         self._engine = engine
-        self._tokens = Tokens(http)
+        self._tokens = Tokens(http, share=share_token)
 
     def takes(self, credential: str) -> bool:
         if self._engine is None or not credential:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from gateway.domain.accounts import Account
+from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
     AccountRejected,
     GatewayError,
@@ -24,6 +24,7 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.net.http import Answer, Http, Timeouts
+from gateway.upstreams.base import ShareToken, Token, each_its_own
 from gateway.upstreams.errors import retry_after_s
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -40,8 +41,15 @@ class Tokens:
     `clock` counts seconds and is never set back.
     """
 
-    def __init__(self, http: Http, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        http: Http,
+        *,
+        share: ShareToken = each_its_own,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._http = http
+        self._share = share
         self._clock = clock
         self._grants: dict[str, _Grant] = {}
 
@@ -55,8 +63,11 @@ class Tokens:
         if not has_key_file(account):
             return secret
         # setdefault is atomic: every thread gets the same grant, and so the same lock.
-        grant = self._grants.get(secret) or self._grants.setdefault(secret, _Grant(self._clock))
-        return grant.token(self._http, secret)
+        grant = self._grants.get(secret)
+        if grant is None:
+            fresh = _Grant(account.secret, self._share, self._clock)
+            grant = self._grants.setdefault(secret, fresh)
+        return grant.token(self._http)
 
     def forget(self, account: Account, token: str) -> None:
         """Fetch another token next time: the vendor refused this one before its end."""
@@ -88,17 +99,29 @@ class _Grant:
     comes of it, be it an error.
     """
 
-    __slots__ = ("_attempts", "_clock", "_expires_at", "_failure", "_lock", "_token")
+    __slots__ = (
+        "_attempts",
+        "_clock",
+        "_expires_at",
+        "_failure",
+        "_lock",
+        "_refused",
+        "_secret",
+        "_share",
+        "_token",
+    )
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, secret: Secret, share: ShareToken, clock: Callable[[], float]) -> None:
+        self._secret = secret
+        self._share = share
         self._clock = clock
         self._lock = Lock()
-        self._token = ""
+        self._token = self._refused = ""
         self._expires_at = -inf
         self._attempts = 0
         self._failure: GatewayError | None = None
 
-    def token(self, http: Http, secret: str) -> str:
+    def token(self, http: Http) -> str:
         left_s = self._expires_at - self._clock()
         if left_s > _EARLY_S:
             return self._token
@@ -111,28 +134,34 @@ class _Grant:
                 return self._token
             if self._attempts != attempts and self._failure is not None:
                 raise _again(self._failure)
-            return self._renew(http, secret)
+            return self._renew(http)
         finally:
             self._lock.release()
 
-    def _renew(self, http: Http, secret: str) -> str:
+    def _renew(self, http: Http) -> str:
         asked_at = self._clock()
         try:
-            token, lifetime_s = _fetch(http, secret)
+            token, left_s = self._share(
+                self._secret.digest, lambda: _fetch(http, self._secret.reveal()), self._usable
+            )
         except GatewayError as exc:
             if self._expires_at > self._clock():
                 return self._token
             self._failure = exc
             raise
         else:
-            self._token, self._expires_at = token, asked_at + lifetime_s
+            self._token, self._expires_at = token, asked_at + left_s
             self._failure = None
             return token
         finally:
             self._attempts += 1
 
+    def _usable(self, token: Token) -> bool:
+        return token.left_s > _EARLY_S and token.text != self._refused
+
     def forget(self, token: str) -> None:
         if token == self._token:
+            self._refused = token
             self._expires_at = -inf
 
 
@@ -141,8 +170,7 @@ def _again(error: GatewayError) -> GatewayError:
     return type(error)(error.message, retry_after=error.retry_after)
 
 
-def _fetch(http: Http, secret: str) -> tuple[str, float]:
-    """A new token and the seconds it lasts."""
+def _fetch(http: Http, secret: str) -> Token:
     url, form = _request(secret)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     try:
@@ -151,7 +179,7 @@ def _fetch(http: Http, secret: str) -> tuple[str, float]:
             if answer.status != 200:
                 raise _refusal(answer)
             grant = answer.json()
-        return str(grant["access_token"]), float(grant.get("expires_in", _LIFETIME_S))
+        return Token(str(grant["access_token"]), float(grant.get("expires_in", _LIFETIME_S)))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UpstreamInvalidResponse("Google's token service sent no token") from None
     except GatewayError as exc:
