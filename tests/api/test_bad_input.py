@@ -75,6 +75,10 @@ def test_a_body_that_is_no_json_object(gateway, path, body):
         (CHAT, ASK | {"max_tokens": 10**400}, "invalid_json", None),
         (CHAT, ASK | {"stop": 7}, "invalid_value", "stop"),
         (CHAT, ASK | {"tools": [7]}, "invalid_value", "tools"),
+        (CHAT, ASK | {"tools": [{}] * 1001}, "invalid_value", "tools"),
+        (CHAT, ASK | {"seed": 10**20}, "invalid_value", "seed"),
+        (CHAT, ASK | {"seed": 1e300}, "invalid_value", "seed"),
+        (CHAT, ASK | {"max_tokens": 2**63}, "invalid_value", "max_tokens"),
         (CHAT, ASK | {"tools": [{}], "tool_choice": "perhaps"}, "invalid_value", "tool_choice"),
         (CHAT, ASK | {"media_format": "html"}, "invalid_value", "media_format"),
         (IMAGES, {}, "missing_field", "prompt"),
@@ -92,7 +96,7 @@ def test_a_body_that_is_no_json_object(gateway, path, body):
         (VIDEO, {"prompt": "a", "image": ["a", "b", "c"]}, "invalid_value", "image"),
         (VIDEO, {"prompt": "a", "model": "doubao"}, "invalid_value", "model"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_a_wrong_field_is_named(gateway, path, body, code, param):
     if param is None:  # a number that JSON allows and nothing can hold

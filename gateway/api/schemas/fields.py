@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, pre_load
@@ -15,6 +16,8 @@ from gateway.domain.media import MediaRef
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_NAMED = 20
+_MOST_OBJECTS = 1000
+_BEYOND = 2**63
 
 
 class RequestSchema(Schema):
@@ -39,9 +42,12 @@ class RequestSchema(Schema):
 
     def unknown_in(self, document: Mapping[str, Any]) -> list[str]:
         """Names of what is given and not used, as far as a header can hold them."""
-        names = [key for key, value in document.items() if value is not None]
-        unknown = [name for name in names if name not in self._names and _NAME.fullmatch(name)]
-        return unknown[:_MOST_NAMED]
+        unknown = (
+            key
+            for key, value in document.items()
+            if value is not None and key not in self._names and _NAME.fullmatch(key)
+        )
+        return list(islice(unknown, _MOST_NAMED))
 
     @cached_property
     def _names(self) -> dict[str, str]:
@@ -90,6 +96,8 @@ class Number(Described, fields.Field[float]):
             value, kind = int(value), int
         if kind is not int and (self._whole or kind is not float):
             raise ValidationError("must be a whole number" if self._whole else "must be a number")
+        if kind is int and not -_BEYOND <= value < _BEYOND:
+            raise ValidationError("must fit into 64 bits")
         low, high = self._low, self._high
         if (low is not None and value < low) or (high is not None and value > high):
             if high is None:
@@ -151,9 +159,11 @@ class Object(fields.Field[Mapping[str, Any]]):
 
 class Objects(fields.Field[list[Any]]):
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[Any]:
-        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-            return value
-        raise ValidationError("must be a list of objects")
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise ValidationError("must be a list of objects")
+        if len(value) > _MOST_OBJECTS:
+            raise ValidationError(f"must not hold more than {_MOST_OBJECTS} objects")
+        return value
 
 
 class Word(Described, fields.Field[str]):
