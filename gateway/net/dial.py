@@ -91,7 +91,7 @@ class TlsStream:
             return data
         deadline = None
         while not self._ended:
-            self._receive()
+            self._receive(bufsize)
             if data := self._decrypted():
                 return data
             if self._timeout_s:
@@ -107,8 +107,8 @@ class TlsStream:
     def close(self) -> None:
         self._sock.close()
 
-    def _receive(self) -> None:
-        if data := self._sock.recv(_READ_BYTES):
+    def _receive(self, bufsize: int = _READ_BYTES) -> None:
+        if data := self._sock.recv(bufsize):
             self._incoming.write(data)
         else:
             self._incoming.write_eof()

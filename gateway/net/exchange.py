@@ -18,6 +18,8 @@ from gateway.net.dial import Stream
 from gateway.net.turns import let_others_run
 
 _READ_BYTES = 65536
+# What is made of a piece of a stream is ten times its size, and a caller may never read it.
+_STREAM_READ_BYTES = 16384
 _WRITE_BYTES = 262144
 _JOIN_BYTES = 65536  # a body up to this size leaves in one write with the head
 _TURN_BYTES = 524288  # after so much without waiting, other greenlets get a turn
@@ -189,7 +191,8 @@ class Exchange:
         silence_s = self._timeouts.idle_s if by is None else by - time.monotonic()
         try:
             self._stream.settimeout(self._wait(silence_s))
-            return self._stream.recv(_READ_BYTES)
+            sized = isinstance(self._framing, wire.Sized)
+            return self._stream.recv(_READ_BYTES if sized else _STREAM_READ_BYTES)
         except TimeoutError as err:
             what = "did not go on with its answer" if by is None else "did not answer"
             raise UpstreamTimeout(f"{self.host} {what} in time", sent=True) from err

@@ -7,11 +7,12 @@ happens to a connection is chosen when it is made; who closed what, and when, is
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Thread
@@ -67,21 +68,10 @@ class FaultProxy:
     ) -> Iterator[FaultProxy]:
         """Proxy to `host:port`. `choose` gets the number of the connection, from 0."""
         host, _, port = target.removeprefix("http://").partition(":")
-        listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         pattern = re.compile(mark.encode()) if mark else None
-        found = cls(*listener.getsockname(), (host, int(port)), choose, pattern)
-        loop = asyncio.new_event_loop()
-        server = loop.run_until_complete(asyncio.start_server(found._serve, sock=listener))
-        thread = Thread(target=loop.run_forever, daemon=True)
-        thread.start()
-        try:
+        found = cls("", 0, (host, int(port)), choose, pattern)
+        with serving(found._serve) as (found.host, found.port):
             yield found
-        finally:
-            loop.call_soon_threadsafe(server.close)
-            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(10)
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
 
     @property
     def url(self) -> str:
@@ -145,6 +135,60 @@ class FaultProxy:
                 await writer.drain()
                 if fault.rate is not None:
                     await asyncio.sleep(len(data) / fault.rate)
+
+
+@contextmanager
+def firehose() -> Iterator[tuple[str, list[int]]]:
+    """An OpenAI-compatible vendor that streams as fast as it is read, without an end.
+
+    Yields its address, and how many bytes each connection has taken.
+    """
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "test-model",
+        "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}],
+    }
+    frames = b"data: %b\n\n" % json.dumps(chunk).encode() * 400
+    piece = b"%X\r\n%b\r\n" % (len(frames), frames)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    head += b"Transfer-Encoding: chunked\r\n\r\n"
+    taken: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(taken)
+        taken.append(0)
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                taken[number] += len(piece)
+        writer.close()
+
+    with serving(serve) as (host, port):
+        yield f"http://{host}:{port}/v1", taken
+
+
+@contextmanager
+def serving(serve: Callable[..., Awaitable[None]]) -> Iterator[tuple[str, int]]:
+    """An asyncio server in a thread of its own."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(serve, sock=listener, limit=1 << 20))
+    thread = Thread(target=loop.run_forever, daemon=True)
+    address = listener.getsockname()
+    thread.start()
+    try:
+        yield address
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def _end(writer: asyncio.StreamWriter, fault: Fault) -> None:

@@ -11,14 +11,12 @@ X-Forwarded-For. Not modelled: several apps, connections that are used again, th
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Thread
 
-from tests.support.faults import _cancel_all
+from tests.support.faults import serving
 
 FIRST_BYTE_S, IDLE_S = 30.0, 55.0
 _BUFFER = 1024 * 1024
@@ -53,22 +51,9 @@ class Router:
     @contextmanager
     def started(cls, app_url: str, *, scale: float = 1.0) -> Iterator[Router]:
         host, _, port = app_url.removeprefix("http://").partition(":")
-        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        found = cls((host, int(port)), scale, listener.getsockname()[1])
-        loop = asyncio.new_event_loop()
-        server = loop.run_until_complete(
-            asyncio.start_server(found._serve, sock=listener, limit=_BUFFER)
-        )
-        thread = Thread(target=loop.run_forever, daemon=True)
-        thread.start()
-        try:
+        found = cls((host, int(port)), scale, 0)
+        with serving(found._serve) as (_, found.port):
             yield found
-        finally:
-            loop.call_soon_threadsafe(server.close)
-            asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(10)
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
 
     @property
     def url(self) -> str:
