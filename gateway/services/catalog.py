@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.accounts import Caller, Kind
 from gateway.domain.errors import ModelNotAllowed, ModelNotFound
 from gateway.upstreams.base import Upstream
+
+# Several words joined by slashes, as in `meta-llama/Llama-3.3-70B-Instruct:free`.
+_VENDOR_ID = re.compile(r"\w[\w.:@+-]*(?:/\w[\w.:@+-]*)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +63,15 @@ class Catalog:
         if known := self._folded.get(name.casefold().removesuffix(":latest")):
             return known
         prefix, slash, rest = name.partition("/")
-        if slash and rest and prefix in self._upstreams:
+        if slash and prefix in self._upstreams:
             return self._direct(name, prefix, rest)
         for prefix, upstream in self._prefixes.items():
             if name.startswith(prefix):
                 return self._direct(name, upstream, name)
         return None
 
-    def _direct(self, name: str, upstream: str, vendor_id: str) -> Model:
+    def _direct(self, name: str, upstream: str, vendor_id: str) -> Model | None:
+        if not _VENDOR_ID.fullmatch(vendor_id):
+            return None
         served_by = self._upstreams[upstream]
         return Model(name, served_by.kind_of(vendor_id), (Route(served_by, vendor_id),))
