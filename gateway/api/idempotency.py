@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import orjson
@@ -39,7 +38,7 @@ def once(document: Mapping[str, Any], answer: Answer, *, stream: bool = False) -
 
     `answer(job_id)` makes the response: from that job, or from scratch when there is none.
     """
-    fingerprint = trace().fingerprint = cache(lambda: fingerprint_of(document))
+    fingerprint = trace().fingerprint = Fingerprint(request.path, document)
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return answer(_repeated_job(fingerprint))
@@ -57,10 +56,25 @@ def once(document: Mapping[str, Any], answer: Answer, *, stream: bool = False) -
     return answer(begun.job_id) if isinstance(begun, Attached) else _replay(begun)
 
 
-def fingerprint_of(document: Mapping[str, Any]) -> str:
-    """What makes two requests the same: path and body, uploaded files by their digest."""
-    text = orjson.dumps([request.path, document], option=orjson.OPT_SORT_KEYS, default=repr)
-    return hashlib.sha256(text).hexdigest()
+class Fingerprint:
+    """What makes two requests the same: path and body, uploaded files by their digest.
+
+    Few requests are ever asked for theirs.
+    """
+
+    __slots__ = ("_digest", "_document", "_path")
+
+    def __init__(self, path: str, document: Mapping[str, Any]) -> None:
+        self._path = path
+        self._document = document
+        self._digest = ""
+
+    def __call__(self) -> str:
+        if not self._digest:
+            what = [self._path, self._document]
+            text = orjson.dumps(what, option=orjson.OPT_SORT_KEYS, default=repr)
+            self._digest = hashlib.sha256(text).hexdigest()
+        return self._digest
 
 
 def _repeated_job(fingerprint: Callable[[], str]) -> str | None:

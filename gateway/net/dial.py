@@ -29,6 +29,8 @@ class Stream(Protocol):
 
     def recv(self, bufsize: int, /) -> bytes: ...
 
+    def send(self, data: bytes | memoryview, /) -> int: ...
+
     def sendall(self, data: bytes | memoryview, /) -> None: ...
 
     def close(self) -> None: ...
@@ -99,6 +101,10 @@ class TlsStream:
                     deadline = time.monotonic() + self._timeout_s
                 self._sock.settimeout(_left(deadline))
         return b""
+
+    def send(self, data: bytes | memoryview, /) -> int:
+        self.sendall(data)
+        return len(data)
 
     def sendall(self, data: bytes | memoryview, /) -> None:
         self._tls.write(data)

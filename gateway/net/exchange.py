@@ -179,7 +179,10 @@ class Exchange:
         self._take_turns(len(data))
         try:
             self._stream.settimeout(self._wait(self._timeouts.idle_s))
-            self._stream.sendall(data)
+            # A small request is taken at once; gevent's sendall is ready for more, at a price.
+            sent = self._stream.send(data)
+            if sent < len(data):
+                self._stream.sendall(memoryview(data)[sent:])
         except TimeoutError as err:
             raise UpstreamTimeout(f"{self.host} did not take the request in time") from err
         except OSError:
