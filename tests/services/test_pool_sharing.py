@@ -56,14 +56,14 @@ def test_one_process_tries_a_quarantined_account_and_all_hear_how_it_went(any_wo
     end(lend(pools[0], skip={"two"}), AccountRejected("401"))
     for pool in pools:
         call(pool)
-    any_world.clock.pass_s(300)
+    any_world.clock.pass_s(301)
     tried = [lease for pool in pools for lease in (lend(pool), lend(pool)) if lease.trial]
     assert [lease.account.name for lease in tried] == ["one"]
     end(tried[0], AccountRejected("401"))
     for pool in pools:
         assert set(names(pool, 4)) == {"two"}
         assert view(pool, "one").back_in_s == pytest.approx(600, abs=1)
-    any_world.clock.pass_s(600)
+    any_world.clock.pass_s(601)
     (trial,) = (lease for lease in (lend(pools[1]), lend(pools[1])) if lease.trial)
     end(trial)
     for pool in pools:

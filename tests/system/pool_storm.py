@@ -1,4 +1,4 @@
-"""One process of a storm: `python -m tests.services.pool_storm URL FOLDER CALLS SEED`.
+"""One process of a storm: `python -m tests.system.pool_storm URL FOLDER CALLS SEED`.
 
 Lends and gives back accounts of which many answer 429, and prints what it did, a line
 each, with times of the clock that all processes of a machine share.
@@ -71,11 +71,13 @@ def _work(pool: Pool, calls: int, chance: random.Random) -> None:
         time.sleep(chance.uniform(0, 0.002))
         err = _outcome(name, chance)
         given_at = time.monotonic()
+        cools = err is not None and err.retry_after
+        if cools:
+            _say("cool", name, given_at, given_at + cools)
         lease.__exit__(type(err) if err else None, err, None)
         _say("used", name, lent_at, given_at)
-        if err is not None and err.retry_after:
+        if cools:
             _say("told", name, given_at, time.monotonic())
-            _say("cool", name, given_at, given_at + err.retry_after)
 
 
 def _outcome(name: str, chance: random.Random) -> AccountExhausted | AccountRejected | None:
