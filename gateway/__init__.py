@@ -34,3 +34,14 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["gateway"] = build(demo.prepare(settings), limiter.limiter)
     api.register(app, trusted_proxies=settings.trusted_proxies)
     return app
+
+
+def create_command_app() -> Flask:
+    """The commands, which read the settings when they need them, and nothing that serves."""
+    from flask import Flask
+
+    from gateway import commands
+
+    app = Flask("gateway", static_folder=None)
+    commands.register(app.cli)
+    return app

@@ -64,7 +64,9 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     settings = settings.with_secret_key()
     database = Database(settings.database_url)
     database.migrate()
-    pool = open_pool(settings, database, rates)
+    # Where calls wait for records, a database that hangs must not hold them up for long.
+    impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
+    pool = open_pool(settings, database, impatient, rates)
     fetcher = _fetcher(settings)
     tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
     upstreams = _upstreams(settings, fetcher, tokens)
@@ -143,10 +145,13 @@ def _metrics(catalog: Catalog, pool: Pool, rates: RateLimiter) -> Metrics:
     return Metrics([model.name for model in catalog], gauges)
 
 
-def open_pool(settings: Settings, database: Database, rates: RateLimiter) -> Pool:
-    """The pool of the configured accounts and of those in the database."""
-    # Calls wait for these records, so a database that hangs must not hold them up for long.
-    impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
+def open_pool(
+    settings: Settings, database: Database, impatient: Database, rates: RateLimiter
+) -> Pool:
+    """The pool of the configured accounts and of those in the database.
+
+    Calls wait for what is read through `impatient`.
+    """
     pool = Pool(
         settings.accounts,
         stored=AccountStore(database, secret_keys=settings.secret_keys),

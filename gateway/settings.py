@@ -17,6 +17,7 @@ from gateway.settings_tables import (
     ModelConfig,
     PhaseTimeouts,
     SettingsError,
+    account_of,
     accounts_of,
     keys_of,
     load,
@@ -25,6 +26,7 @@ from gateway.settings_tables import (
     split_list,
     timeouts_of,
 )
+from gateway.surroundings import Surroundings
 
 BUILT_IN_MODELS = Path(__file__).with_name("models.toml")
 _MB = 1024 * 1024
@@ -99,6 +101,18 @@ class Settings:
             return self
         return replace(self, secret_keys=(Secret(_stored_key(self.state_dir / "secret_key")),))
 
+    @property
+    def several_machines(self) -> bool:
+        """Whether this may be one machine of several, for all that the settings tell."""
+        return not self.database_url.startswith("sqlite:")
+
+    def known_secret_keys(self) -> tuple[Secret, ...]:
+        """As `with_secret_key`, but none is made."""
+        path = self.state_dir / "secret_key"
+        if self.secret_keys or not path.exists():
+            return self.secret_keys
+        return (Secret(path.read_text().strip()),)
+
     def make_state_dir(self) -> None:
         """Raises SettingsError when the folder cannot be made or written to."""
         try:
@@ -107,6 +121,15 @@ class Settings:
                 pass
         except OSError as exc:
             raise SettingsError(f"GATEWAY_STATE_DIR: {self.state_dir}: {exc.strerror}") from None
+
+
+def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
+    return Surroundings.of(os.environ if environ is None else environ, VARIABLES)
+
+
+def account_from(table: Mapping[str, Any], settings: Settings) -> Account:
+    """An account that was described by command. Raises SettingsError."""
+    return account_of(table, os.environ, "account", settings.engine)
 
 
 def announce_demo(url: str) -> None:

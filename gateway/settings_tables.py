@@ -129,7 +129,7 @@ def accounts_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable
             name="gemini-enterprise-1", upstream="gemini-enterprise", secret=Secret(secret)
         )
     for where, table in _tables(document, "accounts"):
-        yield _account(table, env, where, engine)
+        yield account_of(table, env, where, engine)
 
 
 def _service_account(text: str, where: str) -> str:
@@ -143,9 +143,10 @@ def _service_account(text: str, where: str) -> str:
     return text
 
 
-def _account(
+def account_of(
     table: Mapping[str, Any], env: Mapping[str, str], where: str, engine: str | None
 ) -> Account:
+    """The account that a table describes. Raises SettingsError."""
     known = {f.name for f in fields(Account)} - {"secret", "own"} | {"credential"}
     _only(table, known, where)
     name, upstream = table.get("name"), table.get("upstream")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent / "gateway"
+_ABOVE = {"assembly", "logs", "settings", "settings_tables", "surroundings"}
 BELOW = {
     "domain": set(),
     "net": {"domain"},
@@ -16,6 +17,7 @@ BELOW = {
     "services": {"stores", "upstreams", "net", "domain", "settings", "settings_tables"},
     "api": {"services", "stores", "net", "domain"},
     "simulators": {"domain"},
+    "commands": {"services", "upstreams", "stores", "domain", *_ABOVE},
 }
 ONLY_IN = {
     "flask": {"api", "simulators"},

@@ -17,7 +17,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from limits.storage import Storage
 
@@ -151,10 +151,10 @@ class MachineCounters(Counters):
     def _open(self) -> None:
         size = _TABLE_BYTES + _DIGEST_BYTES
         try:
-            file = _opened(Path(self._path), size) if self._path else None
+            file = _opened(Path(self._path), size) if self._path else -1
         except OSError:
-            file = None
-        self._table = mmap.mmap(file.fileno() if file else -1, size)
+            file = -1
+        self._table = mmap.mmap(file, size)
         self._turn = _Turn(file)
         boot = _digest(_boot())
         with self._turn:
@@ -163,30 +163,31 @@ class MachineCounters(Counters):
 
 
 class _Turn:
-    """One thread of one process at a time."""
+    """One thread of one process at a time; of no others, where there is no file."""
 
-    __slots__ = ("_file", "_lock")
+    __slots__ = ("__weakref__", "_file", "_lock")
 
-    def __init__(self, file: BinaryIO | None) -> None:
+    def __init__(self, file: int) -> None:
         self._file = file
         self._lock = Lock()
+        if file >= 0:
+            weakref.finalize(self, os.close, file)
 
     def __enter__(self) -> None:
         self._lock.acquire()
-        if self._file is not None:
+        if self._file >= 0:
             fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
-        if self._file is not None:
+        if self._file >= 0:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._lock.release()
 
 
-def _opened(path: Path, size: int) -> BinaryIO:
+def _opened(path: Path, size: int) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    file = path.open("r+b", buffering=0)
-    file.truncate(size)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.truncate(file, size)
     return file
 
 

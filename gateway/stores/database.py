@@ -79,6 +79,11 @@ class Database:
         with self.read() as connection:
             connection.execute(select(literal(1)))
 
+    def is_current(self) -> bool:
+        """Whether the schema is up to date."""
+        with self.read() as connection:
+            return _up_to_date(connection)
+
     def migrate(self) -> None:
         """Bring the schema up to date; of processes that do so at once one does the work."""
         with self.read() as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from threading import Event, Thread
@@ -106,6 +106,13 @@ class JobStore:
             query = query.where(jobs.c.id > after)
         with self._database.read() as connection:
             return list(connection.scalars(query.order_by(jobs.c.id).limit(limit)))
+
+    def newest(self, limit: int, *, unfinished: bool) -> Sequence[Job]:
+        """Jobs of all owners."""
+        query = select(*_COLUMNS).order_by(jobs.c.created_at.desc(), jobs.c.id).limit(limit)
+        with self._database.read() as connection:
+            found = connection.execute(query.where(_MOVING) if unfinished else query)
+            return [Job(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
         """How many unfinished jobs there are of each status."""

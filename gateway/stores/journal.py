@@ -94,6 +94,11 @@ class SessionJournalStore:
         with self._database.write() as connection:
             return connection.execute(statement).rowcount
 
+    def oldest(self, limit: int) -> list[JournaledSession]:
+        query = select(*_COLUMNS).order_by(sessions.c.created_at).limit(limit)
+        with self._database.read() as connection:
+            return [JournaledSession(*row) for row in connection.execute(query)]
+
     def lapsed(
         self, owner_token: str, *, limit: int = 100, ttl_s: float = 60
     ) -> list[JournaledSession]:

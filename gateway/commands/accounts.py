@@ -1,0 +1,225 @@
+"""`accounts list`, `add`, `enable`, `disable`, `drain`, `remove`, `reset` and `test`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
+
+from gateway.assembly import open_pool
+from gateway.commands import common
+from gateway.commands.common import as_json, opened, settings, show
+from gateway.commands.trial import ask
+from gateway.domain.accounts import Account
+from gateway.services.pool_reports import AccountView
+from gateway.settings import Settings, account_from, surroundings
+from gateway.settings_tables import KINDS, UPSTREAMS, SettingsError
+from gateway.stores.accounts import AccountRecord, AccountStatus, AccountStore
+from gateway.stores.counters import MachineCounters
+from gateway.stores.database import Database
+from gateway.stores.leases import LeaseStore
+
+_DONE: Mapping[AccountStatus, str] = {
+    "enabled": "is enabled",
+    "disabled": "is disabled",
+    "draining": "takes nothing new, and finishes what it has begun",
+}
+
+
+@click.group()
+def accounts() -> None:
+    """Vendor accounts: those of the settings, and those added here."""
+
+
+@accounts.command("list")
+@as_json
+def list_(as_json: bool) -> None:
+    """All accounts, how they fare, and when those that rest are back."""
+    configured = _serving(settings())
+    with opened(configured.database_url) as database:
+        views = open_pool(configured, database, database, _rates(configured)).snapshot()
+        records = {record.name: record for record in AccountStore(database).list()}
+        capped = [view.name for view in views if view.max_in_flight is not None]
+        busy = LeaseStore(database).busy(capped)
+    show([_row(view, records.get(view.name), busy) for view in views], as_json=as_json)
+
+
+@accounts.command()
+@click.argument("name", type=common.label)
+@click.option("--upstream", type=click.Choice(UPSTREAMS), required=True)
+@click.option(
+    "--credential",
+    required=True,
+    help="env:NAME, file:PATH, or - to type it or pipe it in.",
+)
+@click.option("--weight", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--max-in-flight", type=click.IntRange(1))
+@click.option("--limits", multiple=True, metavar="KIND=LIMIT", help="Such as video=20/day.")
+@click.option("--models", type=common.words, default="", help="Comma list; without it, all models.")
+@click.option("--engine", help="Resource name, for upstreams that have engines.")
+@click.option("--base-url")
+def add(name: str, credential: str, limits: tuple[str, ...], **options: Any) -> None:
+    """Add an account; its credential is stored encrypted and never shown again."""
+    configured = settings()
+    if any(account.name == name for account in configured.accounts):
+        raise click.ClickException(f"The settings have an account called {name}.")
+    if not configured.secret_keys and (configured.several_machines or surroundings().platform):
+        raise click.ClickException(
+            "Set GATEWAY_SECRET_KEY first: other machines could not decrypt the credential."
+        )
+    table = {key: value for key, value in options.items() if value is not None}
+    table |= {"name": name, "limits": _limits(limits), "models": list(options["models"])}
+    try:
+        account = account_from(table | {"credential": _read(credential)}, configured)
+    except SettingsError as err:
+        raise click.ClickException(str(err)) from None
+    configured = _serving(configured)
+    with opened(configured.database_url) as database:
+        AccountStore(database, secret_keys=configured.secret_keys).add(account)
+    click.echo(f"{name} is added; try it with: accounts test {name}")
+
+
+@accounts.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Lend an account again."""
+    _set_status(name, "enabled")
+
+
+@accounts.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """Lend an account no more."""
+    _set_status(name, "disabled")
+
+
+@accounts.command()
+@click.argument("name")
+def drain(name: str) -> None:
+    """Begin nothing new with an account; jobs that it has begun are finished."""
+    _set_status(name, "draining")
+
+
+@accounts.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget an account and its credential."""
+    with _stored(name) as database:
+        if not AccountStore(database).remove(name):
+            raise _unknown(name)
+    click.echo(f"{name} is removed.")
+
+
+@accounts.command()
+@click.argument("name")
+def reset(name: str) -> None:
+    """Forget what is held against an account: cooldown, quarantine, open circuit."""
+    configured = _serving(settings())
+    with opened(configured.database_url) as database:
+        if not open_pool(configured, database, database, _rates(configured)).reset(name):
+            raise _unknown(name)
+    click.echo(f"{name} may be lent again.")
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--model", help="A model of the vendor; without it, the first that fits.")
+@as_json
+def test(name: str, model: str | None, as_json: bool) -> None:
+    """Ask an account for a few words: one real call, which may cost a little."""
+    configured = _serving(settings())
+    with opened(configured.database_url) as database:
+        account = _find(configured, database, name)
+        if account is None:
+            raise _unknown(name)
+        outcome = ask(configured, account, model, _rates(configured))
+    show([outcome], as_json=as_json)
+    if outcome["error"]:
+        sys.exit(1)
+
+
+def _find(configured: Settings, database: Database, name: str) -> Account | None:
+    for account in configured.accounts:
+        if account.name == name:
+            return account
+    store = AccountStore(database, secret_keys=configured.secret_keys)
+    record = store.get(name)
+    return store.unlock(record) if record is not None else None
+
+
+def _set_status(name: str, status: AccountStatus) -> None:
+    with _stored(name) as database:
+        if not AccountStore(database).set_status(name, status):
+            raise _unknown(name)
+    click.echo(f"{name} {_DONE[status]}.")
+
+
+def _stored(name: str) -> Any:
+    """The database, for a change of an account that the settings do not have."""
+    configured = settings()
+    if any(account.name == name for account in configured.accounts):
+        raise click.ClickException(f"{name} is in the settings: change it there and restart.")
+    return opened(configured.database_url)
+
+
+def _unknown(name: str) -> click.ClickException:
+    return click.ClickException(f"There is no account called {name}.")
+
+
+def _read(credential: str) -> str:
+    if credential == "-":
+        if sys.stdin.isatty():
+            return str(click.prompt("Credential", hide_input=True))
+        return sys.stdin.read().strip()
+    if not credential.startswith(("env:", "file:")):
+        raise click.ClickException(
+            "A credential on the command line ends up in the shell's history; "
+            "give env:NAME, file:PATH or - instead."
+        )
+    return credential
+
+
+def _limits(given: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for item in given:
+        kind, _, limit = item.partition("=")
+        if kind not in KINDS:
+            raise click.BadParameter(f"--limits takes {', '.join(KINDS)}, as in {KINDS[0]}=60/hour")
+        found[kind] = common.limits(limit)
+    return found
+
+
+def _serving(configured: Settings) -> Settings:
+    """The settings as the workers have them: with a secret key and a folder for their state."""
+    try:
+        configured.make_state_dir()
+    except SettingsError as err:
+        raise click.ClickException(str(err)) from None
+    return configured.with_secret_key()
+
+
+def _rates(configured: Settings) -> RateLimiter:
+    return FixedWindowRateLimiter(MachineCounters(path=str(configured.state_dir / "counters")))
+
+
+def _row(
+    view: AccountView, record: AccountRecord | None, busy: Mapping[str, int]
+) -> dict[str, Any]:
+    health = "quarantined" if view.quarantined else view.reason if view.back_in_s > 0 else "well"
+    return {
+        "name": view.name,
+        "upstream": view.upstream,
+        "status": view.status,
+        "health": health,
+        "back_in_s": round(view.back_in_s, 1) or None,
+        "in_flight": busy.get(view.name),
+        "max_in_flight": view.max_in_flight,
+        "weight": view.weight,
+        "models": sorted(view.models),
+        "limited_for_s": {kind: round(left_s) for kind, left_s in view.limited.items()},
+        "ends_with": record.last_four if record else None,
+        "from": "settings" if view.configured else "command",
+    }

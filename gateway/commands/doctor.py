@@ -1,0 +1,41 @@
+"""`doctor`: what is missing, misspelt, out of reach or unsafe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import click
+
+from gateway.commands.checks import Finding, findings
+from gateway.commands.common import as_json, show
+from gateway.settings import Settings, surroundings
+from gateway.settings_tables import SettingsError
+
+_COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
+
+
+@click.command()
+@as_json
+def doctor(as_json: bool) -> None:
+    """Check the configuration. Status 1 when anything is unsafe or cannot work."""
+    found = list(_findings())
+    if as_json:
+        show([asdict(finding) for finding in found], as_json=True)
+    else:
+        for finding in found:
+            level = click.style(f"{finding.level:4}", fg=_COLOURS[finding.level])
+            click.echo(f"{level}  {finding.about:11} {finding.message}")
+            if finding.advice:
+                click.echo(f"{'':18}{finding.advice}")
+    sys.exit(any(finding.level == "bad" for finding in found))
+
+
+def _findings() -> Iterator[Finding]:
+    try:
+        settings = Settings.from_env()
+    except SettingsError as err:
+        yield Finding("bad", "settings", str(err), "Nothing starts before this is corrected.")
+        return
+    yield from findings(settings, surroundings())

@@ -1,0 +1,302 @@
+"""The commands of operators, as processes: what they print, do and refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from gateway.commands import COMMANDS as ALL
+from tests.support.process import BIN, ROOT, clean_env, run
+from tests.support.redis import RedisServer
+
+STRONG = "a-key-of-the-team-0123456789"
+COMMANDS = click.Group(commands=ALL)
+VENDOR_SECRET = "ark-cli-0123456789abcdef"
+
+
+@dataclass
+class Shell:
+    """Runs commands as processes in a folder, with settings."""
+
+    directory: Path
+    settings: dict[str, str]
+
+    def __call__(self, *words, stdin=None, **more):
+        command = [BIN / "flask", "--app", ROOT / "wsgi.py", *words]
+        env = clean_env(self.settings | more)
+        return run(command, env=env, cwd=self.directory, input=stdin)
+
+    def ok(self, *words, **kw):
+        done = self(*words, **kw)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def json(self, *words, **kw):
+        return json.loads(self.ok(*words, "--json", **kw))
+
+
+class QuickShell(Shell):
+    """Runs them in this process, which has the same environment."""
+
+    def __call__(self, *words, stdin=None, **more):
+        env = clean_env(self.settings | more)
+        gone = {name: None for name in os.environ if name not in env}
+        with chdir(self.directory):
+            done = CliRunner().invoke(COMMANDS, words, env=env | gone, input=stdin)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    return QuickShell(tmp_path, {})
+
+
+def shell_of(gateway, **settings):
+    return QuickShell(gateway.directory, settings)
+
+
+# -- keys ------------------------------------------------------------------------------
+
+
+def test_a_key_is_shown_once_and_works_at_once_until_it_is_revoked(gateway_factory):
+    with gateway_factory.started(workers=3, GATEWAY_POOL_ACCESS="keys") as gateway:
+        shell = shell_of(gateway)
+        made = shell("keys", "create", "web-team", "--limits", "50/minute", "--expires", "30d")
+        key = made.stdout.strip()
+        assert re.fullmatch(r"gw-[A-Za-z0-9_-]{40}", key)
+        assert key not in made.stderr
+        assert all(gateway.chat(key=key).status_code == 200 for _ in range(6))
+        assert gateway.chat(key=key).headers["x-ratelimit-limit-requests"] == "50"
+        (listed,) = shell.json("keys", "list")
+        assert (listed["name"], listed["state"], listed["from"]) == ("web-team", "valid", "command")
+        assert listed["ends_with"] == key[-4:]
+        assert 29 * 86400 < listed["expires_at"] - time.time() < 31 * 86400
+        assert key not in shell.ok("keys", "list")
+
+        assert shell.ok("keys", "revoke", "web-team") == "web-team is revoked.\n"
+        revoked_at = time.monotonic()
+        # Every worker refuses it within two seconds: so many answers in a row come from all.
+        refused = 0
+        while refused < 12:
+            status = gateway.get("/v1/models", key=key).status_code
+            refused = refused + 1 if status == 401 else 0
+            assert time.monotonic() - revoked_at < 10
+        assert shell("keys", "revoke", "web-team").returncode == 1
+        assert shell("keys", "create", "web-team").returncode == 1  # the name is spent
+
+
+def test_a_key_of_some_models_is_refused_the_others(gateway_factory):
+    with gateway_factory.started(workers=1, GATEWAY_POOL_ACCESS="keys") as gateway:
+        shell = shell_of(gateway)
+        (made,) = shell.json("keys", "create", "narrow", "--models", "doubao, test-model")
+        assert gateway.chat(key=made["key"]).status_code == 200
+        refused = gateway.chat(key=made["key"], model="gemini-3-pro-preview")
+        assert refused.status_code == 403
+        assert refused.json()["error"]["code"] == "model_not_allowed"
+        names = [m["id"] for m in gateway.get("/v1/models", key=made["key"]).json()["data"]]
+        assert sorted(names) == ["doubao", "test-model"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("keys", "create", "spaces are no label"),
+        ("keys", "create", "k", "--limits", "often"),
+        ("keys", "create", "k", "--expires", "someday"),
+        ("usage", "--by", "mood"),
+        ("accounts", "add", "a", "--upstream", "nobody", "--credential", "-"),
+        ("accounts", "add", "a", "--upstream", "ark", "--credential", "literal-secret-000"),
+        ("accounts", "disable", "nobody"),
+        ("accounts", "test", "nobody"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(shell, words):
+    done = shell(*words)
+    assert done.returncode in (1, 2)
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+# -- accounts --------------------------------------------------------------------------
+
+
+def test_an_account_lives_from_add_to_remove_while_the_gateway_serves(gateway_factory, simulators):
+    vendors = gateway_factory.vendors()
+    settings = {"ARK_API_KEYS": "ark-first", "GATEWAY_SECRET_KEY": "k" * 32}
+    with gateway_factory.started(workers=2, accounts=False, **settings) as gateway:
+        shell = shell_of(gateway, **vendors, **settings)
+        added = shell(
+            *("accounts", "add", "spare", "--upstream", "ark", "--credential", "-"),
+            *("--weight", "1000", "--max-in-flight", "7", "--limits", "video=20/day"),
+            stdin=VENDOR_SECRET + "\n",
+        )
+        assert added.returncode == 0, added.stderr
+        assert VENDOR_SECRET not in added.stdout + added.stderr
+        listed = {row["name"]: row for row in shell.json("accounts", "list")}
+        assert set(listed) == {"ark-1", "spare"}
+        spare = listed["spare"]
+        assert (spare["health"], spare["ends_with"], spare["max_in_flight"]) == ("well", "cdef", 7)
+        assert spare["from"] == "command"
+        assert listed["ark-1"]["from"] == "settings"
+
+        def served_by(name):
+            deadline = time.monotonic() + 15
+            while {gateway.chat().headers["X-Gateway-Account"] for _ in range(6)} != {name}:
+                assert time.monotonic() < deadline
+
+        shell.ok("accounts", "disable", "spare")
+        served_by("ark-1")
+        shell.ok("accounts", "enable", "spare")
+        served_by("spare")
+        (tried,) = shell.json("accounts", "test", "spare")
+        assert tried["error"] is None
+        assert tried["text"]
+        shell.ok("accounts", "drain", "spare")
+        served_by("ark-1")
+        shell.ok("accounts", "remove", "spare")
+        assert [row["name"] for row in shell.json("accounts", "list")] == ["ark-1"]
+        assert shell("accounts", "disable", "ark-1").returncode == 1  # it is in the settings
+
+
+def test_an_account_that_the_vendor_refuses_is_shown_tested_and_reset(gateway_factory):
+    vendors = gateway_factory.vendors()
+    settings = {"ARK_API_KEYS": "ark-wrong-listed,ark-good-listed"}
+    with gateway_factory.started(workers=1, accounts=False, **settings) as gateway:
+        shell = shell_of(gateway, **vendors, **settings)
+        deadline = time.monotonic() + 15
+        while "quarantined" not in {row["health"] for row in shell.json("accounts", "list")}:
+            gateway.chat()
+            assert time.monotonic() < deadline
+        bad = next(row for row in shell.json("accounts", "list") if row["name"] == "ark-1")
+        assert bad["back_in_s"] > 0
+        assert "ark-wrong" not in shell.ok("accounts", "list")
+        tried = shell("accounts", "test", "ark-1", "--json")
+        assert tried.returncode == 1
+        assert "upstream_auth_failed" in json.loads(tried.stdout)[0]["error"]
+        shell.ok("accounts", "reset", "ark-1")
+        assert {row["health"] for row in shell.json("accounts", "list")} == {"well"}
+
+
+def test_usage_jobs_and_sessions_are_told(gateway_factory):
+    with gateway_factory.started(workers=1, GATEWAY_KEYS=f"team={STRONG}") as gateway:
+        assert gateway.chat(key=STRONG).status_code == 200
+        picture = gateway.post("/v1/images/generations", {"prompt": "a cat"}, key=STRONG)
+        assert picture.status_code == 200
+        shell = shell_of(gateway)
+        deadline = time.monotonic() + 15
+        while len(rows := shell.json("usage", "--since", "1h")) < 2:
+            assert time.monotonic() < deadline
+        assert {(row["key"], row["requests"]) for row in rows} == {("team", 1)}
+        assert sum(row["images"] for row in rows) == 1
+        table = shell.ok("usage", "--by", "day,upstream").splitlines()
+        assert table[0].split()[:3] == ["DAY", "AT", "UPSTREAM"]
+        assert table[-1].startswith("total")
+        assert shell.json("jobs", "list") == []
+        (job,) = shell.json("jobs", "list", "--all")
+        assert (job["status"], job["owner"]) == ("completed", "key:team")
+        assert shell.json("sessions", "list") == []
+
+
+# -- doctor ----------------------------------------------------------------------------
+
+
+def findings(shell, **more):
+    done = shell("doctor", "--json", **more)
+    found = json.loads(done.stdout)
+    bad = {(row["about"], row["message"]) for row in found if row["level"] == "bad"}
+    assert done.returncode == (1 if bad else 0)
+    assert all(row["advice"] for row in found if row["level"] == "bad")
+    return {about for about, _ in bad}, found
+
+
+SOUND = {
+    "ARK_API_KEYS": "ark-0123456789",
+    "GATEWAY_KEYS": f"team={STRONG}",
+    "GATEWAY_SECRET_KEY": "s" * 32,
+    "GATEWAY_PUBLIC_URL": "https://gateway.example",
+}
+
+
+def test_doctor_is_content_with_a_fresh_checkout_and_makes_nothing(tmp_path):
+    shell = Shell(tmp_path, {})
+    assert findings(shell)[0] == set()
+    assert "ok    database" in shell.ok("doctor")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_is_content_with_sound_settings_behind_a_proxy(shell):
+    assert findings(shell, **SOUND, HOST="0.0.0.0", GATEWAY_TRUSTED_PROXIES="1")[0] == set()
+
+
+@pytest.mark.parametrize(
+    ("settings", "about"),
+    [
+        ({"HOST": "0.0.0.0", "GATEWAY_POOL_ACCESS": "open"}, "access"),
+        ({"GATEWAY_KEYS": "", "GATEWAY_OWN_CREDENTIALS": "off"}, "access"),
+        ({"HOST": "0.0.0.0", "GATEWAY_ALLOW_PRIVATE_URLS": "on"}, "access"),
+        ({"HOST": "0.0.0.0", "GATEWAY_PUBLIC_URL": ""}, "public URL"),
+        ({"ARK_API_KEYS": "AIzaSy-of-another-vendor-0123456789abcdef"}, "accounts"),
+        ({"GATEWAY_TRUSTED_PROXYS": "1"}, "settings"),
+        ({"ARK_API_KEY": "singular"}, "settings"),
+        ({"GATEWAY_RATE_LIMIT": "often"}, "settings"),
+        ({"REDIS_URL": "redis://127.0.0.1:9"}, "redis"),
+        ({"DATABASE_URL": "postgresql://127.0.0.1:9/none"}, "database"),
+        ({"GATEWAY_MEDIA": "file:/proc/media"}, "media"),
+        (
+            {
+                "GATEWAY_MEDIA": "s3://nowhere",
+                "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9",
+                "AWS_ACCESS_KEY_ID": "a",
+                "AWS_SECRET_ACCESS_KEY": "b",
+            },
+            "media",
+        ),
+    ],
+)
+def test_doctor_refuses_what_is_unsafe_or_cannot_work(shell, settings, about):
+    if os.getuid() == 0 and settings.get("GATEWAY_MEDIA") == "file:/proc/media":
+        pytest.skip("root may write anywhere")
+    assert findings(shell, **SOUND | settings)[0] == {about}
+
+
+def test_doctor_knows_what_a_platform_needs(shell):
+    bare = {"DYNO": "web.1", "ARK_API_KEYS": "ark-0123456789", "GATEWAY_KEYS": f"team={STRONG}"}
+    bad, _ = findings(shell, **bare)
+    assert bad == {"database", "media", "secret key", "proxies", "public URL"}
+
+
+def test_doctor_finds_accounts_stored_under_another_secret_key(shell):
+    words = ("accounts", "add", "a", "--upstream", "ark", "--credential", "env:SECRET")
+    shell.ok(*words, GATEWAY_SECRET_KEY="1" * 32, SECRET=VENDOR_SECRET)
+    assert findings(shell, GATEWAY_SECRET_KEY="1" * 32)[0] == set()
+    bad, found = findings(shell, GATEWAY_SECRET_KEY="2" * 32)
+    assert bad == {"accounts"}
+    assert VENDOR_SECRET not in json.dumps(found)
+
+
+def test_doctor_asks_the_redis_there_is(shell, tmp_path):
+    with RedisServer.started(tmp_path) as redis:
+        assert findings(shell, **SOUND, REDIS_URL=redis.url)[0] == set()
+
+
+def test_commands_start_nothing(gateway_factory):
+    with gateway_factory.started(accounts=False, vendors=False, workers=1) as gateway:  # demo
+        shell = Shell(gateway.directory, {})
+        made = shell("keys", "create", "web-team")
+        assert gateway.get("/v1/models", key=made.stdout.strip()).status_code == 200
+        assert made.stdout.strip() not in made.stderr
+        assert shell.json("accounts", "list") == []
+        _, found = findings(shell)
+        assert any("Demo mode" in row["message"] for row in found)
