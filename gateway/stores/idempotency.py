@@ -11,7 +11,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from gateway.stores.database import Database, Upsert
 from gateway.stores.rows import remove
-from gateway.stores.tables import idempotency, now
+from gateway.stores.tables import idempotency, lapsed, now
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ _EXPIRED = idempotency.c.expires_at <= now()
 _ABANDONED = and_(
     idempotency.c.status.is_(None),
     idempotency.c.job_id.is_(None),  # a job is moved on by other processes
-    idempotency.c.lease_expires_at < now(),
+    lapsed(idempotency.c.lease_expires_at),
 )
 _LOOK = select(idempotency).where(
     idempotency.c.scope == bindparam("of_scope"),

@@ -17,7 +17,7 @@ from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.domain.jobs import FINAL, Job, Status
 from gateway.stores.database import Database
 from gateway.stores.rows import page, remove
-from gateway.stores.tables import jobs, now
+from gateway.stores.tables import jobs, lapsed, now
 
 _COLUMNS = [jobs.c[field.name] for field in fields(Job)]
 _MOVING = jobs.c.status.in_([status for status in get_args(Status) if status not in FINAL])
@@ -30,7 +30,7 @@ _MINE = jobs.c.claimed_by == bindparam("of_claim")
 _GET = select(*_COLUMNS).where(_THIS)
 _CLAIM = (
     update(jobs)
-    .where(_THIS, _MOVING, jobs.c.claim_expires_at < now())
+    .where(_THIS, _MOVING, lapsed(jobs.c.claim_expires_at))
     .values(claim_expires_at=now() + bindparam("ttl_s"))
     .returning(*_COLUMNS)
 )
@@ -101,7 +101,7 @@ class JobStore:
 
     def claimable(self, *, limit: int = 100, after: str | None = None) -> list[str]:
         """Ids of unfinished jobs that nobody moves, in the order of ids, those after `after`."""
-        query = select(jobs.c.id).where(_MOVING, jobs.c.claim_expires_at < now())
+        query = select(jobs.c.id).where(_MOVING, lapsed(jobs.c.claim_expires_at))
         if after is not None:
             query = query.where(jobs.c.id > after)
         with self._database.read() as connection:

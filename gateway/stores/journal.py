@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from gateway.stores.database import Database
-from gateway.stores.tables import changes, now, sessions
+from gateway.stores.tables import changes, lapsed, now, sessions
 
 _PIECE = 500
 
@@ -105,7 +105,7 @@ class SessionJournalStore:
         """Take over abandoned sessions and failed deletions that are due, for `ttl_s`."""
         due = (
             select(sessions.c.label)
-            .where(sessions.c.due_at < now())
+            .where(lapsed(sessions.c.due_at))
             .order_by(sessions.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -159,9 +159,9 @@ class SessionJournalStore:
     def counts(self) -> JournalCounts:
         query = select(
             func.count(),
-            func.count().filter(sessions.c.due_at < now()),
+            func.count().filter(lapsed(sessions.c.due_at)),
             func.count().filter(sessions.c.attempts > 0),
         ).select_from(sessions)
         with self._database.read() as connection:
-            total, lapsed, failing = connection.execute(query).one()
-        return JournalCounts(open=total - lapsed - failing, lapsed=lapsed, failing=failing)
+            total, due, failing = connection.execute(query).one()
+        return JournalCounts(open=total - due - failing, lapsed=due, failing=failing)

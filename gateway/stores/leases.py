@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, select, tuple_, update
 
 from gateway.stores.database import Database
-from gateway.stores.tables import leases, now
+from gateway.stores.tables import lapsed, leases, now
 
 _PIECE = 300
 
@@ -20,7 +20,7 @@ _FREE = (
     .where(
         leases.c.account == bindparam("of_account"),
         leases.c.slot < bindparam("places"),
-        leases.c.expires_at < now(),
+        lapsed(leases.c.expires_at),
     )
     .order_by(leases.c.slot)
     .limit(1)
@@ -98,7 +98,7 @@ class LeaseStore:
         """Places taken at each of the accounts."""
         query = (
             select(leases.c.account, func.count())
-            .where(leases.c.account.in_(accounts), leases.c.expires_at >= now())
+            .where(leases.c.account.in_(accounts), ~lapsed(leases.c.expires_at))
             .group_by(leases.c.account)
         )
         with self._database.read() as connection:

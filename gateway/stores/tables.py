@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     Double,
     ForeignKey,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    or_,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -31,6 +33,9 @@ from sqlalchemy.sql.functions import FunctionElement
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
 REVISION = "0002"
+
+
+_FARTHEST_S = 1800.0  # no claim or lease is given for so long
 
 
 class now(FunctionElement[float]):
@@ -62,6 +67,11 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return value if value is None else value.replace("\0", "")
+
+
+def lapsed(expires_at: ColumnElement[float]) -> ColumnElement[bool]:
+    """Whether a claim or lease is over: also one so far ahead that the clock was set back."""
+    return or_(expires_at < now(), expires_at > now() + _FARTHEST_S)
 
 
 metadata = MetaData(

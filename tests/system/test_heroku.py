@@ -1,0 +1,202 @@
+"""The Procfile with the environment of Heroku's Python buildpack, on real stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+
+from tests.stores.postgres import PostgresServer
+from tests.support.process import BIN, ROOT, clean_env, free_port, running, wait_for
+from tests.support.redis import RedisServer
+from tests.support.router import Router
+from tests.worker.serving import Client, until
+
+CHAT, IMAGES, VIDEO = "/v1/chat/completions", "/v1/images/generations", "/v1/video/generations"
+KEY = "a-key-of-the-web-team"
+SLUG = ("gateway", "wsgi.py", "gunicorn.conf.py", "Procfile")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket="media")
+    client.close()
+    yield url
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def config(bucket, own_factory, tmp_path_factory):
+    """What `heroku config` would show, and what the buildpack exports."""
+    with (
+        PostgresServer.started() as postgres,
+        RedisServer.started(tmp_path_factory.mktemp("redis")) as redis,
+    ):
+        url = postgres.url(postgres.create())
+        yield own_factory.vendors() | {
+            "DATABASE_URL": url.replace("postgresql://", "postgres://"),
+            "REDIS_URL": redis.url,
+            "GATEWAY_MEDIA": "s3://media/heroku",
+            "AWS_ENDPOINT_URL_S3": bucket,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "GATEWAY_SECRET_KEY": "kept in the config",
+            "GATEWAY_KEYS": f"web-team={KEY}",
+            "GATEWAY_TRUSTED_PROXIES": "1",
+            "GATEWAY_ALLOW_PRIVATE_URLS": "127.0.0.1",
+            "ARK_API_KEYS": "ark-heroku-video2",
+            "DYNO": "web.1",
+            "WEB_CONCURRENCY": "2",
+            "FORWARDED_ALLOW_IPS": "*",
+            "GUNICORN_CMD_ARGS": "--access-logfile -",
+            "PYTHONUNBUFFERED": "true",
+        }
+
+
+@contextmanager
+def dyno(config, directory: Path):
+    """A fresh disk, the release phase, then the web process on a port of Heroku's choice."""
+    for name in SLUG:
+        (directory / name).symlink_to(ROOT / name)
+    env = clean_env(config) | {
+        "PYTHONPATH": str(directory),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+    }
+    honcho = [str(BIN / "honcho"), "--no-colour", "-f", str(directory / "Procfile")]
+    log = directory / "dyno.log"
+    with running([*honcho, "start", "release"], env=env, cwd=directory, log=log) as release:
+        assert release.wait(60) == 0, log.read_text()
+    port = free_port()
+    command = [*honcho, "start", "-p", str(port), "web"]
+    with (
+        running(command, env=env, cwd=directory, log=log) as web,
+        Router.started(f"http://127.0.0.1:{port}") as router,
+    ):
+        wait_for(f"http://127.0.0.1:{port}/ready", web, log)
+        yield router, web, log
+
+
+@pytest.fixture(scope="module")
+def app(config, tmp_path_factory):
+    with dyno(config, tmp_path_factory.mktemp("slug")) as running:
+        yield running
+
+
+def post(router, path, body, **headers):
+    headers = {"Authorization": f"Bearer {KEY}", **headers}
+    return requests.post(router.url + path, json=body, headers=headers, timeout=60)
+
+
+def get(router, path, **headers):
+    headers = {"Authorization": f"Bearer {KEY}", **headers}
+    return requests.get(router.url + path, headers=headers, timeout=60)
+
+
+def hello(**more):
+    return {"model": "doubao", "messages": [{"role": "user", "content": "Hello"}], **more}
+
+
+def test_the_release_phase_migrates_and_the_web_process_is_ready(app):
+    router, _, _ = app
+    answer = get(router, "/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert get(router, "/v1/models", Authorization="Bearer pooled").status_code == 401
+
+
+def test_chat_is_served_whole_and_streamed(app):
+    router, _, _ = app
+    assert post(router, CHAT, hello()).json()["choices"][0]["message"]["content"]
+    assert post(router, CHAT, hello(stream=True)).text.endswith("data: [DONE]\n\n")
+    assert router.codes == []
+
+
+def test_a_picture_is_kept_in_the_bucket_and_its_link_leads_here(app):
+    router, _, _ = app
+    url = post(router, IMAGES, {"prompt": "a cat"}).json()["data"][0]["url"]
+    assert "/media/" in url
+    link = router.url + "/media/" + url.split("/media/")[1]
+    assert requests.get(link, timeout=30).headers["Content-Type"] == "image/jpeg"
+
+
+def test_a_callers_script_name_changes_nothing(app):
+    router, _, _ = app
+    plain = get(router, "/v1/models")
+    for name in ("/v1", "/zzz"):
+        answer = get(router, "/v1/models", SCRIPT_NAME=name)
+        assert (answer.status_code, answer.json()) == (200, plain.json())
+        assert get(router, "/foo/v1/models", SCRIPT_NAME="/foo").status_code == 404
+
+
+def test_made_up_addresses_are_one_address(app):
+    """The router appends the real one at the right; what stands left of it counts for nothing."""
+    router, _, log = app
+    statuses = [
+        get(
+            router,
+            "/v1/models",
+            **{"Authorization": f"Bearer gw-wrong-{n}", "X-Forwarded-For": f"9.9.9.{n}, 8.8.8.8"},
+        ).status_code
+        for n in range(130)
+    ]
+    assert set(statuses) == {401, 429}, "wrong keys are counted by address"
+    assert "gw-wrong" not in log.read_text()
+
+
+def test_the_access_log_of_the_buildpack_shows_no_query(app):
+    router, _, log = app
+    get(router, "/v1/models?key=in-the-query")
+    until(lambda: '"path":"/v1/models"' in log.read_text())
+    assert "in-the-query" not in log.read_text()
+
+
+def test_a_restart_loses_neither_jobs_nor_films_though_the_disk_is_lost(config, tmp_path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with dyno(config, tmp_path / "one") as (router, web, _):
+        job = post(router, VIDEO, {"prompt": "waves"}, Prefer="respond-async").json()
+        until(lambda: get(router, f"/v1/jobs/{job['id']}").json()["status"] == "in_progress")
+        with Client(router.app[1]) as idle:
+            idle.get("/health").answer()
+            began = time.monotonic()
+            for _ in range(2):
+                for process in [*psutil.Process(web.pid).children(recursive=True), web]:
+                    process.send_signal(signal.SIGTERM)
+            web.wait(25)
+            assert time.monotonic() - began < 10
+    with dyno(config, tmp_path / "two") as (router, _, _):
+
+        def ended():
+            found = get(router, f"/v1/jobs/{job['id']}").json()
+            return found["status"] == "completed" and found
+
+        url = until(ended, within_s=60)["result"]["choices"][0]["message"]["videos"][0]["url"]
+        link = router.url + "/media/" + url.split("/media/")[1]
+        assert requests.get(link, timeout=30).content[4:8] == b"ftyp"
+
+
+def test_app_json_names_settings_that_exist():
+    from gateway.settings import VARIABLES
+
+    named = json.loads((ROOT / "deploy/app.json").read_text())["env"]
+    assert {name for name in named if not name.startswith("AWS_")} <= set(VARIABLES)
