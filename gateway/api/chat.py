@@ -41,12 +41,8 @@ def _answer(chat: ChatRequest, job_id: str | None) -> Response:
 
     if chat.stream:
         say = last_words(trace())
-        return event_stream(
-            lambda: render.chunks(
-                batches(), chat.model, signer(), include_usage=chat.include_usage, last_words=say
-            ),
-            say,
-        )
+        writer = render.ChunkWriter(chat.model, signer(), include_usage=chat.include_usage)
+        return event_stream(lambda: render.chunks(batches(), writer, say), say)
     shape = chat.media_format or found.settings.chat_media
 
     def completion() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from gateway.api.forms import pictures_in, read_form
 from gateway.api.idempotency import once
 from gateway.api.paging import page_answer, page_asked
 from gateway.api.render import generations as render
+from gateway.api.render.chat import chunks
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.waiting import bridge, event_stream, hold, name_job
@@ -95,11 +96,9 @@ def _answer(wanted: ImageRequest | VideoRequest, job_id: str | None) -> Response
         return accepted(generation.get(begun(), who))
     if wanted.stream:
         say = last_words(found)
+        writer = render.GenerationChunkWriter(wanted.model, signer(), include_usage=False)
         return event_stream(
-            lambda: render.chunks(
-                generation.follow(begun(), who, found), wanted.model, signer(), say
-            ),
-            say,
+            lambda: chunks(generation.follow(begun(), who, found), writer, say), say
         )
 
     def finish() -> dict[str, Any]:

@@ -250,19 +250,13 @@ class ChunkWriter:
 
 
 def chunks(
-    batches: Events,
-    model: str,
-    sign: Sign,
-    *,
-    include_usage: bool,
-    last_words: Callable[[GatewayError], bytes],
+    batches: Events, writer: ChunkWriter, last_words: Callable[[GatewayError], bytes]
 ) -> Generator[bytes, None, None]:
     """Yield the frames of one stream, one piece per batch.
 
     Nothing is yielded before the first batch arrives, so an error until then can still
     be an HTTP status; a later one is the last frame (`last_words`), without `[DONE]`.
     """
-    writer = ChunkWriter(model, sign, include_usage=include_usage)
     with closing(batches):
         first = next(batches, None)
         yield writer.opening() + (writer.batch(first) if first else b"")

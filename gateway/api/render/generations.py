@@ -6,14 +6,11 @@ One object is both shapes: the documented `choices[].message.images|videos`, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable
 from typing import Any
 
 from gateway.api.render.chat import ChunkWriter, Sign, usage_object
-from gateway.domain.connection import DrainExit
-from gateway.domain.errors import GatewayError, ShuttingDown
-from gateway.domain.events import Event, Events, MediaStored, Usage
+from gateway.domain.events import Event, MediaStored, Usage
 from gateway.domain.jobs import Job
 from gateway.domain.media import Blob, StoredMedia
 from gateway.net.jsonbody import Base64
@@ -133,7 +130,7 @@ def _sora_size(wanted: dict[str, Any]) -> str:
     return "720x1280" if upright else "1280x720"
 
 
-class _GenerationChunks(ChunkWriter):
+class GenerationChunkWriter(ChunkWriter):
     """Chunks whose media deltas look like the documented messages."""
 
     def _other(self, event: Event) -> bytes:
@@ -148,24 +145,3 @@ class _GenerationChunks(ChunkWriter):
         content = "\n".join([*lines, f"视频链接: {url}\n"])
         video = {"vid": event.media.id, "cover": cover, "url": url}
         return self._delta({"content": content, "videos": [video]})
-
-
-def chunks(
-    batches: Events, model: str, sign: Sign, last_words: Callable[[GatewayError], bytes]
-) -> Generator[bytes, None, None]:
-    """Progress as comments, each picture or video as it is ready, `[DONE]`."""
-    writer = _GenerationChunks(model, sign, include_usage=False)
-    with closing(batches):
-        first = next(batches, None)
-        yield writer.opening() + (writer.batch(first) if first else b"")
-        try:
-            for batch in batches:
-                if frames := writer.batch(batch):
-                    yield frames
-        except DrainExit:
-            yield last_words(ShuttingDown("The server is restarting; send the request again."))
-            return
-        except GatewayError as err:
-            yield last_words(err)
-            return
-    yield writer.ending()
