@@ -109,7 +109,7 @@ class Pool:
         self._roster = Roster(clock=clock, uniform=uniform, most_waiting=most_waiting)
         self._book = AccountBook(self._roster, accounts, stored, bell, clock=clock)
         self._sharing = Sharing(self._roster, states, bell, clock=clock)
-        self._places = Places(leases)
+        self._places = Places(leases, clock=clock)
 
     # -- what there is -----------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Pool:
         return self._roster.waiting
 
     def usable(self) -> bool:
-        """Whether any account could be lent now."""
+        """Whether any account could be lent now, or as soon as a call ends."""
         self._listen()
         return self._roster.usable()
 
@@ -215,11 +215,10 @@ class Pool:
                 self._log(member.name, before, member.health)
                 self._sharing.tell(member, change)
         finally:
-            contended = self._clock() - member.contended_at < _CONTENDED_S
-            hold_s = self._uniform(*_HANDOVER_S) if contended else 0.0
-            self._return(
-                lease, Obstacle(hold_s=hold_s) if hold_s else None, told=change is not None
-            )
+            handover = None
+            if self._clock() - member.contended_at < _CONTENDED_S:
+                handover = Obstacle(hold_s=self._uniform(*_HANDOVER_S))
+            self._return(lease, handover, told=change is not None)
 
     def _return(self, lease: Lease, obstacle: Obstacle | None, *, told: bool = False) -> None:
         try:

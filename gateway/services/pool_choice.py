@@ -219,10 +219,6 @@ class Rotation:
         return best
 
     @property
-    def free(self) -> bool:
-        return any(shelf.free for shelf in self.shelves)
-
-    @property
     def engaged(self) -> bool:
         return any(shelf.engaged for shelf in self.shelves)
 
@@ -283,7 +279,7 @@ class Choice:
     def usable(self, now: float) -> bool:
         for shelf in self._shelves.values():
             shelf.wake(now)
-        return any(shelf.free for shelf in self._shelves.values())
+        return any(shelf.free or shelf.engaged for shelf in self._shelves.values())
 
 
 def _fits(like: Likeness, upstream: str, kind: Kind, models: Sequence[str]) -> bool:

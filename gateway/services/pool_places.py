@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+from collections.abc import Callable
 
 import structlog
 
@@ -16,25 +18,28 @@ from gateway.stores.leases import LeaseStore
 log = structlog.get_logger()
 
 RENEW_S = 12.0
+_AWAY_S = 2.0  # how long requests are spared a database that has failed
 _TTL_S = 60.0  # what a process that died keeps its places for; several renewals may fail
 
 
 class Places:
     """Exact over all processes and machines; without the database there is no place to be had."""
 
-    def __init__(self, store: LeaseStore) -> None:
+    def __init__(self, store: LeaseStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._clock = clock
         self._held: set[Place] = set()
+        self._unreleased: set[Place] = set()
+        self._away_until = 0.0
 
     def take(self, member: Member, cap: int) -> Place | None:
         """None when others have them all. Raises StorageUnavailable."""
+        if self._clock() < self._away_until:
+            raise StorageUnavailable("The gateway's database is not available.", retry_after=2.0)
         place: Place | None = None
         try:
             with shielded():
-                holder = f"{socket.gethostname()}:{os.getpid()}"
-                place = self._store.acquire(
-                    member.name, holder=holder, max_in_flight=cap, ttl_s=_TTL_S
-                )
+                place = self._acquire(member.name, cap)
         except BaseException:
             if place is not None:  # whoever asked left while it was taken
                 self._release(place)
@@ -49,15 +54,29 @@ class Places:
             self._release(place)
 
     def renew(self) -> None:
-        """Hold on to what is in use; to be called every `RENEW_S`."""
+        """Hold on to what is in use; to be called every `RENEW_S`. Raises StorageUnavailable."""
+        for place in list(self._unreleased):
+            self._store.release(place)
+            self._unreleased.discard(place)
         held = set(self._held)
         if held:
             lost = (held - self._store.renew(held, ttl_s=_TTL_S)) & self._held
             if lost:
                 log.warning("places_lapsed", accounts=sorted({place.account for place in lost}))
 
-    def _release(self, place: Place) -> None:
+    def _acquire(self, name: str, cap: int) -> Place | None:
+        holder = f"{socket.gethostname()}:{os.getpid()}"
         try:
-            self._store.release(place)
+            return self._store.acquire(name, holder=holder, max_in_flight=cap, ttl_s=_TTL_S)
         except StorageUnavailable:
-            log.warning("place_not_released", account=place.account)  # it lapses by itself
+            self._away_until = self._clock() + _AWAY_S
+            raise
+
+    def _release(self, place: Place) -> None:
+        if self._clock() >= self._away_until:
+            try:
+                self._store.release(place)
+                return
+            except StorageUnavailable:
+                self._away_until = self._clock() + _AWAY_S
+        self._unreleased.add(place)  # until it is released or lapses

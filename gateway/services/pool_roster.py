@@ -147,8 +147,10 @@ class Roster:
             return None if member is None else member.account
 
     def reserve(self, wish: Wish) -> Grant | None:
-        """Take an account that is free; whoever waits has taken all that he could already."""
+        """Take an account that is free, and that nobody who waits wants."""
         with self._lock:
+            if self._line:
+                self._offer()
             return self._reserve(wish)
 
     def _reserve(self, wish: Wish) -> Grant | None:

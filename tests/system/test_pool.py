@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from threading import Event, Thread
 
 import pytest
@@ -140,9 +141,10 @@ def test_a_storm_of_refusals_with_a_worker_and_redis_dying(start, redis, vendors
     ]
     assert min(gaps, default=2) > 1.99, "none is called while it cools"
     assert len(arrivals[dead]) == 1, "one call per quarantine"
+    refused = sum(len(arrivals[name]) for name in empty)
     sys.stdout.write(
-        f"{count} calls: {dict(statuses)}; {sum(map(len, map(arrivals.get, empty)))} to cooling"
-        f" accounts' vendors, the closest {min(gaps, default=0):.2f} s apart (2 s asked)\n"
+        f"{count} calls: {dict(statuses)}; {refused} of them met a 429 first, and those of one"
+        f" account are {min(gaps, default=inf):.2f} s apart at least, where 2 s were asked\n"
     )
 
 
