@@ -74,10 +74,11 @@ class Lease:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if err is None:
-            self.answered()
-        failure = err if isinstance(err, GatewayError) else None
-        self._pool.settle(self, failure)
+        try:
+            if err is None:
+                self.answered()
+        finally:
+            self._pool.settle(self, err if isinstance(err, GatewayError) else None)
 
 
 class Pool:

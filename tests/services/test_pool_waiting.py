@@ -9,6 +9,7 @@ from threading import Lock, Thread
 
 import pytest
 
+from gateway.domain.connection import ClientGone, answering
 from gateway.domain.errors import AccountExhausted, NoAccountAvailable, UpstreamError
 from tests.services.pools import account, call, end, lend
 
@@ -274,6 +275,32 @@ def test_nothing_is_lost_in_a_crowd_of_failures_and_waits(world):
     for pool in pools:
         assert pool.waiting == 0
         assert all(found.in_flight == 0 for found in pool.snapshot())
+
+
+class Leaving:
+    """A caller that leaves during whatever may not be interrupted, and is noticed after it."""
+
+    shields = 0
+
+    def end_of_shield(self):
+        raise ClientGone("left")
+
+
+@pytest.mark.parametrize("err", [None, AccountExhausted("429", retry_after=0.001)])
+def test_a_caller_that_leaves_while_his_call_is_settled_leaves_nothing_behind(world, err):
+    pool = real(world, account("one", max_in_flight=1))
+    end(lend(pool), UpstreamError("500"))  # so that there is something to clear
+    lease = lend(pool)
+    token = answering.set(Leaving())
+    try:
+        with pytest.raises(ClientGone):
+            end(lease, err)
+        with pytest.raises(ClientGone):
+            lend(pool)
+    finally:
+        answering.reset(token)
+    assert call(pool) == "one"
+    assert pool.snapshot()[0].in_flight == 0
 
 
 def test_a_failed_call_gives_its_place_back(world):
