@@ -126,6 +126,8 @@ class GenerationService:
             shown = len(media)
             if job.done:
                 break
+            if job.status == "storing" and job.error is not None:
+                raise from_record(job.error)
             if job.progress != percent and job.status in ("in_progress", "storing"):
                 percent = job.progress
                 batch.append(Progress(percent))

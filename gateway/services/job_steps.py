@@ -111,6 +111,8 @@ class JobSteps:
         except GatewayError as err:
             if not self._may_pass(moving.job, err):
                 moving.to(status="failed", error=to_record(err))
+            elif moving.job.status == "storing" and moving.job.error is None:
+                moving.to(error=to_record(_later(moving.job)))
 
     def cancel(self, job: Job, credential: Secret | None) -> None:
         """Ask the vendor to stop, where it can; what cannot be stopped is left to end unseen."""
@@ -195,7 +197,8 @@ class JobSteps:
         usage.images = usage.images or len(made) + len(waiting)
         if waiting:
             result = {"media": made, "waiting": waiting, "usage": usage_record(usage)}
-            moving.to(status="storing", progress=99, result=result)
+            late = to_record(_later(moving.job))
+            moving.to(status="storing", progress=99, result=result, error=late)
         else:
             self._complete(moving, made, usage)
 
@@ -268,7 +271,7 @@ class JobSteps:
 
     def _complete(self, moving: Moving, media: list[dict[str, Any]], usage: Usage) -> None:
         result = {"media": media, "usage": usage_record(usage)}
-        moving.to(status="completed", progress=100, result=result)
+        moving.to(status="completed", progress=100, result=result, error=None)
 
     def _upstream(self, job: Job) -> Upstream:
         assert job.upstream is not None
@@ -285,3 +288,11 @@ class JobSteps:
         if account is None:
             raise JobFailed("The account that this job was given to is no longer configured.")
         return account
+
+
+def _later(job: Job) -> StorageUnavailable:
+    """What is told to those who wait for a result that cannot be stored yet."""
+    return StorageUnavailable(
+        "The result is made, but cannot be stored right now. It will be: ask for "
+        f"/v1/jobs/{job.id} later instead of sending the request again."
+    )

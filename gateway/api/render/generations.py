@@ -79,7 +79,7 @@ def job_object(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
     """The job as `/v1/jobs` shows it; `result` is the body of the synchronous answer."""
     status = {"submitting": "in_progress", "storing": "in_progress"}.get(job.status, job.status)
     error = None
-    if job.error is not None:
+    if job.error is not None and job.done:
         error = {name: job.error.get(name) for name in ("message", "type", "param", "code")}
     return {
         "id": job.id,

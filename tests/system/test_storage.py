@@ -1,0 +1,112 @@
+"""Where media lie: S3 as a second home, and what happens when there is no room."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from contextlib import contextmanager
+
+import boto3
+import pytest
+import requests
+from moto.server import ThreadedMotoServer
+from PIL import Image
+
+from tests.support.media import data_url, png
+
+IMAGES, VIDEO = "/v1/images/generations", "/v1/video/generations"
+AWS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test-secret",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+}
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id="test",
+        aws_secret_access_key="test-secret",
+        region_name="eu-central-1",
+    )
+    client.create_bucket(
+        Bucket="media", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    yield url
+    client.close()
+    server.stop()
+
+
+def test_media_live_in_s3_and_are_served_from_there(gateway_factory, s3):
+    settings = {"GATEWAY_MEDIA": "s3://media/pictures", "AWS_ENDPOINT_URL_S3": s3, **AWS}
+    with gateway_factory.started(**settings) as gateway:
+        assert gateway.get("/ready").json()["media"] == "ok"
+        url = gateway.post(IMAGES, {"prompt": "a cat"}).json()["data"][0]["url"]
+        first = requests.get(url, allow_redirects=False, timeout=10)
+        assert first.status_code == 302
+        assert first.headers["Location"].startswith(s3)
+        whole = requests.get(url, timeout=10)
+        assert whole.headers["Content-Type"] == "image/jpeg"
+        Image.open(io.BytesIO(whole.content)).load()
+        part = requests.get(url, headers={"Range": "bytes=0-9"}, timeout=10)
+        assert part.content == whole.content[:10]
+        encoded = gateway.post(IMAGES, {"prompt": "a dog", "response_format": "b64_json"})
+        assert len(encoded.json()["data"][0]["b64_json"]) > 1000
+        again = gateway.post(IMAGES, {"prompt": "bluer", "image": url})
+        assert again.status_code == 200
+        film = gateway.post(VIDEO, {"prompt": "waves"}).json()
+        found = requests.get(film["choices"][0]["message"]["videos"][0]["url"], timeout=10)
+        assert found.content[4:8] == b"ftyp"
+        assert not (gateway.directory / "var" / "media").exists()
+
+
+@contextmanager
+def small_disk(path, size="1m"):
+    path.mkdir(parents=True, exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    subprocess.run(mount, check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+def test_a_full_disk_costs_no_chat_and_no_video(gateway_factory, tmp_path):
+    with (
+        small_disk(tmp_path / "media") as disk,
+        gateway_factory.started(GATEWAY_MEDIA=f"file:{disk}") as gateway,
+    ):
+        filler = disk / "filler"
+        filler.write_bytes(b"x" * 1_020_000)
+        refused = gateway.post(IMAGES, {"prompt": "a cat"})
+        assert refused.status_code == 503
+        assert refused.json()["error"]["code"] == "storage_unavailable"
+        assert refused.headers["Retry-After"]
+        part = {"type": "image_url", "image_url": {"url": data_url(png())}}
+        body = {"model": "doubao", "messages": [{"role": "user", "content": ["See", part]}]}
+        assert gateway.post("/v1/chat/completions", body).status_code == 200
+        job = gateway.post(VIDEO, {"prompt": "a"}, headers={"Prefer": "respond-async"})
+        assert job.status_code == 202
+        view = wait_until(gateway, job.headers["Location"], lambda j: j["progress"] >= 99)
+        assert view["status"] == "in_progress"
+        assert sorted(p.name for p in disk.rglob("*") if p.is_file()) == ["filler"]
+        filler.unlink()
+        view = wait_until(gateway, job.headers["Location"], lambda j: j["status"] == "completed")
+        url = view["result"]["choices"][0]["message"]["videos"][0]["url"]
+        assert requests.get(url, timeout=10).content[4:8] == b"ftyp"
+
+
+def wait_until(gateway, path, condition, tries=150):
+    for _ in range(tries):
+        job = gateway.get(path).json()
+        if condition(job):
+            return job
+        assert job["status"] in ("queued", "in_progress"), job
+        subprocess.run(["sleep", "0.2"], check=True)
+    raise AssertionError(f"the job never got there: {job}")
