@@ -155,7 +155,7 @@ class Bench:
         metrics = {f"alone_{part}_ms": alone["answer_ms"][part] for part in ("p50", "p99")}
         for name, path, document in (
             ("beside_calls", target.path, self._slow(target)),
-            ("beside_jobs", "/v1/videos/generations", video),
+            ("beside_jobs", "/v1/video/generations", video),
         ):
             with self._holding(target, path, document, held):
                 found = self.load(target, "fast", 8, seconds=self.scale.seconds)

@@ -79,11 +79,12 @@ def dry_run(calls: Sequence[VendorCall]) -> Response:
 def register(app: Flask) -> None:
     @app.before_request
     def begin() -> Response | None:
-        sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+        asked = the_request()
+        sent = asked.environ.get("HTTP_X_REQUEST_ID", "")
         request_id = sent if _REQUEST_ID.fullmatch(sent) else token_hex(16)
         g.trace = Trace(request_id)
         ended.begin()
-        if request.method == "OPTIONS" and request.path.startswith(_CROSS_ORIGIN):
+        if asked.method == "OPTIONS" and asked.path.startswith(_CROSS_ORIGIN):
             return _preflight()
         return None
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from flask import Flask, g, request
 
-from gateway.api.wire import address, services
+from gateway.api.wire import address, services, the_request
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import InvalidApiKey
 from gateway.stores.keys import MADE_PREFIX
@@ -40,8 +40,9 @@ def caller() -> Caller:
 def register(app: Flask) -> None:
     @app.before_request
     def authenticate() -> None:
-        rule = request.url_rule
-        if rule is None or request.method == "OPTIONS" or rule.endpoint in PUBLIC:
+        asked = the_request()
+        rule = asked.url_rule
+        if rule is None or asked.method == "OPTIONS" or rule.endpoint in PUBLIC:
             return
         g.caller = _identify(_token())
 
