@@ -1,6 +1,6 @@
 """What it costs to choose an account, by how many there are.
 
-    python bench/pool_choice.py [--picks 20000]
+    python -m bench.pool_choice [--picks 20000]
 
 Prints JSON: microseconds of the median and of the slowest hundredth of picks (lend one,
 give one back), with 50 others in flight; of refusals when all rest; and of a start.
