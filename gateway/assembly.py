@@ -70,7 +70,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     fetcher = _fetcher(settings)
     tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
     upstreams = _upstreams(settings, fetcher, tokens)
-    catalog = _catalog(settings, upstreams)
+    catalog = open_catalog(settings, upstreams)
     dispatcher = Dispatcher(pool)
     jobs, journal = JobStore(database), SessionJournalStore(database)
     sessions = Sessions(journal, pool, catalog.upstream)
@@ -202,7 +202,7 @@ def _upstreams(
     )
 
 
-def _catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalog:
+def open_catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalog:
     models = [
         Model(m.name, m.kind, tuple(Route(upstreams[r.upstream], r.model) for r in m.routes))
         for m in settings.models

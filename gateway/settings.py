@@ -38,8 +38,8 @@ _SLOW = PhaseTimeouts(first_byte_s=600, idle_s=600, total_s=1200)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    database_url: str = "sqlite:///var/gateway.db"
-    redis_url: str | None = None
+    database_url: str = field(default="sqlite:///var/gateway.db", repr=False)  # has a password
+    redis_url: str | None = field(default=None, repr=False)  # as well
     media: str = "file:var/media"
     public_url: str | None = None
     secret_keys: tuple[Secret, ...] = ()  # the first signs, all are accepted

@@ -13,13 +13,11 @@ from gateway.assembly import open_pool
 from gateway.commands import common
 from gateway.commands.common import as_json, opened, settings, show
 from gateway.commands.trial import ask
-from gateway.domain.accounts import Account
 from gateway.services.pool_reports import AccountView
 from gateway.settings import Settings, account_from, surroundings
 from gateway.settings_tables import KINDS, UPSTREAMS, SettingsError
 from gateway.stores.accounts import AccountRecord, AccountStatus, AccountStore
 from gateway.stores.counters import MachineCounters
-from gateway.stores.database import Database
 from gateway.stores.leases import LeaseStore
 
 _DONE: Mapping[AccountStatus, str] = {
@@ -132,22 +130,14 @@ def test(name: str, model: str | None, as_json: bool) -> None:
     """Ask an account for a few words: one real call, which may cost a little."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        account = _find(configured, database, name)
+        pool = open_pool(configured, database, database, _rates(configured))
+        account = pool.get(name)
         if account is None:
             raise _unknown(name)
-        outcome = ask(configured, account, model, _rates(configured))
+        outcome = ask(configured, database, pool, account, model)
     show([outcome], as_json=as_json)
     if outcome["error"]:
         sys.exit(1)
-
-
-def _find(configured: Settings, database: Database, name: str) -> Account | None:
-    for account in configured.accounts:
-        if account.name == name:
-            return account
-    store = AccountStore(database, secret_keys=configured.secret_keys)
-    record = store.get(name)
-    return store.unlock(record) if record is not None else None
 
 
 def _set_status(name: str, status: AccountStatus) -> None:

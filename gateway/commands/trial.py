@@ -7,15 +7,18 @@ from contextlib import closing
 from typing import Any
 
 import click
-from limits.strategies import RateLimiter
 
-from gateway.assembly import build
+from gateway.assembly import open_catalog, vendors
 from gateway.domain.accounts import Account
 from gateway.domain.errors import GatewayError
 from gateway.domain.events import TextDelta
 from gateway.domain.requests import ChatRequest, Message, Text
-from gateway.services import Services
+from gateway.services.catalog import Catalog
+from gateway.services.pool import Pool
+from gateway.services.sessions import Sessions
 from gateway.settings import Settings
+from gateway.stores.database import Database
+from gateway.stores.journal import SessionJournalStore
 from gateway.upstreams.base import CallContext
 
 _TOKENS = 16
@@ -23,18 +26,19 @@ _REQUEST_ID = "accounts-test"
 
 
 def ask(
-    settings: Settings, account: Account, model: str | None, rates: RateLimiter
+    settings: Settings, database: Database, pool: Pool, account: Account, model: str | None
 ) -> dict[str, Any]:
     """What came of it: the model, the milliseconds, the text or the error."""
-    services = build(settings, rates)
-    model = model or _model_for(services, account)
+    catalog = open_catalog(settings, vendors(settings))
+    model = model or _model_for(catalog, account)
     request = ChatRequest(
         model=model,
         messages=(Message("user", (Text("Say hello."),)),),
         params={"max_tokens": _TOKENS},
     )
-    context = CallContext(_REQUEST_ID, services.sessions)
-    upstream = services.catalog.upstream(account.upstream)
+    sessions = Sessions(SessionJournalStore(database), pool, catalog.upstream)
+    context = CallContext(_REQUEST_ID, sessions)
+    upstream = catalog.upstream(account.upstream)
     outcome: dict[str, Any] = {"account": account.name, "model": model, "ms": 0}
     began = time.monotonic()
     try:
@@ -43,14 +47,12 @@ def ask(
         outcome |= {"text": "".join(said)[:60], "error": None}
     except GatewayError as err:
         outcome |= {"text": None, "error": f"{err.code}: {err.message}"}
-    finally:
-        services.database.close()
     outcome["ms"] = round((time.monotonic() - began) * 1000)
     return outcome
 
 
-def _model_for(services: Services, account: Account) -> str:
-    for model in services.catalog:
+def _model_for(catalog: Catalog, account: Account) -> str:
+    for model in catalog:
         for route in model.routes:
             allowed = not account.models or {model.name, route.model} & account.models
             if route.upstream.name == account.upstream and model.kind == "chat" and allowed:

@@ -16,16 +16,17 @@ PASSWORD = "redis-password"
 
 
 class RedisServer:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, password: str) -> None:
         self.port = free_port()
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
+        self._password = password
         self._directory = directory
         self._stack = ExitStack()
 
     @classmethod
     @contextmanager
-    def started(cls, directory: Path) -> Iterator[RedisServer]:
-        server = cls(directory)
+    def started(cls, directory: Path, *, password: str = PASSWORD) -> Iterator[RedisServer]:
+        server = cls(directory, password)
         server.start()
         try:
             yield server
@@ -37,7 +38,7 @@ class RedisServer:
         command = [
             *(str(shutil.which("redis-server")), "--port", str(self.port)),
             *("--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
-            *("--requirepass", PASSWORD),
+            *("--requirepass", self._password),
         ]
         log = self._directory / "redis.log"
         self._process = self._stack.enter_context(
@@ -52,7 +53,7 @@ class RedisServer:
         """The first line of Redis' answer; nothing when there is none."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
-                link.sendall(f"AUTH {PASSWORD}\r\n{command}\r\n".encode())
+                link.sendall(f"AUTH {self._password}\r\n{command}\r\n".encode())
                 with link.makefile() as answer:
                     answer.readline()
                     return answer.readline().strip()

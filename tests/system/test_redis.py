@@ -90,7 +90,8 @@ def test_a_frozen_redis_costs_one_short_wait_and_no_error(shared, redis, soak):
         times = sorted(seconds for seconds, _ in rest)
         assert times[len(times) // 2] < before * 3 + 0.005
         sys.stdout.write(
-            f"Redis frozen: usual {before * 1000:.1f} ms, first call +{(first_s - before) * 1000:.1f} ms,"
+            f"Redis frozen: usual {before * 1000:.1f} ms,"
+            f" first call +{(first_s - before) * 1000:.1f} ms,"
             f" then p50 {times[len(times) // 2] * 1000:.1f} ms,"
             f" p99 {times[len(times) * 99 // 100] * 1000:.1f} ms\n"
         )
