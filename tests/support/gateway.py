@@ -26,14 +26,14 @@ class Gateway:
     process: Popen[bytes]
 
     def post(self, path: str, body: Any = None, *, key: str | None = None, **kw: Any) -> Any:
-        headers = kw.pop("headers", {})
+        headers = dict(kw.pop("headers", {}))
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         kw.setdefault("timeout", 60)
         return requests.post(self.url + path, json=body, headers=headers, **kw)
 
     def get(self, path: str, *, key: str | None = None, **kw: Any) -> Any:
-        headers = kw.pop("headers", {})
+        headers = dict(kw.pop("headers", {}))
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         kw.setdefault("timeout", 60)
