@@ -107,6 +107,12 @@ def test_without_trusted_proxies_no_header_tells_where_a_client_is(gateway_facto
     assert statuses(answers) == {200: 3, 429: 2}
 
 
+def test_the_nearest_proxy_says_whether_links_begin_with_https(limited):
+    headers = {"X-Forwarded-For": "198.51.100.77", "X-Forwarded-Proto": "https"}
+    made = limited.post("/v1/images/generations", {"prompt": "a cat"}, headers=headers)
+    assert made.json()["data"][0]["url"].startswith("https://127.0.0.1:")
+
+
 def test_who_guesses_keys_is_refused_without_touching_others(limited):
     where = {"X-Forwarded-For": "192.0.2.66"}
     own = "ark-own-neighbour"
