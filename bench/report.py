@@ -142,7 +142,7 @@ text {{ fill: #e6edf3 }}
 }}
 </style>
 {parts}
-<text x="16" y="{y}" class="note">less is better; logarithmic scale; one machine, taking turns</text>
+<text x="16" y="{y}" class="note">less is better; logarithmic scale; on one machine, in turns</text>
 </svg>
 """
 
