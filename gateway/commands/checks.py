@@ -258,11 +258,11 @@ def links(case: Case) -> Iterator[Finding]:
 
 
 def _writable(about: str, path: Path, message: str) -> Finding:
-    """Whether the path, or the nearest folder above it that exists, can be written to."""
-    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if os.access(nearest, os.W_OK):
+    """Whether the path, or what exists of the folders above it, can be written to."""
+    nearest = next(found for found in (path, *path.absolute().parents) if found.exists())
+    if os.access(nearest, os.W_OK) and (nearest == path or nearest.is_dir()):
         return Finding("ok", about, message)
-    return Finding("bad", about, f"{nearest} cannot be written to.", "Change its owner or mode.")
+    return Finding("bad", about, f"{nearest} cannot be written to.", "Make it a folder of ours.")
 
 
 def _tried(about: str, work: Callable[[], object], message: str, advice: str) -> Finding:

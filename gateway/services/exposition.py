@@ -25,7 +25,7 @@ from gateway.stores.journal import JournalCounts, SessionJournalStore
 from gateway.stores.notes import Notes
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-_FRESH_S = 2.0  # how long what the database said is repeated: anybody may ask for metrics
+_FRESH_S = 2.0  # how long what is dear to find out is repeated: anybody may ask for metrics
 _LARGEST = {"loop_lag_seconds"}  # of gauges; the others of the processes are added up
 _GAUGES = {
     "requests_in_flight": "Requests that are being answered",
@@ -52,8 +52,8 @@ class Exposition:
         self._jobs = jobs
         self._sessions = sessions
         self._clock = clock
-        self._stored: list[Metric] = []
-        self._stored_at = -_FRESH_S
+        self._shared: list[Metric] = []
+        self._looked_at = -_FRESH_S
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Collected(self._families))
 
@@ -76,20 +76,18 @@ class Exposition:
             if values:
                 value = max(values) if name in _LARGEST else sum(values)
                 yield _gauge(name, help_text, value)
-        yield from _accounts(self._pool.snapshot())
-        yield from self._from_database()
+        if self._clock() - self._looked_at >= _FRESH_S:
+            self._looked_at = self._clock()
+            self._shared = [*_accounts(self._pool.snapshot()), *self._stored()]
+        yield from self._shared
 
-    def _from_database(self) -> list[Metric]:
-        if self._clock() - self._stored_at >= _FRESH_S:
-            self._stored_at = self._clock()
-            try:
-                self._stored = [
-                    *_shared(self._sessions.counts(), self._jobs.counts()),
-                    _gauge("database_up", "Whether the database answers", 1),
-                ]
-            except StorageUnavailable:
-                self._stored = [_gauge("database_up", "Whether the database answers", 0)]
-        return self._stored
+    def _stored(self) -> Iterator[Metric]:
+        try:
+            yield from _counts(self._sessions.counts(), self._jobs.counts())
+            up = 1
+        except StorageUnavailable:
+            up = 0
+        yield _gauge("database_up", "Whether the database answers", up)
 
 
 class _Collected(Collector):
@@ -147,7 +145,7 @@ def _state(view: AccountView) -> str:
     return "cooling" if view.back_in_s > 0 else "ready"
 
 
-def _shared(sessions: JournalCounts, jobs: dict[str, int]) -> Iterator[Metric]:
+def _counts(sessions: JournalCounts, jobs: dict[str, int]) -> Iterator[Metric]:
     open_ = GaugeMetricFamily(
         "gateway_sessions",
         "Vendor sessions: in use, left behind by a process that died, or failing to be deleted",

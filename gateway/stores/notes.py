@@ -6,9 +6,10 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 
 class Note(NamedTuple):
@@ -27,7 +28,7 @@ class Notes:
         self._directory = directory
         self._run = directory / _identity(os.getppid())
         self._name = secrets.token_hex(8)
-        self._alive: BinaryIO | None = None
+        self._alive: Callable[[], object] | None = None  # ends it
 
     def write(self, data: bytes) -> None:
         try:
@@ -37,7 +38,9 @@ class Notes:
             fresh.write_bytes(data)
             fresh.replace(self._run / f"{self._name}.note")
         except OSError:
-            self._alive = None
+            if self._alive is not None:
+                self._alive()
+                self._alive = None
 
     def others(self) -> Iterator[Note]:
         """The notes of the run's other processes, also of those that have ended."""
@@ -48,14 +51,17 @@ class Notes:
                 except OSError:
                     continue
 
-    def _begin(self) -> BinaryIO:
+    def _begin(self) -> Callable[[], object]:
         self._run.mkdir(parents=True, exist_ok=True)
         for run in self._directory.iterdir():
-            if run != self._run and run.name != _identity(int(run.name.partition("-")[0])):
+            pid = run.name.partition("-")[0]
+            if pid.isdecimal() and run.name != _identity(int(pid)):
                 shutil.rmtree(run, ignore_errors=True)
-        alive = (self._run / f"{self._name}.alive").open("wb")
+        path = self._run / f"{self._name}.alive"
+        alive = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        end = weakref.finalize(self, os.close, alive)
         fcntl.flock(alive, fcntl.LOCK_EX)
-        return alive
+        return end
 
 
 def _is_locked(path: Path) -> bool:
