@@ -159,9 +159,10 @@ def decode_base64(
 
     The base64 is what lies between `start` and `end`: cutting it out would copy all of it.
 
-    The alphabet is the standard one (no `-`, no `_`), padding is required, ASCII white
-    space is ignored. Text of up to `memory` characters is kept as it is; what is longer is
-    decoded to a file without a name. Other greenlets get a turn after every MiB.
+    The alphabet is the standard one (no `-`, no `_`); as in browsers' data URLs, ASCII white
+    space is ignored and padding may be missing. Text of up to `memory` characters is kept as
+    it is; what is longer is decoded to a file without a name. Other greenlets get a turn
+    after every MiB.
 
     Raises InvalidBase64, and RequestTooLarge when there are more than `limit` bytes.
     """
@@ -175,6 +176,7 @@ def decode_base64(
         pass
     if len(text) != (tally.size + 2) // 3 * 4:
         text = _ascii(text).translate(None, _BLANK)
+        text += b"=" * (-len(text) % 4)
     return Base64Blob(text), tally.digest.hexdigest()
 
 
@@ -199,6 +201,12 @@ def _decoded(text: str | bytes | bytearray, start: int, end: int) -> Iterator[by
         size += len(data)
         yield data
         let_others_run()
+    if len(held) > 1 and not padded and b"=" not in held:
+        # https://infra.spec.whatwg.org/#forgiving-base64-decode
+        rest = binascii.a2b_base64(held + b"==")
+        held = b""
+        size += len(rest)
+        yield rest
     if held or not size:
         raise InvalidBase64("The data is not base64: it is empty, or its end is missing")
 

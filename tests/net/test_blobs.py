@@ -81,7 +81,7 @@ def test_white_space_in_base64_is_ignored_wherever_it_is(width, memory):
         "",
         " \n",
         "a",
-        "aGk",
+        "aGkha",
         "aGk=!!!!",
         "aGk=aGk=",
         "aG=k",
@@ -101,6 +101,17 @@ def test_white_space_in_base64_is_ignored_wherever_it_is(width, memory):
 def test_text_that_is_not_base64_is_refused(text, memory):
     with pytest.raises(InvalidBase64):
         decode_base64(text, limit=10_000_000, memory=memory)
+
+
+@pytest.mark.parametrize("memory", [0, 10_000_000])
+@pytest.mark.parametrize("text", ["aGk", "aG k\n", "aGkhaA", "aGkh" * 200_000 + "aGk"])
+def test_padding_may_be_missing(text, memory):
+    plain = "".join(text.split())
+    whole = base64.b64decode(plain + "=" * (-len(plain) % 4))
+    blob, digest = decode_base64(text, limit=10_000_000, memory=memory)
+    assert digest == hashlib.sha256(whole).hexdigest()
+    assert b"".join(blob.chunks()) == whole
+    assert base64.b64decode(b"".join(blob.base64()), validate=True) == whole
 
 
 @pytest.mark.parametrize("memory", [0, 10_000_000])

@@ -391,7 +391,7 @@ def test_embedded_pictures_are_what_their_bytes_say(media, url):
         ("data:image/png,rawbytes", InvalidBase64),
         ("data:image/png;base64,", InvalidBase64),
         ("data:image/png;base64,aGk=!!!!", InvalidBase64),
-        ("data:image/png;base64,aGk", InvalidBase64),
+        ("data:image/png;base64,aGkha", InvalidBase64),
         ("data:image/png;base64,a-_k", InvalidBase64),
         ("data:image/png;base64,\u0661\u0662\u0663\u0664", InvalidBase64),
         ("data:image/png;base64,aGk=\ud800", InvalidBase64),
