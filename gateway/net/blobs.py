@@ -203,8 +203,9 @@ def _decoded(text: str | bytes | bytearray, start: int, end: int) -> Iterator[by
         let_others_run()
     if len(held) > 1 and not padded and b"=" not in held:
         # https://infra.spec.whatwg.org/#forgiving-base64-decode
-        rest = binascii.a2b_base64(held + b"==")
-        held = b""
+        rest, held = _groups(held + b"=" * (-len(held) % 4)), b""
+        if rest is None:
+            raise InvalidBase64("The data is not base64: some characters do not belong there")
         size += len(rest)
         yield rest
     if held or not size:

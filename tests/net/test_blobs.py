@@ -82,6 +82,7 @@ def test_white_space_in_base64_is_ignored_wherever_it_is(width, memory):
         " \n",
         "a",
         "aGkha",
+        "a!b",
         "aGk=!!!!",
         "aGk=aGk=",
         "aG=k",
