@@ -92,7 +92,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     )
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database))
-    metrics, notes = _metrics(catalog, pool, rates), Notes(settings.state_dir / "metrics")
+    metrics, notes = _metrics(catalog, pool, sessions, rates), Notes(settings.state_dir / "metrics")
     usage = UsageLog(UsageStore(database), [model.name for model in catalog])
     ledger = Ledger(metrics, usage, notes)
     generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ledger.job_ended)
@@ -104,10 +104,10 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         Chore("account-places", pool_places.RENEW_S, pool.renew, to_the_end=True),
         Chore("jobs", 2, generation.runner.sweep),
         Chore("old-jobs", 3600, lambda: generation.purge(settings.media_ttl_s)),
-        Chore("session-leases", 5, sessions.renew, to_the_end=True),
+        Chore("session-leases", 3, sessions.renew, to_the_end=True),
         Chore("sessions", 5, sessions.sweep, to_the_end=True),
         Chore("stray-sessions", 60, sessions.reconcile),
-        Chore("served-keys", 10, idempotency.renew, to_the_end=True),
+        Chore("served-keys", 3, idempotency.renew, to_the_end=True),
         Chore("answers", 600, idempotency.purge),
         Chore("media", 600, media.sweep),
         Chore("ledger", EVERY_S, ledger.write),
@@ -135,9 +135,10 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     )
 
 
-def _metrics(catalog: Catalog, pool: Pool, rates: RateLimiter) -> Metrics:
+def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimiter) -> Metrics:
     gauges: dict[str, Callable[[], float]] = {
         "requests_waiting": lambda: pool.waiting,
+        "sessions_leaked": lambda: sessions.leaked,
         "loop_lag_seconds": loop_lag_s,
     }
     if breaker := getattr(rates.storage, "breaker", None):  # of those that Redis keeps

@@ -30,6 +30,7 @@ _LARGEST = {"loop_lag_seconds"}  # of gauges; the others of the processes are ad
 _GAUGES = {
     "requests_in_flight": "Requests that are being answered",
     "requests_waiting": "Requests that wait for an account",
+    "sessions_leaked": "Vendor sessions that were left behind with their caller's own credential",
     "loop_lag_seconds": "Latest turn of an event loop in the last ten seconds",
     "limits_redis_away": "Processes that count limits without Redis, because it does not answer",
 }

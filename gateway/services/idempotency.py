@@ -23,7 +23,8 @@ from gateway.stores.idempotency import Done, IdempotencyStore, Mismatch, New, Ru
 log = structlog.get_logger()
 
 _LOOK_S = 0.25  # how often those who wait look whether the answer is there
-_LEASE_S = 30.0
+_LOOKS = 8  # and every so many times, whether its holder is gone
+_LEASE_S = 12.0
 _FAILURES = "late failures"
 _FAILURE_S = 60.0  # SDKs repeat a request within seconds
 
@@ -55,13 +56,14 @@ class Idempotency:
         A Ticket must be ended by `finish`, `abandon` or `leave`. Raises IdempotencyKeyReused
         and StorageUnavailable.
         """
+        looks = 0
         while True:
-            with shielded():  # a key that is won is known to be
-                found = self._store.begin(scope, key, fingerprint, lease_s=_LEASE_S)
-                if isinstance(found, New):
-                    with self._lock:
-                        self._served.add(found.token)
-                    return Ticket(found.token, found.retaken)
+            if looks % _LOOKS == 0:
+                ticket, found = self._win(scope, key, fingerprint)
+                if ticket is not None:
+                    return ticket
+            else:
+                found = self._store.look(scope, key, fingerprint)
             match found:
                 case Mismatch():
                     raise IdempotencyKeyReused(
@@ -72,7 +74,29 @@ class Idempotency:
                     return found
                 case Running(job_id) if job_id is not None:
                     return Attached(job_id)
-            time.sleep(_LOOK_S)
+                case None:  # it was given up
+                    looks = 0
+                case _:
+                    looks += 1
+                    time.sleep(_LOOK_S)
+
+    def _win(
+        self, scope: str, key: str, fingerprint: str
+    ) -> tuple[Ticket | None, Running | Done | Mismatch | None]:
+        ticket = None
+        try:
+            with shielded():  # a key that is won is known to be
+                found = self._store.begin(scope, key, fingerprint, lease_s=_LEASE_S)
+                if not isinstance(found, New):
+                    return None, found
+                ticket = Ticket(found.token, found.retaken)
+                with self._lock:
+                    self._served.add(ticket.token)
+        except BaseException:  # the interruption that came meanwhile
+            if ticket is not None:
+                self.abandon(ticket)
+            raise
+        return ticket, None
 
     def attach(self, ticket: Ticket, job_id: str) -> None:
         """The request has become a job: whatever happens now, it is not served again."""

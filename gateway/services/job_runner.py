@@ -18,7 +18,7 @@ from gateway.stores.jobs import Claim, ClaimLost, JobStore
 
 log = structlog.get_logger()
 
-_CLAIM_S = 20.0  # renewed every third of it
+_CLAIM_S = 12.0  # renewed every third of it
 _AT_ONCE = 50  # abandoned jobs looked at in one sweep
 _PATIENCE_S = (0.2, 0.5, 1.0, 2.0)  # before a result is written down again
 _SETTLED_S = 0.05

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from random import shuffle
 
 import structlog
 
 from gateway.domain.accounts import Account
 from gateway.domain.connection import shielded
-from gateway.domain.errors import GatewayError, StorageUnavailable
+from gateway.domain.errors import GatewayError, StorageUnavailable, UpstreamError
 from gateway.services.pool import Pool
 from gateway.stores.journal import JournaledSession, SessionJournalStore
 from gateway.upstreams.base import Upstream
 
 log = structlog.get_logger()
 
-_LEASE_S = 20.0  # renewed every 5 seconds
+_LEASE_S = 12.0  # renewed every 3 seconds
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
 _LOOKS = 5  # two minutes: then a session that was never seen was never made
 _MOST_ATTEMPTS = 100  # a day, for an account that nobody knows any more
@@ -36,16 +36,6 @@ _SIDE_BY_SIDE = 8
 _STRAY_S = 600.0  # unknown for so long, a session belongs to no request
 _FORGOTTEN_S = 86_400.0
 _ACCOUNTS_A_ROUND = 10
-
-
-@dataclass(frozen=True, slots=True)
-class SessionCounts:
-    """`leaked` could not be deleted by anybody: their caller's own credential is gone."""
-
-    open: int
-    lapsed: int
-    failing: int
-    leaked: int
 
 
 class Sessions:
@@ -70,9 +60,10 @@ class Sessions:
         self._open: set[str] = set()
         self._untold: dict[str, bool] = {}  # deleted or given up, while the journal was away
         self._own: dict[str, Account] = {}  # to be deleted with a credential only we have
+        self._looked: Counter[str] = Counter()  # how often for each of those, in vain
         self._strays: dict[str, float] = {}  # when each was seen first
         self._round: list[str] = []
-        self._leaked = 0
+        self.leaked = 0  # sessions that nobody can delete: their credential is gone
 
     @contextmanager
     def session(
@@ -205,7 +196,7 @@ class Sessions:
         return found > 0 or row.attempts >= _LOOKS
 
     def _report_leak(self, row: JournaledSession) -> None:
-        self._leaked += 1
+        self.leaked += 1
         log.error(
             "session_leaked",
             label=row.label,
@@ -217,11 +208,14 @@ class Sessions:
     def _retry_own(self) -> None:
         for label, account in tuple(self._own.items()):
             try:
-                self._upstream(account.upstream).sweep_sessions(account, label)
+                found = self._upstream(account.upstream).sweep_sessions(account, label)
             except GatewayError as err:
                 log.warning("session_sweep_failed", label=label, code=err.code, message=err.message)
-            else:
+                continue
+            self._looked[label] += 1
+            if found or self._looked[label] > _LOOKS:
                 self._own.pop(label, None)
+                self._looked.pop(label, None)
                 self._tell(label, deleted=True)
 
     def reconcile(self) -> int:
@@ -230,7 +224,13 @@ class Sessions:
         They come from rows lost with their database, or from a creation that the vendor
         finished long after it was given up. Returns how many were deleted.
         """
-        return sum(map(self._delete_strays, self._next_accounts()))
+        deleted = 0
+        for account in self._next_accounts():
+            try:
+                deleted += self._delete_strays(account)
+            except UpstreamError as err:
+                log.warning("strays_not_sought", account=account.name, code=err.code)
+        return deleted
 
     def _delete_strays(self, account: Account) -> int:
         upstream = self._upstream(account.upstream)
@@ -259,7 +259,3 @@ class Sessions:
     def stop(self) -> None:
         """The last chance of what only this process can delete."""
         self._retry_own()
-
-    def counts(self) -> SessionCounts:
-        found = self._store.counts()
-        return SessionCounts(found.open, found.lapsed, found.failing, self._leaked)

@@ -26,7 +26,7 @@ from tests.support.simulators import ENGINE
 from tests.worker.serving import report, until
 
 CHAT = "/v1/chat/completions"
-SWEPT_S = 45  # a lease lapses after 20 s, and is looked for every 5
+SWEPT_S = 45  # a lease lapses after 12 s, and is looked for every 5
 
 
 def pool_of(vendors, name):
@@ -84,7 +84,7 @@ def test_callers_that_leave_leave_nothing_behind(
             cut = await cut_call(
                 gateway.url,
                 request_bytes(CHAT, body),
-                random.uniform(0.02, 1.8 if stream else 0.8),
+                random.uniform(0.02, 1.8),
                 reset=number % 2 == 0,
             )
             if cut:
@@ -100,7 +100,7 @@ def test_callers_that_leave_leave_nothing_behind(
             for tag in connection.tags
             if tag in left_at and connection.client_left_at is not None
         ]
-        assert len(closed_after) > cut / 2
+        assert len(closed_after) >= 10
         assert p99(closed_after) < limit_s * (1 if soak else 2)
         report(
             f"{cut} of {count} {'streams' if stream else 'waiting calls'} cut: vendor's connection "
@@ -144,7 +144,7 @@ def test_a_session_whose_name_never_arrived_is_found_by_its_label(own_factory, v
 
 @pytest.mark.timeout(900)
 def test_sessions_of_killed_workers_are_swept(own_factory, vendors, soak):
-    kills = 100 if soak else 3
+    kills = 100 if soak else 2
     own = "ya29.slow200-words60-own-killed"
     with own_factory.started(**pool_of(vendors, "pool-slow100-words30-killed")) as gateway:
 
