@@ -131,7 +131,8 @@ error_log {folder}/nginx.log warn;
 events {{ worker_connections 9000; }}
 http {{
     access_log off; tcp_nodelay on; keepalive_timeout 75s; keepalive_requests 1000000;
-    client_max_body_size 32m; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+    client_max_body_size 32m; client_body_buffer_size 8m;
+    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
     upstream vendor {{ server 127.0.0.1:{vendor}; keepalive 512; keepalive_requests 1000000; }}
     server {{

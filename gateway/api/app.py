@@ -32,6 +32,11 @@ class Answer(Response):
     extra: Sequence[tuple[str, str]] = ()
     """Headers that are known to be sound; they are sent after the others."""
 
+    def close(self) -> None:
+        """Let go of what was to be called: it often holds on to the answer, and to its request."""
+        super().close()
+        self._on_close.clear()
+
     def get_wsgi_headers(self, environ: Any) -> Headers:
         status, headers = self.status_code, self.headers
         if not 200 <= status < 300 or status == 204 or "Location" in headers:

@@ -169,8 +169,7 @@ def decode_base64(
     end = len(text) if end is None else end
     if end - start > memory:
         return spool(_decoded(text, start, end), limit=limit, memory=0)
-    text = text if isinstance(text, str) else bytes(text)
-    text = text[start:end]
+    text = text[start:end] if isinstance(text, str) else bytes(memoryview(text)[start:end])
     tally = _Tally(limit)
     for _ in tally.passing(_decoded(text, 0, len(text))):
         pass

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from werkzeug.test import create_environ
 
@@ -37,6 +40,22 @@ def test_streams_that_pass_through_are_closed_read_or_not(read):
     response.call_on_close(lambda: heard.append("called"))
     answer_of(response, read=read)
     assert heard == ["closed", "called"]
+
+
+def answered():
+    """A reference to an answer that was sent, and closed with what looks at it."""
+    response = Answer(b"large")
+    response.call_on_close(lambda: response.status_code)
+    answer_of(response)
+    return weakref.ref(response)
+
+
+def test_answers_are_gone_when_they_have_ended():
+    gc.disable()  # the garbage collector comes late, and bodies have megabytes
+    try:
+        assert answered()() is None
+    finally:
+        gc.enable()
 
 
 def test_answers_of_one_piece_have_their_length():
