@@ -50,6 +50,7 @@ class Media:
 
     `url` is the public link it came from, when it came from one. `digest` is the
     SHA-256 of the bytes, so that an attachment repeated in later turns is sent once.
+    `param` is its place in the request, for errors.
     """
 
     kind: MediaKind
@@ -62,6 +63,7 @@ class Media:
     filename: str | None = None
     detail: str | None = None  # OpenAI's image detail: low | high | auto
     fps: float | None = None
+    param: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class MediaRef:
     filename: str | None = None
     detail: str | None = None
     fps: float | None = None
+
+
+# What every vendor with eyes takes; the others are in each vendor's own list.
+WEB_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
+HEIC_PICTURES = frozenset({"image/heic", "image/heif"})
 
 
 class MediaSource(Protocol):

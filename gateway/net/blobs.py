@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 from gateway.domain.errors import InvalidBase64, RequestTooLarge, StorageUnavailable
+from gateway.domain.media import Blob
 from gateway.net.turns import let_others_run
 
 KIB = 1024
@@ -41,6 +42,10 @@ class RandomBlob(ABC):
     @property
     def base64_size(self) -> int:
         return (self.size + 2) // 3 * 4
+
+
+def seekable(blob: Blob) -> RandomBlob:
+    return blob if isinstance(blob, RandomBlob) else spool(blob.chunks(), limit=blob.size)[0]
 
 
 class BytesBlob(RandomBlob):
@@ -112,13 +117,50 @@ class _Tally:
         self.digest = hashlib.sha256()
         self._limit = limit
 
-    def passing(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self.size += len(chunk)
-            if self.size > self._limit:
-                raise RequestTooLarge(f"The file is larger than {self._limit / MIB:g} MiB")
-            self.digest.update(chunk)
-            yield chunk
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self._limit:
+            raise RequestTooLarge(f"The file is larger than {self._limit / MIB:g} MiB")
+        self.digest.update(chunk)
+
+
+class Spool:
+    """Bytes on their way into a blob: a few stay in memory, more go to a file without a name.
+
+    The block that takes them in ends before the blob is used; if it fails, nothing remains.
+    """
+
+    def __init__(self, *, limit: int, memory: int = 256 * KIB) -> None:
+        self._tally = _Tally(limit)
+        self._memory = memory
+        self._held: list[bytes] = []
+        self._fd = -1
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def write(self, chunk: bytes) -> None:
+        """Raises RequestTooLarge, and StorageUnavailable when the disk is full."""
+        self._tally.add(chunk)
+        self._held.append(chunk)
+        if self._tally.size > self._memory:
+            if self._fd < 0:
+                self._fd = _nameless_file()
+                self._stack.callback(os.close, self._fd)
+            for piece in self._held:
+                _write(self._fd, piece)
+            self._held.clear()
+
+    def finish(self) -> tuple[RandomBlob, str]:
+        """The blob, which outlasts the block, and the SHA-256 of its bytes in hex."""
+        self._stack.pop_all()
+        held, size = b"".join(self._held), self._tally.size
+        blob = BytesBlob(held) if self._fd < 0 else FileBlob(self._fd, size)
+        return blob, self._tally.digest.hexdigest()
 
 
 def spool(
@@ -126,25 +168,12 @@ def spool(
 ) -> tuple[RandomBlob, str]:
     """Take all of `chunks` in: a blob and its SHA-256 in hex.
 
-    Up to `memory` bytes stay in memory, more go to a file without a name. Raises
-    RequestTooLarge beyond `limit` bytes, StorageUnavailable when the disk is full.
+    Up to `memory` bytes stay in memory. Raises as Spool does.
     """
-    tally = _Tally(limit)
-    held: list[bytes] = []
-    with contextlib.ExitStack() as stack:
-        fd = -1
-        for chunk in tally.passing(chunks):
-            held.append(chunk)
-            if tally.size > memory:
-                if fd < 0:
-                    fd = _nameless_file()
-                    stack.callback(os.close, fd)
-                for piece in held:
-                    _write(fd, piece)
-                held.clear()
-        stack.pop_all()
-    blob = BytesBlob(b"".join(held)) if fd < 0 else FileBlob(fd, tally.size)
-    return blob, tally.digest.hexdigest()
+    with Spool(limit=limit, memory=memory) as taken:
+        for chunk in chunks:
+            taken.write(chunk)
+        return taken.finish()
 
 
 def decode_base64(
@@ -171,8 +200,8 @@ def decode_base64(
         return spool(_decoded(text, start, end), limit=limit, memory=0)
     text = text[start:end] if isinstance(text, str) else bytes(memoryview(text)[start:end])
     tally = _Tally(limit)
-    for _ in tally.passing(_decoded(text, 0, len(text))):
-        pass
+    for piece in _decoded(text, 0, len(text)):
+        tally.add(piece)
     if len(text) != (tally.size + 2) // 3 * 4:
         text = _ascii(text).translate(None, _BLANK)
         text += b"=" * (-len(text) % 4)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gateway.domain.errors import UnsupportedMediaType
 from gateway.domain.media import Blob
-from gateway.net.blobs import RandomBlob, spool
+from gateway.net.blobs import RandomBlob, seekable
 
 HEAD_BYTES = 512  # what `sniff` wants to see
 MAX_PIXELS = 40_000_000
@@ -78,7 +78,7 @@ def dimensions(blob: Blob) -> tuple[int, int] | None:
     is only asked for the size still walks through millions of tiny chunks if it finds them.
     Raises UnsupportedMediaType for a broken header and for more than MAX_PIXELS.
     """
-    source = blob if isinstance(blob, RandomBlob) else spool(blob.chunks(), limit=blob.size)[0]
+    source = seekable(blob)
     read_header = _HEADERS.get(sniff(source.read_at(0, HEAD_BYTES)) or "")
     if read_header is None:
         return None
@@ -91,7 +91,8 @@ def dimensions(blob: Blob) -> tuple[int, int] | None:
     if width * height > MAX_PIXELS:
         raise UnsupportedMediaType(
             f"The picture has {width} x {height} pixels,"
-            f" more than the {MAX_PIXELS // 1_000_000} million that are taken"
+            f" more than the {MAX_PIXELS // 1_000_000} million that are taken",
+            code="image_too_large",
         )
     return width, height
 

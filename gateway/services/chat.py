@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.domain.accounts import Account, Caller
@@ -26,6 +25,7 @@ from gateway.domain.requests import (
     VendorCall,
     VideoRequest,
 )
+from gateway.services.attachments import fitted
 from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.dispatch import Dispatcher, Trace
 from gateway.services.media import MediaService
@@ -70,7 +70,7 @@ class ChatService:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
                 trace.dropped = tuple(route.upstream.dropped(resolved))
-                return route.upstream.plan_chat(replace(resolved, model=route.model), account)
+                return route.upstream.plan_chat(fitted(resolved, route), account)
 
             return self._dispatcher.plan(model, "chat", caller, trace, call)
 
@@ -80,8 +80,7 @@ class ChatService:
 
             def call(route: Route, account: Account) -> Events:
                 trace.dropped = tuple(route.upstream.dropped(resolved))
-                vendor_request = replace(resolved, model=route.model)
-                return route.upstream.chat(vendor_request, account, context)
+                return route.upstream.chat(fitted(resolved, route), account, context)
 
             batches = self._dispatcher.stream(model, "chat", caller, trace, call)
             said = Estimate()

@@ -26,6 +26,7 @@ from gateway.domain.errors import (
 from gateway.domain.events import Event, Events, Finish, MediaStored, Progress
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
+from gateway.services.attachments import fitted
 from gateway.services.catalog import Catalog, Model
 from gateway.services.dispatch import Dispatcher, Trace
 from gateway.services.job_records import request_record, stored_of, usage_of
@@ -203,9 +204,9 @@ class GenerationService:
                 caller,
                 trace,
                 lambda route, account: (
-                    route.upstream.plan_image(replace(resolved, model=route.model), account)
+                    route.upstream.plan_image(fitted(resolved, route), account)
                     if isinstance(resolved, ImageRequest)
-                    else route.upstream.plan_video(replace(resolved, model=route.model), account)
+                    else route.upstream.plan_video(fitted(resolved, route), account)
                 ),
             )
 

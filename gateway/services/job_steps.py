@@ -29,6 +29,7 @@ from gateway.domain.jobs import Job
 from gateway.domain.media import MediaSource
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch import Fetcher
+from gateway.services.attachments import fitted
 from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.dispatch import OWN, Dispatcher, Trace
 from gateway.services.job_records import media_entry, request_of, usage_record
@@ -178,8 +179,9 @@ class JobSteps:
         self, moving: Moving, request: ImageRequest, model: Model, caller: Caller, trace: Trace
     ) -> None:
         def call(route: Route, account: Account) -> Events:
+            wanted = fitted(request, route)
             context = self._begin(moving, route, account)
-            return route.upstream.image(replace(request, model=route.model), account, context)
+            return route.upstream.image(wanted, account, context)
 
         made: list[dict[str, Any]] = []
         waiting: list[dict[str, Any]] = []
@@ -244,9 +246,9 @@ class JobSteps:
         self, moving: Moving, request: VideoRequest, model: Model, caller: Caller, trace: Trace
     ) -> None:
         def call(route: Route, account: Account) -> str:
+            wanted = fitted(request, route)
             context = self._begin(moving, route, account)
-            vendor_request = replace(request, model=route.model)
-            return route.upstream.submit_video(vendor_request, account, context)
+            return route.upstream.submit_video(wanted, account, context)
 
         task_id = self._dispatcher.once(model, "video", caller, trace, call)
         moving.to(status="in_progress", task_id=task_id)

@@ -11,7 +11,8 @@ from gateway.domain.accounts import Caller
 from gateway.domain.errors import NotFound, RequestTooLarge, UpstreamInvalidResponse
 from gateway.domain.media import Blob, MediaSource, StoredMedia
 from gateway.net.fetch import Fetcher
-from gateway.services.media_resolve import MediaLimits, Request, Resolver
+from gateway.services.attachments import Request
+from gateway.services.media_resolve import MediaLimits, Resolver
 from gateway.services.media_urls import MediaUrls
 from gateway.stores.files import FileStore
 from gateway.stores.media_index import MediaIndex

@@ -11,7 +11,7 @@ from gateway.domain.media import Blob, MediaKind
 from gateway.net.sniff import dimensions, sniff
 
 _HEAD_BYTES = 4096  # enough to tell text from noise
-_PICTURES = ("png", "jpeg", "webp", "gif", "bmp", "tiff", "heic", "heif")
+_PICTURES = ("png", "jpeg", "webp", "gif", "bmp", "heic", "heif")
 _PICTURE_TYPES = frozenset(f"image/{name}" for name in _PICTURES)
 # Sound alone travels in these containers too, and a sniffer cannot tell.
 _SOUND_CONTAINERS = MappingProxyType({"video/mp4": "audio/mp4", "video/webm": "audio/webm"})

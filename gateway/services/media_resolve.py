@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import string
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from gateway.domain.accounts import Caller
 from gateway.domain.errors import (
@@ -22,9 +21,9 @@ from gateway.domain.errors import (
     StorageUnavailable,
 )
 from gateway.domain.media import Blob, EmbeddedUrl, Media, MediaKind, MediaRef, StoredMedia
-from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
 from gateway.net.blobs import FileBlob, decode_base64, spool
 from gateway.net.fetch import Fetcher
+from gateway.services.attachments import Request, attachments, swapped
 from gateway.services.media_kinds import Identity, identify
 from gateway.services.media_urls import MediaUrls, OwnLink
 from gateway.stores.files import FileStore
@@ -37,8 +36,6 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HTTP = re.compile(r"https?:", re.IGNORECASE)
 _DATA = re.compile(r"data:[^,]{0,256},", re.IGNORECASE)
 _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{32}")
-
-Request = TypeVar("Request", ChatRequest, ImageRequest, VideoRequest, ImageRequest | VideoRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +113,13 @@ class Resolver:
 
     @contextmanager
     def resolved(self, request: Request, caller: Caller) -> Iterator[Request]:
-        refs = _refs(request)
+        refs = [part for part in attachments(request) if isinstance(part, MediaRef)]
         if not refs:
             yield request
             return
         with ExitStack() as held:
             loaded = self._load(refs, caller, held)
-            yield _with_media(request, lambda ref: _media(ref, loaded[_key(ref)]))
+            yield swapped(request, lambda part: _media(part, loaded))
 
     def _load(self, refs: list[MediaRef], caller: Caller, held: ExitStack) -> dict[_Key, _Loaded]:
         distinct: dict[_Key, MediaRef] = {}
@@ -276,7 +273,10 @@ def _hold(loaded: _Loaded, held: ExitStack) -> _Loaded:
     return loaded
 
 
-def _media(ref: MediaRef, loaded: _Loaded) -> Media:
+def _media(part: MediaRef | Media, found: dict[_Key, _Loaded]) -> Media:
+    if isinstance(part, Media):
+        return part
+    ref, loaded = part, found[_key(part)]
     identity = loaded.identity
     return Media(
         kind=identity.kind,
@@ -289,36 +289,5 @@ def _media(ref: MediaRef, loaded: _Loaded) -> Media:
         filename=ref.filename or loaded.filename,
         detail=ref.detail,
         fps=ref.fps,
+        param=ref.param,
     )
-
-
-def _refs(request: ChatRequest | ImageRequest | VideoRequest) -> list[MediaRef]:
-    parts: Iterable[object]
-    if isinstance(request, ChatRequest):
-        parts = (part for message in request.messages for part in message.parts)
-    elif isinstance(request, ImageRequest):
-        parts = (*request.images, request.mask)
-    else:
-        parts = request.images
-    return [part for part in parts if isinstance(part, MediaRef)]
-
-
-def _with_media(request: Request, load: Callable[[MediaRef], Media]) -> Request:
-    if isinstance(request, ChatRequest):
-        return replace(request, messages=tuple(_message(m, load) for m in request.messages))
-    images = tuple(
-        load(image) if isinstance(image, MediaRef) else image for image in request.images
-    )
-    if isinstance(request, VideoRequest):
-        return replace(request, images=images)
-    mask = load(request.mask) if isinstance(request.mask, MediaRef) else request.mask
-    return replace(request, images=images, mask=mask)
-
-
-def _message(message: Message, load: Callable[[MediaRef], Media]) -> Message:
-    if not any(isinstance(part, MediaRef) for part in message.parts):
-        return message
-    parts: tuple[Part, ...] = tuple(
-        load(part) if isinstance(part, MediaRef) else part for part in message.parts
-    )
-    return replace(message, parts=parts)

@@ -7,16 +7,15 @@ import io
 import os
 import secrets
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from gateway.domain.errors import NotFound
 from gateway.domain.media import StoredMedia
 from gateway.net.blobs import FileBlob
+from gateway.net.turns import aside
 from gateway.stores.media_store import (
     PIECE,
     Entry,
@@ -128,13 +127,13 @@ class LocalMediaStore:
 
     @staticmethod
     def _commit(file: io.FileIO, path: Path, final: Path) -> None:
-        _aside(os.fsync, file.fileno())
+        aside(os.fsync, file.fileno())
         final.parent.mkdir(exist_ok=True)
         # Also when it is there already: its age then says that somebody still wants it.
         path.replace(final)
         directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _aside(os.fsync, directory)
+            aside(os.fsync, directory)
         finally:
             os.close(directory)
 
@@ -165,14 +164,3 @@ def _pieces(file: io.FileIO, start: int, end: int) -> Iterator[bytes]:
         while start < end and (piece := file.read(min(PIECE, end - start))):
             start += len(piece)
             yield piece
-
-
-def _aside(call: Callable[..., Any], *args: Any) -> None:
-    """Run a call that waits for the disk; under gevent on a thread, not to stop every stream."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("threading"):
-        call(*args)
-        return
-    import gevent
-
-    gevent.get_hub().threadpool.apply(call, args)

@@ -80,6 +80,10 @@ class Upstream(Protocol):
         """What a vendor's own model id makes."""
         ...
 
+    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+        """The types of pictures that may be sent to a model; others are converted before."""
+        ...
+
     def dropped(self, request: ChatRequest) -> Iterable[str]:
         """Names of the given parameters that this vendor has no place for."""
         ...

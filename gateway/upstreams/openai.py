@@ -22,7 +22,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.events import Event, Events, Finish, MediaReady
 from gateway.domain.jobs import VideoTask
-from gateway.domain.media import Media
+from gateway.domain.media import WEB_PICTURES, Media
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Body, Http
@@ -127,6 +127,9 @@ class OpenAI:
 
     def kind_of(self, model: str) -> Kind:
         return "image" if model.startswith(_IMAGE_MODELS) else "chat"
+
+    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+        return WEB_PICTURES if kind == "image" else WEB_PICTURES | {"image/gif"}
 
     def dropped(self, request: ChatRequest) -> Iterable[str]:
         """Of the two token limits one goes; only OpenAI itself is known to lack anything else."""

@@ -10,6 +10,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import Conflict, Fault, GatewayError, JobFailed, NotFound
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
+from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http
@@ -22,6 +23,7 @@ from gateway.upstreams.base import CallContext
 from gateway.upstreams.openai_wire import UUID, ChatCall, bearer, converse, patient
 
 BASE_URL = "https://ark.cn-beijing.volces.com/api/v3"
+_PICTURES = WEB_PICTURES | HEIC_PICTURES | {"image/gif", "image/bmp"}
 _OTHERS = ("sk-", "AIza", "AQ.", "ya29.", "eyJ")
 _CHAT = "/chat/completions"
 _IMAGES = "/images/generations"
@@ -55,6 +57,9 @@ class Ark:
         if "seedream" in model:
             return "image"
         return "video" if "seedance" in model else "chat"
+
+    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+        return _PICTURES - HEIC_PICTURES if "seedance-1-0" in model else _PICTURES
 
     def dropped(self, request: ChatRequest) -> Iterable[str]:
         return fit_params(request.model, request.params)[1] if request.params else ()

@@ -15,7 +15,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
-from gateway.domain.media import Media
+from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES, Media
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net import jsonbody, sse
 from gateway.net.fetch import Fetcher
@@ -35,6 +35,7 @@ from gateway.upstreams.gemini.wire import (
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 
+_PICTURES = WEB_PICTURES | HEIC_PICTURES
 _CREDENTIAL = re.compile(r"AIza\S+|AQ\.\S+|ya29\.\S+|(?!ark-|sk-|eyJ)[0-9A-Za-z_-]+")
 
 
@@ -59,6 +60,9 @@ class Gemini:
         if "omni" in model or "veo" in model:
             return "video"
         return "image" if "-image" in model else "chat"
+
+    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+        return _PICTURES
 
     def dropped(self, request: ChatRequest) -> Iterable[str]:
         return config.dropped(request.params)

@@ -13,6 +13,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import GatewayError, InvalidRequest
 from gateway.domain.events import Event, Events, MediaReady
 from gateway.domain.jobs import VideoTask
+from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net import jsonbody
 from gateway.net.fetch import Fetcher
@@ -31,6 +32,8 @@ _KEYS_OF_OTHERS = (
     "sk-",
     "{",
 )  # an access token is opaque: the rest may be one
+# Not documented; what the models behind it take.
+_PICTURES = WEB_PICTURES | HEIC_PICTURES
 _MAPPED = frozenset({"web_search_options"})  # the assistant may always search
 
 
@@ -67,6 +70,9 @@ class GeminiEnterprise:
 
     def kind_of(self, model: str) -> Kind:
         return "chat"
+
+    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+        return _PICTURES
 
     def dropped(self, request: ChatRequest) -> Iterable[str]:
         return (name for name in request.params if name not in _MAPPED)

@@ -1,0 +1,127 @@
+"""Draws pictures anew as PNG, for vendors that do not take the type they have."""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import time
+from types import MappingProxyType
+from typing import IO, cast
+
+from gateway.domain.errors import UnsupportedMediaType
+from gateway.domain.media import Blob
+from gateway.net.blobs import MIB, RandomBlob, Spool, seekable
+from gateway.net.sniff import MAX_PIXELS
+from gateway.net.turns import aside
+
+DRAWN = "image/png"
+# Pillow knows many more; each is code that runs on bytes from anybody.
+_FORMATS = MappingProxyType({"image/gif": "GIF", "image/bmp": "BMP", "image/webp": "WEBP"})
+_LARGEST_BYTES = 100 * MIB
+_CPU_S = 2.0
+_FAST = 1  # of zlib's levels
+_AT_ONCE = threading.BoundedSemaphore(2)  # by a process: each holds a whole picture in memory
+
+
+def can_draw(mime_type: str) -> bool:
+    return mime_type in _FORMATS
+
+
+def as_png(blob: Blob, mime_type: str) -> tuple[RandomBlob, str]:
+    """The picture, or the first one of an animation, as PNG; also the SHA-256 of that, in hex.
+
+    Raises UnsupportedMediaType for what is broken, larger than it said, or takes too long.
+    """
+    with _AT_ONCE:
+        return aside(_drawn, seekable(blob), _FORMATS[mime_type])
+
+
+def _drawn(blob: RandomBlob, form: str) -> tuple[RandomBlob, str]:
+    # Here, as it takes time and memory that most workers never need.
+    from PIL import Image
+
+    deadline = time.thread_time() + _CPU_S
+    with Spool(limit=_LARGEST_BYTES) as spool:
+        reader = cast(IO[bytes], _Reader(blob, deadline))
+        writer = cast(IO[bytes], _Writer(spool, deadline))
+        try:
+            with Image.open(reader, formats=[form]) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise UnsupportedMediaType(
+                        "The picture is larger than its header says", code="image_too_large"
+                    )
+                picture.save(writer, "PNG", compress_level=_FAST)
+        except _TooSlow as err:
+            raise UnsupportedMediaType("The picture takes too long to convert") from err
+        except (*_BROKEN, Image.DecompressionBombError, Image.DecompressionBombWarning) as err:
+            raise UnsupportedMediaType("The picture is broken and cannot be converted") from err
+        return spool.finish()
+
+
+class _TooSlow(Exception):
+    """The decoder has had its share of the processor."""
+
+
+# What Pillow raises for damaged files depends on where the damage is.
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    struct.error,
+)
+
+
+class _Reader(io.RawIOBase):
+    """A blob as a file, which ends the work when its time is up: threads cannot be ended."""
+
+    def __init__(self, blob: RandomBlob, deadline: float) -> None:
+        self._blob = blob
+        self._deadline = deadline
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        _check(self._deadline)
+        data = self._blob.read_at(self._at, self._blob.size if size < 0 else size)
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = (0, self._at, self._blob.size)[whence]
+        if base + offset < 0:
+            raise ValueError("before the beginning")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+class _Writer(io.RawIOBase):
+    def __init__(self, spool: Spool, deadline: float) -> None:
+        self._spool = spool
+        self._deadline = deadline
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        _check(self._deadline)
+        self._spool.write(bytes(data))
+        return len(data)
+
+
+def _check(deadline: float) -> None:
+    if time.thread_time() > deadline:
+        raise _TooSlow

@@ -1,0 +1,99 @@
+"""The attachments of a request: found, replaced, and made to fit a vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import PurePath
+from typing import TypeVar
+
+from gateway.domain.accounts import Kind
+from gateway.domain.errors import GatewayError, UnsupportedMediaType
+from gateway.domain.media import Blob, Media, MediaRef
+from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
+from gateway.net import pictures
+from gateway.services.catalog import Route
+
+AnyRequest = ChatRequest | ImageRequest | VideoRequest
+Request = TypeVar("Request", ChatRequest, ImageRequest, VideoRequest, ImageRequest | VideoRequest)
+Swap = Callable[[MediaRef | Media], Media]
+
+
+def attachments(request: AnyRequest) -> Iterator[MediaRef | Media]:
+    if isinstance(request, ChatRequest):
+        for message in request.messages:
+            for part in message.parts:
+                if isinstance(part, MediaRef | Media):
+                    yield part
+        return
+    yield from request.images
+    if isinstance(request, ImageRequest) and request.mask is not None:
+        yield request.mask
+
+
+def swapped(request: Request, swap: Swap) -> Request:
+    """The request with what `swap` makes of each of its attachments."""
+    if isinstance(request, ChatRequest):
+        return replace(request, messages=tuple(_message(m, swap) for m in request.messages))
+    images = tuple(map(swap, request.images))
+    if isinstance(request, VideoRequest):
+        return replace(request, images=images)
+    return replace(request, images=images, mask=request.mask and swap(request.mask))
+
+
+def _message(message: Message, swap: Swap) -> Message:
+    if not any(isinstance(part, MediaRef | Media) for part in message.parts):
+        return message
+    parts: tuple[Part, ...] = tuple(
+        swap(part) if isinstance(part, MediaRef | Media) else part for part in message.parts
+    )
+    return replace(message, parts=parts)
+
+
+def fitted(request: Request, route: Route) -> Request:
+    """The request as a vendor takes it: its own model, pictures of types that this can see.
+
+    Raises UnsupportedMediaType naming the picture that cannot be converted.
+    """
+    taken = route.upstream.pictures(route.model, _kind(request))
+    drawn: dict[str, tuple[Blob, str]] = {}
+
+    def fit(media: MediaRef | Media) -> Media:
+        assert isinstance(media, Media)
+        if not _strange(media, taken):
+            return media
+        if media.digest not in drawn:
+            drawn[media.digest] = _as_png(media, taken)
+        blob, digest = drawn[media.digest]
+        name = media.filename and PurePath(media.filename).stem + ".png"
+        return replace(
+            media, mime_type=pictures.DRAWN, blob=blob, digest=digest, url=None, filename=name
+        )
+
+    if any(_strange(media, taken) for media in attachments(request)):
+        request = swapped(request, fit)
+    return replace(request, model=route.model)
+
+
+def _strange(media: MediaRef | Media, taken: frozenset[str]) -> bool:
+    return isinstance(media, Media) and media.kind == "image" and media.mime_type not in taken
+
+
+def _as_png(media: Media, taken: frozenset[str]) -> tuple[Blob, str]:
+    if not pictures.can_draw(media.mime_type):
+        types = ", ".join(sorted(name.removeprefix("image/") for name in taken))
+        raise UnsupportedMediaType(
+            f"The vendor of this model takes no {media.mime_type}. Send one of {types}.",
+            param=media.param,
+        )
+    try:
+        return pictures.as_png(media.blob, media.mime_type)
+    except GatewayError as err:
+        err.param = err.param or media.param
+        raise
+
+
+def _kind(request: AnyRequest) -> Kind:
+    if isinstance(request, ChatRequest):
+        return "chat"
+    return "image" if isinstance(request, ImageRequest) else "video"
