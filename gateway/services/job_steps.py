@@ -44,7 +44,7 @@ _QUEUED_PAUSES_S = (1.0, 2.0, 5.0, 10.0)  # while no account is free
 _STORING_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 _HOLDING_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # with the only copy of a picture in memory
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
-_LONGEST_QUEUE_S = 3600.0
+_LONGEST_QUEUE_S = 7200.0  # an hour, though the clock may be set by one
 _UNKNOWN = (
     "The connection was lost while the vendor was accepting the job. It may be running and "
     "billed there, so it is not submitted again by itself."

@@ -14,13 +14,12 @@ from gateway.stores.account_states import AccountState
 Uniform = Callable[[float, float], float]
 
 BREAKS_AT = 5  # failures of the vendor in a row that open an account's circuit
-_LONGEST_COOL_S = 3600.0
+_LONGEST_COOL_S = 3600.0  # also in quarantine
 _LONGEST_BACKOFF_S = 60.0
 _SHORTEST_BACKOFF_S = 0.1
 _SPENT_S = 3600.0  # where the vendor does not say when its quota begins anew
 _LONGEST_SPENT_S = 31 * 86400.0
 _QUARANTINE_S = 300.0
-_LONGEST_QUARANTINE_S = 3600.0
 _OPEN_S = 30.0
 _LONGEST_OPEN_S = 600.0
 _ROUNDED_S = 0.002  # a database's clock may count in milliseconds, and no rest ends early
@@ -139,7 +138,7 @@ class Failure:
 
     def _quarantined(self, health: Health) -> Health:
         failures = health.failures if health.quarantined else 0
-        pause_s = _backoff_s(_QUARANTINE_S, failures, _LONGEST_QUARANTINE_S)
+        pause_s = _backoff_s(_QUARANTINE_S, failures, _LONGEST_COOL_S)
         return Health(
             max(health.cool_until, self.at + pause_s),
             Fault.ACCOUNT.value,
@@ -193,15 +192,21 @@ def from_state(state: AccountState, now: float) -> Health:
     """What another process wrote, as of now."""
     if state == AccountState(state.account):
         return WELL
+    longest_s = _LONGEST_SPENT_S if state.reason == Fault.DAY_QUOTA.value else _LONGEST_COOL_S
     health = Health(
-        cool_until=now + state.cool_s + _ROUNDED_S if state.cool_s else 0.0,
+        cool_until=_until(now, state.cool_s, longest_s),
         reason=state.reason,
         failures=state.failures,
         quarantined=state.quarantined,
         circuit_failures=state.circuit_failures,
-        circuit_until=now + state.circuit_s + _ROUNDED_S if state.circuit_s else 0.0,
+        circuit_until=_until(now, state.circuit_s, _LONGEST_OPEN_S),
     )
     return replace(health, put_aside_at=now) if health.aside(now) else health
+
+
+def _until(now: float, left_s: float, longest_s: float) -> float:
+    """When a stored rest ends; at once where it is so long that the clock was set back."""
+    return now + left_s + _ROUNDED_S if 0 < left_s <= longest_s + 1 else 0.0
 
 
 def to_state(name: str, health: Health, now: float) -> AccountState:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, bindparam, case, select, update
 
 from gateway.stores import rows
 from gateway.stores.database import Database
-from gateway.stores.tables import account_states, now
+from gateway.stores.tables import account_states, lapsed, now
 
 _TOPIC = "account_states"
 _WHATEVER = 2**63 - 1  # newer than every version
@@ -96,7 +96,7 @@ class AccountStateStore:
         """
         statement = (
             update(account_states)
-            .where(account_states.c.account == account, account_states.c.probe_until < now())
+            .where(account_states.c.account == account, lapsed(account_states.c.probe_until))
             .values(probe_until=now() + ttl_s)
         )
         with self._database.write() as connection:

@@ -76,7 +76,7 @@ class AccountStore:
             created_at=self._clock(),
         )
         try:
-            with self._database.begin() as connection:
+            with self._database.begin(durable=True) as connection:
                 record = _record(connection.execute(statement.returning(*_COLUMNS)).one())
                 rows.bump(self._database, connection, _TOPIC)
         except IntegrityError:
@@ -116,12 +116,12 @@ class AccountStore:
     def set_status(self, name: str, status: AccountStatus) -> bool:
         """A draining account finishes what it has begun, jobs included, and takes nothing new."""
         statement = update(accounts).where(accounts.c.name == name).values(status=status)
-        with self._database.begin() as connection:
+        with self._database.begin(durable=True) as connection:
             return self._changed(connection.execute(statement).rowcount, connection)
 
     def remove(self, name: str) -> bool:
         statement = delete(accounts).where(accounts.c.name == name)
-        with self._database.begin() as connection:
+        with self._database.begin(durable=True) as connection:
             return self._changed(connection.execute(statement).rowcount, connection)
 
     def version(self) -> int:

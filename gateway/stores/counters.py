@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 from limits.storage import Storage
 
+from gateway.stores.clock import boot_id
+
 SCHEME = "gateway"
 
 # A row is a window: the digest of its key, how often it was counted, and when it ends by the
@@ -109,7 +111,7 @@ class MachineCounters(Counters):
         with self._turn:
             now = self._clock()
             at, count, end = self._row(digest)
-            if end <= now:
+            if not now < end <= now + expiry:
                 count, end = 0, now + expiry
             _ROW.pack_into(self._table, at, digest, count + amount, end)
         return Window(count + amount, end - now)
@@ -156,7 +158,7 @@ class MachineCounters(Counters):
             file = -1
         self._table = mmap.mmap(file, size)
         self._turn = _Turn(file)
-        boot = _digest(_boot())
+        boot = _digest(boot_id())
         with self._turn:
             if self._table[_TABLE_BYTES:] != boot:  # the clock began anew, so no row is true
                 self._table[:] = bytes(_TABLE_BYTES) + boot
@@ -194,14 +196,6 @@ def _opened(path: Path, size: int) -> int:
 def _reopen(counters: MachineCounters | None) -> None:
     if counters is not None:
         counters._open()
-
-
-def _boot() -> str:
-    """What differs after every start of the machine, where that can be told."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text()
-    except OSError:
-        return "unknown"
 
 
 def _digest(key: str) -> bytes:

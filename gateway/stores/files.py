@@ -60,7 +60,7 @@ class FileStore:
             created_at=self._clock(),
             expires_at=expires_at,
         )
-        with self._database.write() as connection:
+        with self._database.write(durable=True) as connection:
             connection.execute(insert(files).values(asdict(record)))
         return record
 
@@ -90,7 +90,7 @@ class FileStore:
     def delete(self, file_id: str, owner: str) -> FileRecord | None:
         """Forget a file and return what it was."""
         statement = delete(files).where(files.c.id == file_id, files.c.owner == owner, self._live())
-        with self._database.write() as connection:
+        with self._database.write(durable=True) as connection:
             row = connection.execute(statement.returning(*_COLUMNS)).first()
         return None if row is None else FileRecord(*row)
 

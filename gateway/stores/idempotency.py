@@ -140,7 +140,7 @@ class IdempotencyStore:
             .where(idempotency.c.token == token, idempotency.c.status.is_(None))
             .values(**values)
         )
-        with self._database.write() as connection:
+        with self._database.write(durable=True) as connection:
             return connection.execute(statement).rowcount > 0
 
     def _win(

@@ -87,7 +87,7 @@ class JobStore:
     def create(self, job: Job) -> Job:
         job = replace(job, created_at=job.created_at or self._clock())
         values = {field.name: getattr(job, field.name) for field in fields(job)}
-        with self._database.write() as connection:
+        with self._database.write(durable=True) as connection:
             connection.execute(insert(jobs).values(**values, claim_expires_at=0.0))
         return job
 
@@ -173,7 +173,8 @@ class JobStore:
             job = replace(job, completed_at=self._clock())
         given = {name: getattr(job, name) for name in _CHANGING}
         given |= {"of_id": job.id, "of_claim": claim.token}
-        with self._database.write() as connection:
+        durable = job.status != "in_progress" or job.progress == 0  # what it has come to may wait
+        with self._database.write(durable=durable) as connection:
             claim.lost = connection.execute(_SAVE, given).rowcount == 0
         if claim.lost:
             raise ClaimLost("The job is no longer this process's to move.")
@@ -187,13 +188,13 @@ class JobStore:
             .values(status="cancelled", completed_at=self._clock(), claimed_by=None)
             .returning(*_COLUMNS)
         )
-        with self._database.write() as connection:
+        with self._database.write(durable=True) as connection:
             return _job(connection.execute(statement).first())
 
     def delete(self, job_id: str, owner: str) -> bool:
         """Forget a job that has ended."""
         statement = delete(jobs).where(jobs.c.id == job_id, jobs.c.owner == owner, ~_MOVING)
-        with self._database.write() as connection:
+        with self._database.write(durable=True) as connection:
             return connection.execute(statement).rowcount > 0
 
     def purge(self, older_than: float) -> int:

@@ -13,6 +13,7 @@ from gateway.stores.database import Database
 from gateway.stores.tables import changes, lapsed, now, sessions
 
 _PIECE = 500
+_FARTHEST_S = 1800.0  # no deletion is put off for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class SessionJournalStore:
         """Take over abandoned sessions and failed deletions that are due, for `ttl_s`."""
         due = (
             select(sessions.c.label)
-            .where(lapsed(sessions.c.due_at))
+            .where(lapsed(sessions.c.due_at, farthest_s=_FARTHEST_S))
             .order_by(sessions.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -151,7 +152,7 @@ class SessionJournalStore:
         drawn = self._database.insert(changes).values(
             topic="installation", version=secrets.randbits(48)
         )
-        with self._database.begin() as connection:
+        with self._database.begin(durable=True) as connection:
             connection.execute(drawn.on_conflict_do_nothing())
             number = connection.execute(select(changes.c.version).where(topic)).scalar_one()
         return f"{number:012x}"
@@ -159,7 +160,7 @@ class SessionJournalStore:
     def counts(self) -> JournalCounts:
         query = select(
             func.count(),
-            func.count().filter(lapsed(sessions.c.due_at)),
+            func.count().filter(lapsed(sessions.c.due_at, farthest_s=_FARTHEST_S)),
             func.count().filter(sessions.c.attempts > 0),
         ).select_from(sessions)
         with self._database.read() as connection:

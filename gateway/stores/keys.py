@@ -69,7 +69,7 @@ class KeyStore:
             expires_at=expires_at,
         )
         try:
-            with self._database.begin() as connection:
+            with self._database.begin(durable=True) as connection:
                 record = _record(connection.execute(statement.returning(*_COLUMNS)).one())
                 rows.bump(self._database, connection, _TOPIC)
         except IntegrityError:
@@ -89,7 +89,7 @@ class KeyStore:
 
     def revoke(self, name: str) -> bool:
         statement = update(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None))
-        with self._database.begin() as connection:
+        with self._database.begin(durable=True) as connection:
             found = connection.execute(statement.values(revoked_at=self._clock())).rowcount > 0
             if found:
                 rows.bump(self._database, connection, _TOPIC)

@@ -35,14 +35,14 @@ class Postgresql:
         event.listen(engine, "checkout", _check_open)
         return engine, engine
 
-    def begin(self, connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+    def begin(self, connection: Connection, *, durable: bool) -> None:
+        connection.exec_driver_sql("BEGIN")  # durable as the server is set up to be
 
     def begin_migration(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
         assert isinstance(driver, _Connection)
         driver.silence_s = None
-        self.begin(connection)
+        self.begin(connection, durable=True)
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(MIGRATION_WAIT_S * 1000)}")
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))

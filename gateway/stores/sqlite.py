@@ -12,8 +12,11 @@ from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.stores.backend import MIGRATION_WAIT_S, pooled
+from gateway.stores.clock import SteadyClock
+from gateway.stores.tables import SQLITE_NOW
 
 _READERS = 4
+_DURABLE = "durable"  # how the writing connection is set
 
 
 class Sqlite:
@@ -25,6 +28,7 @@ class Sqlite:
         self._url = url
         self._wait_s = wait_s
         self._path = Path(url.database)
+        self._clock = SteadyClock(self._path.with_name(f"{self._path.name}-clock"))
 
     def engines(self) -> tuple[Engine, Engine]:
         """One for reading and one for writing.
@@ -36,7 +40,10 @@ class Sqlite:
         event.listen(writer, "connect", _run("PRAGMA busy_timeout=0"))
         return reader, writer
 
-    def begin(self, connection: Connection) -> None:
+    def begin(self, connection: Connection, *, durable: bool) -> None:
+        if connection.info.get(_DURABLE, False) is not durable:
+            connection.info[_DURABLE] = durable
+            connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         _patiently(connection, "BEGIN IMMEDIATE", self._wait_s)
 
     def begin_migration(self, connection: Connection) -> None:
@@ -50,6 +57,7 @@ class Sqlite:
         arguments = {"timeout": self._wait_s, "isolation_level": None, "check_same_thread": False}
         engine = pooled(self._url, arguments, size=size, wait_s=self._wait_s)
         event.listen(engine, "do_connect", self._create_file)
+        event.listen(engine, "connect", self._give_time)
         for pragma in ("PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON"):
             event.listen(engine, "connect", _run(pragma))
         return engine
@@ -58,6 +66,10 @@ class Sqlite:
         """For its owner alone: it will hold prompts and credentials."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch(mode=0o600)
+
+    def _give_time(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        # Deterministic: the same throughout a statement, so that it can use an index.
+        connection.create_function(SQLITE_NOW, 0, self._clock, deterministic=True)
 
 
 def _run(statement: str) -> Callable[[sqlite3.Connection, ConnectionPoolEntry], None]:

@@ -35,11 +35,15 @@ from sqlalchemy.sql.functions import FunctionElement
 REVISION = "0002"
 
 
-_FARTHEST_S = 1800.0  # no claim or lease is given for so long
+SQLITE_NOW = "gateway_now"
+_FARTHEST_S = 300.0  # no claim or lease is given for so long
 
 
 class now(FunctionElement[float]):
-    """Unix seconds by the clock of the database, the one clock that all machines share."""
+    """Unix seconds by the clock of the database, the one clock that all machines share.
+
+    SQLite has none that nobody can set; there it is a function of ours, see `stores.sqlite`.
+    """
 
     type = Double()
     inherit_cache = True
@@ -47,8 +51,7 @@ class now(FunctionElement[float]):
 
 @compiles(now, "sqlite")
 def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
-    # unixepoch('subsec') came with SQLite 3.42; this is exact to the millisecond everywhere.
-    return "((julianday('now') - 2440587.5) * 86400.0)"
+    return f"{SQLITE_NOW}()"
 
 
 @compiles(now, "postgresql")
@@ -69,9 +72,11 @@ class Words(TypeDecorator[str]):
         return value if value is None else value.replace("\0", "")
 
 
-def lapsed(expires_at: ColumnElement[float]) -> ColumnElement[bool]:
+def lapsed(
+    expires_at: ColumnElement[float], *, farthest_s: float = _FARTHEST_S
+) -> ColumnElement[bool]:
     """Whether a claim or lease is over: also one so far ahead that the clock was set back."""
-    return or_(expires_at < now(), expires_at > now() + _FARTHEST_S)
+    return or_(expires_at < now(), expires_at > now() + farthest_s)
 
 
 metadata = MetaData(

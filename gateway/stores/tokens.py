@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from gateway.domain.accounts import Secret
 from gateway.stores.database import Database
 from gateway.stores.sealing import Sealer
-from gateway.stores.tables import now, tokens
+from gateway.stores.tables import lapsed, now, tokens
 
 _PURPOSE = b"gateway access tokens"
 _FORGOTTEN_S = 86400.0  # after its end
@@ -40,7 +40,7 @@ class TokenStore:
         fresh = {"key": key, "token": None, "expires_at": 0.0, "fetched_until": 0.0}
         claim = (
             update(tokens)
-            .where(tokens.c.key == key, tokens.c.fetched_until < now())
+            .where(tokens.c.key == key, lapsed(tokens.c.fetched_until))
             .values(fetched_until=now() + ttl_s)
         )
         with self._database.begin() as connection:

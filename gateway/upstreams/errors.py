@@ -179,7 +179,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         value = headers.get("retry-after")
         wait = _number(value)
         if wait is None and value:
-            wait = _until(value)
+            wait = _until(value, date_s(headers))
     return min(wait, LONGEST_RETRY_AFTER_S) if wait is not None and wait > 0 else None
 
 
@@ -203,11 +203,22 @@ def _number(value: str | None) -> float | None:
     return float(value)
 
 
-def _until(http_date: str) -> float | None:
+def date_s(headers: Mapping[str, str]) -> float | None:
+    """When the vendor answered, in unix seconds by its own clock."""
+    moment = _moment(headers.get("date") or "")
+    return None if moment is None else moment.timestamp()
+
+
+def _until(http_date: str, now: float | None) -> float | None:
+    moment = _moment(http_date)
+    if moment is None:
+        return None
+    return moment.timestamp() - (time.time() if now is None else now)
+
+
+def _moment(http_date: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(http_date)
     except (ValueError, TypeError, IndexError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime.now(UTC)).total_seconds()
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

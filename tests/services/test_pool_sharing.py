@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -227,3 +228,17 @@ def test_an_account_that_cannot_be_opened_is_left_out_and_the_others_serve(world
     pool = world.pool()
     assert set(names(pool, 3)) == {"open"}
     assert pool.get("sealed") is None
+
+
+def test_a_rest_longer_than_there_is_one_is_over(any_world):
+    """The clock of the database was set back by an hour while an account rested."""
+    pool = any_world.pool(account("one"))
+    end(lend(pool), exhausted())
+    (state,) = any_world.states.all()
+    hour = replace(state, cool_s=state.cool_s + 3600, circuit_s=state.circuit_s + 3600)
+    any_world.states.set(hour)
+    assert call(any_world.pool(account("one"))) == "one"
+    spent = replace(state, reason="day_quota", cool_s=20 * 3600.0)
+    any_world.states.set(spent)
+    with pytest.raises(NoAccountAvailable):
+        call(any_world.pool(account("one")))

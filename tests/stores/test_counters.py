@@ -88,7 +88,7 @@ def test_the_library_reads_and_clears_the_windows(path):
 def test_windows_outlive_a_process_but_not_a_restart_of_the_machine(path, monkeypatch):
     MachineCounters(path=path).take("key", 3600)
     assert MachineCounters(path=path).get("key") == 1
-    monkeypatch.setattr(counters, "_boot", lambda: "another start")
+    monkeypatch.setattr(counters, "boot_id", lambda: "another start")
     assert MachineCounters(path=path).get("key") == 0
 
 

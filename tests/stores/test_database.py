@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -18,8 +19,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.errors import StorageUnavailable
+from gateway.domain.jobs import Job
 from gateway.stores import migrations
 from gateway.stores.database import Database
+from gateway.stores.jobs import JobStore
+from gateway.stores.sqlite import Sqlite
 from gateway.stores.tables import REVISION, metadata
 from gateway.stores.usage import UsageRow, UsageStore
 from tests.stores import greenlets
@@ -221,3 +225,41 @@ def test_a_greenlet_killed_in_the_middle_of_a_query_costs_no_connection(postgres
 
 def test_a_forked_process_uses_connections_of_its_own(url):
     assert run(greenlets.__file__, "fork", url) == "200"
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_only_what_is_durable_waits_for_the_disk(database):
+    """`FULL` has SQLite synchronise its log with every commit, and what was logged before."""
+    normal, full = 1, 2
+    for durable in (False, True, True, False):
+        with database.write(durable=durable) as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == (
+                full if durable else normal
+            )
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_a_job_is_on_disk_before_its_vendor_is_asked(database, monkeypatch):
+    """A power cut must not bring back a job as it was before it was submitted."""
+    asked = []
+    begin = Sqlite.begin
+
+    def listening(self, connection, *, durable):
+        asked.append(durable)
+        begin(self, connection, durable=durable)
+
+    monkeypatch.setattr(Sqlite, "begin", listening)
+    jobs = JobStore(database)
+    made = jobs.create(Job(id="a", kind="video", owner="ann", model="m", request={}))
+    with jobs.claim("a") as claim:
+        for change in (
+            {"status": "submitting"},
+            {"status": "in_progress", "task_id": "t"},
+            {"progress": 5},
+            {"status": "storing"},
+            {"status": "completed"},
+        ):
+            made = jobs.save(replace(made, **change), claim)
+    create, claimed, submitting, named, progress, storing, completed, released = asked
+    assert all((create, submitting, named, storing, completed))
+    assert not any((claimed, progress, released))

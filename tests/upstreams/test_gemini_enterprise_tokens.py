@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -127,6 +128,15 @@ def test_refused_service_account_was_sent_nothing(enterprise, words: str, error)
         enterprise.chat(chat_of(user("Hello")), enterprise.account(words))
     assert type(caught.value) is error
     assert not caught.value.sent
+
+
+@pytest.mark.parametrize("moved_s", [-3600, 3600])
+def test_clock_that_is_wrong_by_an_hour_gives_way_to_the_vendors(
+    enterprise, http, monkeypatch, moved_s
+) -> None:
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + moved_s)
+    assert Tokens(http).bearer(enterprise.account())
 
 
 @pytest.mark.parametrize(

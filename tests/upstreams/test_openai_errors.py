@@ -26,6 +26,7 @@ from gateway.domain.errors import (
     UpstreamTimeout,
 )
 from gateway.domain.requests import ChatRequest, Message, Text
+from gateway.upstreams.errors import retry_after_s
 from tests.upstreams.conftest import (
     Vendor,
     ask,
@@ -167,6 +168,11 @@ def test_wait_until_a_date_is_kept(imitator, canned) -> None:
     with pytest.raises(AccountExhausted) as caught:
         imitator.chat(ask(imitator, stream=False), ACCOUNT)
     assert 50 < caught.value.retry_after <= 100
+
+
+def test_wait_until_a_date_is_counted_by_the_vendors_clock() -> None:
+    said = {"retry-after": "Sun, 06 Nov 1994 08:50:37 GMT", "date": "Sun, 06 Nov 1994 08:49:37 GMT"}
+    assert retry_after_s(said) == 60
 
 
 def test_unknown_model_is_not_found(openai: Vendor) -> None:

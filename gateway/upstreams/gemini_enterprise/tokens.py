@@ -25,7 +25,7 @@ from gateway.domain.errors import (
 )
 from gateway.net.http import Answer, Http, Timeouts
 from gateway.upstreams.base import ShareToken, Token, each_its_own
-from gateway.upstreams.errors import retry_after_s
+from gateway.upstreams.errors import date_s, retry_after_s
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _AUDIENCE = "https://oauth2.googleapis.com/token"  # whatever the key file's token_uri
@@ -33,6 +33,7 @@ _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _LIFETIME_S = 3600
 _EARLY_S = 240.0
 _ANSWER_S = 15.0
+_SKEW_S = 60.0  # by which clocks may differ
 
 
 class Tokens:
@@ -170,15 +171,21 @@ def _again(error: GatewayError) -> GatewayError:
     return type(error)(error.message, retry_after=error.retry_after)
 
 
-def _fetch(http: Http, secret: str) -> Token:
-    url, form = _request(secret)
+def _fetch(http: Http, secret: str, now: float | None = None) -> Token:
+    """A fresh token; `now` is what the vendor's clock says, where ours was refused."""
+    signed_at = time.time() if now is None else now
+    url, form = _request(secret, signed_at)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     try:
         timeouts = shortened(http.timeouts, _ANSWER_S)
         with http.send("POST", url, headers=headers, body=form, timeouts=timeouts) as answer:
-            if answer.status != 200:
+            if answer.status == 200:
+                grant = answer.json()
+            else:
+                theirs = date_s(answer.headers)
+                if now is None and theirs is not None and abs(theirs - signed_at) > _SKEW_S:
+                    return _fetch(http, secret, theirs)
                 raise _refusal(answer)
-            grant = answer.json()
         return Token(str(grant["access_token"]), float(grant.get("expires_in", _LIFETIME_S)))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UpstreamInvalidResponse("Google's token service sent no token") from None
@@ -187,17 +194,16 @@ def _fetch(http: Http, secret: str) -> Token:
         raise
 
 
-def _request(secret: str) -> tuple[str, bytes]:
+def _request(secret: str, now: float) -> tuple[str, bytes]:
     """Address and form of the exchange of a signed assertion for a token."""
     from google.auth import jwt  # with all of cryptography behind it
     from google.auth.crypt import RSASigner
 
     try:
         key: Mapping[str, Any] = orjson.loads(secret)
-        now = int(time.time())
         claims = {
-            "iat": now,
-            "exp": now + _LIFETIME_S,
+            "iat": int(now),
+            "exp": int(now) + _LIFETIME_S,
             "iss": key["client_email"],
             "aud": _AUDIENCE,
             "scope": _SCOPE,

@@ -1,0 +1,107 @@
+"""Clocks that are set, back or ahead, by an hour: nothing stays taken, and nothing lapses early."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from sqlalchemy import select
+
+from gateway.domain.accounts import Secret
+from gateway.domain.jobs import Job
+from gateway.stores.account_states import AccountState, AccountStateStore
+from gateway.stores.clock import SteadyClock
+from gateway.stores.counters import MachineCounters
+from gateway.stores.database import Database
+from gateway.stores.idempotency import IdempotencyStore, New
+from gateway.stores.jobs import JobStore
+from gateway.stores.journal import SessionJournalStore
+from gateway.stores.leases import LeaseStore
+from gateway.stores.tables import now
+from gateway.stores.tokens import TokenStore
+
+HOUR_S = 3600.0  # what was taken for a minute, before the clock was set back by an hour
+
+
+def _lease(database):
+    store = LeaseStore(database)
+    assert store.acquire("a", holder="dead", max_in_flight=1, ttl_s=HOUR_S + 60)
+    assert store.busy(["a"]) == {"a": 0}
+    return store.acquire("a", holder="me", max_in_flight=1)
+
+
+def _job(database):
+    store = JobStore(database)
+    store.create(Job(id="a", kind="video", owner="ann", model="m", request={}))
+    with store.claim("a", ttl_s=HOUR_S + 12):
+        assert store.claimable() == ["a"]
+        with store.claim("a") as claim:
+            return claim
+
+
+def _session(database):
+    store = SessionJournalStore(database)
+    store.add("a", upstream="u", account="a", owner_token="dead", ttl_s=HOUR_S + 12)
+    assert store.counts().lapsed == 1
+    return store.lapsed("me")
+
+
+def _key(database):
+    store = IdempotencyStore(database)
+    store.begin("scope", "key", "print", lease_s=HOUR_S + 12)
+    found = store.begin("scope", "key", "print")
+    return isinstance(found, New) and found.retaken
+
+
+def _trial(database):
+    store = AccountStateStore(database)
+    store.set(AccountState("a", quarantined=True))
+    assert store.probe("a", ttl_s=HOUR_S + 90)
+    return store.probe("a", ttl_s=90)
+
+
+def _token(database):
+    store = TokenStore(database, secret_keys=[Secret("key")])
+    assert store.claim("a", ttl_s=HOUR_S + 30)
+    return store.claim("a", ttl_s=30)
+
+
+@pytest.mark.parametrize("taken_again", [_lease, _job, _session, _key, _trial, _token])
+def test_what_a_clock_set_back_would_keep_for_an_hour_is_free(database, taken_again):
+    assert taken_again(database)
+
+
+def test_a_rate_window_ends_although_the_clock_began_anew(tmp_path):
+    clock = [HOUR_S]
+    counters = MachineCounters(path=str(tmp_path / "counters"), clock=lambda: clock[0])
+    assert counters.take("key", 60, 100).hits == 100
+    clock[0] = 0.0
+    assert counters.take("key", 60) == (1, 60.0)
+
+
+def unix_now(database) -> float:
+    with database.read() as connection:
+        return float(connection.scalar(select(now())))
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_the_clock_of_sqlite_cannot_be_set(url, monkeypatch):
+    before = Database(url)
+    assert unix_now(before) == pytest.approx(time.time(), abs=5)
+    wall = time.time
+    for moved_s in (HOUR_S, -HOUR_S):
+        monkeypatch.setattr(time, "time", lambda by=moved_s: wall() + by)
+        after = Database(url)  # of a process that starts only now
+        assert unix_now(after) == pytest.approx(unix_now(before), abs=1)
+
+
+def test_a_clock_goes_by_the_wall_after_the_machine_was_started_anew(tmp_path):
+    path = tmp_path / "clock"
+    for text in ("another-boot -999.0", "nonsense", ""):
+        path.write_text(text)
+        assert SteadyClock(path)() == pytest.approx(time.time(), abs=5)
+        assert SteadyClock(path)() == pytest.approx(time.time(), abs=5)
+
+
+def test_a_clock_runs_also_where_nothing_can_be_written(tmp_path):
+    assert SteadyClock(tmp_path / "none" / "clock")() == pytest.approx(time.time(), abs=5)
