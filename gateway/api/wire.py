@@ -13,6 +13,7 @@ from werkzeug.http import parse_options_header
 
 from gateway.api.app import Answer
 from gateway.api.schemas.fields import RequestSchema
+from gateway.api.shape import check_depth, check_values
 from gateway.domain.connection import IncompleteBody
 from gateway.domain.errors import (
     InvalidJson,
@@ -128,10 +129,12 @@ def json_body() -> Any:
     embedded: dict[str, EmbeddedUrl] = {}
     if len(data) > LIFT_BYTES:
         data, embedded = lift(data)
+    check_values(data)
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise InvalidJson(f"The body is not valid JSON: {exc}.") from None
+    check_depth(data, document)
     if not isinstance(document, dict):
         raise InvalidJson("The body must be a JSON object.")
     return replaced(document, embedded) if embedded else document

@@ -30,11 +30,15 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     found: dict[str, EmbeddedUrl] = {}
     kept = searched = 0
     while (mark := text.find(_MARK, searched)) >= 0:
-        start = mark + len(_MARK)
-        searched = start
+        searched = start = mark + len(_MARK)
         begin = text.rfind(_HEAD, max(kept, mark - _LONGEST_HEAD), mark)
+        if begin < 0:
+            continue
         end = text.find(b'"', start)
-        if begin < 0 or end - start < LIFT_BYTES:
+        if end < 0:
+            break
+        searched = end  # or a string full of marks would be searched once for each
+        if end - start < LIFT_BYTES:
             continue
         try:
             blob, digest = decode_base64(text, limit=len(text), start=start, end=end)
@@ -43,7 +47,7 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
         url = EmbeddedUrl.of(blob, digest)
         found[url] = url
         pieces += (bytes(text[kept : begin + 1]), url.encode())
-        kept = searched = end
+        kept = end
     pieces.append(bytes(text[kept:]))
     return b"".join(pieces), found
 

@@ -75,7 +75,7 @@ def test_a_body_that_is_no_json_object(gateway, path, body):
         (CHAT, ASK | {"max_tokens": 10**400}, "invalid_json", None),
         (CHAT, ASK | {"stop": 7}, "invalid_value", "stop"),
         (CHAT, ASK | {"tools": [7]}, "invalid_value", "tools"),
-        (CHAT, ASK | {"tools": [{}] * 1001}, "invalid_value", "tools"),
+        (CHAT, ASK | {"tools": [{}] * 1001}, "too_many_tools", "tools"),
         (CHAT, ASK | {"seed": 10**20}, "invalid_value", "seed"),
         (CHAT, ASK | {"seed": 1e300}, "invalid_value", "seed"),
         (CHAT, ASK | {"max_tokens": 2**63}, "invalid_value", "max_tokens"),

@@ -64,3 +64,12 @@ def test_a_name_that_was_not_lifted_from_this_text_means_nothing():
     document, found, _ = parsed(json.dumps({"a": name, "b": url_of(LARGE)}).encode())
     assert len(found) == 1
     assert not isinstance(document["a"], EmbeddedUrl)
+
+
+@pytest.mark.parametrize("head", ["", "data:"], ids=["unquoted", "quoted"])
+def test_marks_without_number_are_passed_over(head):
+    """Each was once a search through the rest of the text: here, of hours."""
+    text = orjson.dumps([head + ";base64," * 400_000, url_of(LARGE)])
+    document, found, _ = parsed(text)
+    assert document[0].count(";base64,") == 400_000
+    assert len(found) == 1

@@ -18,6 +18,7 @@ from gateway.api.schemas.fields import (
     ToolChoice,
     Word,
 )
+from gateway.api.schemas.members import IMAGE_CONFIG, RESPONSE_FORMAT, THINKING, TOOL
 from gateway.domain.requests import ChatRequest
 
 _OURS = ("model", "messages", "stream", "stream_options", "media_format", "auto_delete")
@@ -43,14 +44,14 @@ class ChatRequestSchema(RequestSchema):
     logit_bias = Object()
     logprobs = Flag()
     top_logprobs = Number(0, 20, whole=True)
-    tools = Objects()
+    tools = Objects(TOOL)
     tool_choice = ToolChoice()
     parallel_tool_calls = Flag()
-    response_format = Object()
+    response_format = Object(RESPONSE_FORMAT)
     reasoning_effort = Word("none", "minimal", "low", "medium", "high", "xhigh", "max")
-    thinking = Object()
+    thinking = Object(THINKING)
     modalities = StopField()
-    image_config = Object()
+    image_config = Object(IMAGE_CONFIG)
     web_search_options = Object()
     top_k = Number(-1, whole=True)
     min_p = Number(0, 1)

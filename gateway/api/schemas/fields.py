@@ -12,6 +12,8 @@ from typing import Any, cast
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, pre_load
 
 from gateway.api.schemas import parts
+from gateway.api.schemas.members import TOOL_CHOICE, Members, check
+from gateway.domain.errors import InvalidRequest
 from gateway.domain.media import MediaRef
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -151,18 +153,33 @@ class TextFlag(Flag):
 
 
 class Object(fields.Field[Mapping[str, Any]]):
+    def __init__(self, members: Members | None = None, **kw: Any) -> None:
+        super().__init__(**kw)
+        self._members: Members = members or {}
+
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> Mapping[str, Any]:
-        if isinstance(value, dict):
-            return value
-        raise ValidationError("must be an object")
+        if not isinstance(value, dict):
+            raise ValidationError("must be an object")
+        check(value, self._members, attr)
+        return value
 
 
 class Objects(fields.Field[list[Any]]):
+    def __init__(self, members: Members, **kw: Any) -> None:
+        super().__init__(**kw)
+        self._members = members
+
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> list[Any]:
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             raise ValidationError("must be a list of objects")
         if len(value) > _MOST_OBJECTS:
-            raise ValidationError(f"must not hold more than {_MOST_OBJECTS} objects")
+            raise InvalidRequest(
+                f"{attr} must not hold more than {_MOST_OBJECTS} objects.",
+                param=attr,
+                code=f"too_many_{attr}",
+            )
+        for position, item in enumerate(value):
+            check(item, self._members, f"{attr}[{position}]")
         return value
 
 
@@ -219,7 +236,10 @@ class StopField(fields.Field[list[str]]):
 
 class ToolChoice(fields.Field[Any]):
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> Any:
-        if isinstance(value, dict) or value in ("none", "auto", "required"):
+        if isinstance(value, dict):
+            check(value, TOOL_CHOICE, attr)
+            return value
+        if value in ("none", "auto", "required"):
             return value
         if value == "any":
             return "required"
