@@ -22,6 +22,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.media import EmbeddedUrl
 from gateway.net.lift import LIFT_BYTES, lift, replaced
+from gateway.net.turns import Turns
 from gateway.services import Services
 from gateway.services.dispatch import Trace
 from gateway.services.limits import Standing, format_s
@@ -81,10 +82,12 @@ class BodyReader:
         self._limit = limit
         self._length = length
         self._seen = 0
+        self._turns = Turns()
 
     def read(self, size: int = -1) -> bytes:
         data = cast(bytes, self._source.read(size) if size >= 0 else self._source.read())
         self._seen += len(data)
+        self._turns.after(len(data))
         if self._seen > self._limit:
             raise _too_large(self._limit)
         if self._length is not None and size and not data and self._seen < self._length:
@@ -101,8 +104,10 @@ def body() -> bytes | bytearray:
     else:
         # In pieces: the server's own way of collecting a large body holds it three times.
         data = bytearray()
+        turns = Turns()
         while len(data) <= limit and (piece := source.read(_PIECE)):
             data += piece
+            turns.after(len(piece))
     if len(data) > limit:
         raise _too_large(limit)
     if length is not None and len(data) != length:

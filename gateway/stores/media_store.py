@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,10 +21,11 @@ from gateway.domain.errors import (
 from gateway.domain.media import Blob, StoredMedia
 from gateway.net.blobs import FileBlob
 from gateway.net.sniff import HEAD_BYTES, dimensions, sniff
+from gateway.net.turns import aside
 
 OCTET_STREAM = "application/octet-stream"
 PIECE = 64 * 1024
-_TURN = 1024 * 1024
+_ASIDE_BYTES = 1024 * 1024  # hashed and written at once, while others run
 
 EXTENSIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -146,19 +146,28 @@ def receive(chunks: Iterable[bytes], file: io.FileIO, *, limit: int) -> StoredMe
     """Write a stream to an unbuffered file while it is hashed, counted and sniffed."""
     digest = hashlib.sha256()
     head = b""
-    size = passed = 0
+    size = 0
+    held: list[bytes] = []
+    held_bytes = 0
+
+    def put_away() -> None:
+        for piece in held:
+            digest.update(piece)
+            _write(file, piece)
+        held.clear()
+
     for chunk in chunks:
         size += len(chunk)
         if size > limit:
             raise RequestTooLarge(f"The content is larger than {limit} bytes.")
         if len(head) < HEAD_BYTES:
             head += chunk[: HEAD_BYTES - len(head)]
-        digest.update(chunk)
-        _write(file, chunk)
-        passed += len(chunk)
-        if passed >= _TURN:
-            passed = 0
-            time.sleep(0)  # other greenlets' turn: a disk gives them none
+        held.append(chunk)
+        held_bytes += len(chunk)
+        if held_bytes >= _ASIDE_BYTES:
+            held_bytes = 0
+            aside(put_away)
+    put_away()
     mime_type = sniff(head) or OCTET_STREAM
     if mime_type not in EXTENSIONS:
         mime_type = OCTET_STREAM
