@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.gateway import Gateway, GatewayFactory
 from tests.support.media import MediaServer
+from tests.support.s3 import S3Server
 from tests.support.simulators import Simulators
 
 
@@ -29,6 +30,13 @@ def simulators():
 def media_server():
     """A web server with pictures and videos to link to."""
     with MediaServer.started() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """An S3-compatible service: use a bucket of your own."""
+    with S3Server.started() as running:
         yield running
 
 

@@ -11,6 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 PATIENCE_S = 10.0
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 @dataclass

@@ -9,11 +9,9 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import boto3
 import psutil
 import pytest
 import requests
-from moto.server import ThreadedMotoServer
 
 from tests.stores.postgres import PostgresServer
 from tests.support.process import BIN, ROOT, clean_env, free_port, running, wait_for
@@ -27,51 +25,31 @@ SLUG = ("gateway", "wsgi.py", "gunicorn.conf.py", "Procfile")
 
 
 @pytest.fixture(scope="module")
-def bucket():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    client.create_bucket(Bucket="media")
-    client.close()
-    yield url
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def config(bucket, own_factory, tmp_path_factory):
+def config(s3, own_factory, tmp_path_factory):
     """What `heroku config` would show, and what the buildpack exports."""
     with (
         PostgresServer.started() as postgres,
         RedisServer.started(tmp_path_factory.mktemp("redis")) as redis,
     ):
         url = postgres.url(postgres.create())
-        yield own_factory.vendors() | {
-            "DATABASE_URL": url.replace("postgresql://", "postgres://"),
-            "REDIS_URL": redis.url,
-            "GATEWAY_MEDIA": "s3://media/heroku",
-            "AWS_ENDPOINT_URL_S3": bucket,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "us-east-1",
-            "GATEWAY_SECRET_KEY": "kept in the config",
-            "GATEWAY_KEYS": f"web-team={KEY}",
-            "GATEWAY_TRUSTED_PROXIES": "1",
-            "GATEWAY_ALLOW_PRIVATE_URLS": "127.0.0.1",
-            "ARK_API_KEYS": "ark-heroku-video2",
-            "DYNO": "web.1",
-            "WEB_CONCURRENCY": "2",
-            "FORWARDED_ALLOW_IPS": "*",
-            "GUNICORN_CMD_ARGS": "--access-logfile -",
-            "PYTHONUNBUFFERED": "true",
-        }
+        yield (
+            own_factory.vendors()
+            | s3.settings()
+            | {
+                "DATABASE_URL": url.replace("postgresql://", "postgres://"),
+                "REDIS_URL": redis.url,
+                "GATEWAY_SECRET_KEY": "kept in the config",
+                "GATEWAY_KEYS": f"web-team={KEY}",
+                "GATEWAY_TRUSTED_PROXIES": "1",
+                "GATEWAY_ALLOW_PRIVATE_URLS": "127.0.0.1",
+                "ARK_API_KEYS": "ark-heroku-video2",
+                "DYNO": "web.1",
+                "WEB_CONCURRENCY": "2",
+                "FORWARDED_ALLOW_IPS": "*",
+                "GUNICORN_CMD_ARGS": "--access-logfile -",
+                "PYTHONUNBUFFERED": "true",
+            }
+        )
 
 
 @contextmanager

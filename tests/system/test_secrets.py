@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-import boto3
 import pytest
 import requests
-from moto.server import ThreadedMotoServer
 
 from tests.stores.postgres import PostgresServer
 from tests.support.process import BIN, clean_env, run
@@ -103,25 +101,6 @@ def toml(service_account):
         f"credential = '''{service_account}'''",
     ]
     return "\n".join(lines)
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id="AKIDPUBLIC",
-        aws_secret_access_key=CANARY["s3"],
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="canaries")
-    client.close()
-    yield url
-    server.stop()
 
 
 @pytest.fixture
@@ -225,22 +204,17 @@ for thing in gc.get_objects():
 """
 
 
-def test_no_secret_is_seen_anywhere(own_factory, vendors, postgres, bucket, tmp_path):
+def test_no_secret_is_seen_anywhere(own_factory, vendors, postgres, s3, tmp_path):
     seen = Seen()
     account = json.loads(vendors.service_account("canary@test.iam.gserviceaccount.com"))
     private = "".join(account["private_key"].splitlines()[2:-2])
     with RedisServer.started(tmp_path, password=CANARY["redis"]) as redis:
         name = postgres.create()
-        settings = {
+        settings = s3.settings(secret=CANARY["s3"]) | {
             "DATABASE_URL": postgres.url(name).replace("@/", f":{CANARY['database']}@/"),
             "REDIS_URL": redis.url,
             "GATEWAY_SECRET_KEY": CANARY["secret"],
             "GATEWAY_KEYS": f"team={CANARY['team']}",
-            "GATEWAY_MEDIA": "s3://canaries/media",
-            "AWS_ENDPOINT_URL_S3": bucket,
-            "AWS_ACCESS_KEY_ID": "AKIDPUBLIC",
-            "AWS_SECRET_ACCESS_KEY": CANARY["s3"],
-            "AWS_DEFAULT_REGION": "us-east-1",
             "GEMINI_ENTERPRISE_ENGINE": ENGINE,
             "OPENAI_MODELS": "test-model",
             "GATEWAY_LOG_LEVEL": "debug",

@@ -6,51 +6,21 @@ import io
 import subprocess
 from contextlib import contextmanager
 
-import boto3
-import pytest
 import requests
-from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from tests.support.media import data_url, png
 
 IMAGES, VIDEO = "/v1/images/generations", "/v1/video/generations"
-AWS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test-secret",
-    "AWS_DEFAULT_REGION": "eu-central-1",
-}
-
-
-@pytest.fixture(scope="module")
-def s3():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id="test",
-        aws_secret_access_key="test-secret",
-        region_name="eu-central-1",
-    )
-    client.create_bucket(
-        Bucket="media", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
-    )
-    yield url
-    client.close()
-    server.stop()
 
 
 def test_media_live_in_s3_and_are_served_from_there(gateway_factory, s3):
-    settings = {"GATEWAY_MEDIA": "s3://media/pictures", "AWS_ENDPOINT_URL_S3": s3, **AWS}
-    with gateway_factory.started(**settings) as gateway:
+    with gateway_factory.started(**s3.settings()) as gateway:
         assert gateway.get("/ready").json()["media"] == "ok"
         url = gateway.post(IMAGES, {"prompt": "a cat"}).json()["data"][0]["url"]
         first = requests.get(url, allow_redirects=False, timeout=10)
         assert first.status_code == 302
-        assert first.headers["Location"].startswith(s3)
+        assert first.headers["Location"].startswith(s3.url)
         whole = requests.get(url, timeout=10)
         assert whole.headers["Content-Type"] == "image/jpeg"
         Image.open(io.BytesIO(whole.content)).load()
