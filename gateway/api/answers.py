@@ -8,11 +8,12 @@ from dataclasses import asdict
 from secrets import token_hex
 
 import orjson
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
 from gateway.api import ended
 from gateway.api.errors import envelope
-from gateway.api.wire import json_response, limit_headers, services, the_request, trace
+from gateway.api.state import services, state, the_request, trace
+from gateway.api.wire import json_response, limit_headers
 from gateway.domain.errors import GatewayError
 from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
@@ -60,7 +61,7 @@ def signer() -> Callable[[StoredMedia], str]:
 
 
 def wants_plan() -> bool:
-    return request.headers.get("X-Gateway-Dry-Run", "") in ("1", "true")
+    return the_request().environ.get("HTTP_X_GATEWAY_DRY_RUN", "") in ("1", "true")
 
 
 def dry_run(calls: Sequence[VendorCall]) -> Response:
@@ -82,7 +83,7 @@ def register(app: Flask) -> None:
         asked = the_request()
         sent = asked.environ.get("HTTP_X_REQUEST_ID", "")
         request_id = sent if _REQUEST_ID.fullmatch(sent) else token_hex(16)
-        g.trace = Trace(request_id)
+        state().trace = Trace(request_id)
         ended.begin()
         if asked.method == "OPTIONS" and asked.path.startswith(_CROSS_ORIGIN):
             return _preflight()
@@ -92,9 +93,9 @@ def register(app: Flask) -> None:
     def explain(response: Response) -> Response:
         found = trace()
         headers = [*_identity(found), *limit_headers()]
-        if request.path.startswith(_CROSS_ORIGIN):
+        if the_request().path.startswith(_CROSS_ORIGIN):
             headers += _CORS
-        if "close_connection" in g:
+        if state().close_connection:
             headers.append(("Connection", "close"))
         response.extra = headers  # type: ignore[attr-defined]  # of `App.response_class`
         ended.later(response)
@@ -106,7 +107,7 @@ def _identity(found: Trace) -> Iterator[tuple[str, str]]:
     yield from facts(found)
     if found.job is not None:
         yield "X-Gateway-Job", found.job
-    if "replayed" in g:
+    if state().replayed:
         yield "Idempotent-Replayed", "true"
 
 

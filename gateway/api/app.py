@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any, TypeGuard
 
 from flask import Flask, Request, Response
+from flask.ctx import RequestContext
 from flask.sessions import SessionInterface, SessionMixin
+from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
+
+from gateway.api.state import State
 
 
 class NoSessions(SessionInterface):
@@ -85,8 +90,25 @@ def tidy(path: str) -> str:
     return path
 
 
+class _Context(RequestContext):
+    """Knows the addresses that are one word for word without matching them."""
+
+    app: App
+
+    def match_request(self) -> None:
+        environ, request = self.request.environ, self.request
+        rule = self.app.literal_rules.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        if rule is None:
+            super().match_request()
+        else:
+            request.url_rule, request.view_args = rule, {}
+
+
 class App(Flask):
+    """Flask with hooks of the app alone: no signals, and no hooks of blueprints."""
+
     response_class = Answer
+    app_ctx_globals_class = State  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__("gateway", static_folder=None)
@@ -97,6 +119,47 @@ class App(Flask):
     def wsgi_app(self, environ: Any, start_response: Any) -> Any:
         environ["PATH_INFO"] = tidy(environ["PATH_INFO"])
         return super().wsgi_app(environ, start_response)
+
+    @cached_property
+    def literal_rules(self) -> dict[tuple[str, str], Rule]:
+        """By method and path; all routes must have been added when it is first asked for."""
+        rules = [rule for rule in self.url_map.iter_rules() if not rule.arguments]
+        return {(method, rule.rule): rule for rule in rules for method in rule.methods or ()}
+
+    def request_context(self, environ: Any) -> RequestContext:
+        return _Context(self, environ)
+
+    def full_dispatch_request(self) -> Response:
+        answer: Any
+        try:
+            answer = self.preprocess_request()
+            if answer is None:
+                answer = self.dispatch_request()
+        except Exception as err:  # noqa: BLE001  # Flask's own boundary: see `api.errors`
+            answer = self.handle_user_exception(err)
+        if type(answer) is not Answer:
+            answer = self.make_response(answer)
+        return self.process_response(answer)
+
+    def preprocess_request(self) -> ResponseReturnValue | None:
+        for hook in self.before_request_funcs[None]:
+            answer = hook()
+            if answer is not None:
+                return answer  # type: ignore[return-value]  # async hooks there are none
+        return None
+
+    def process_response(self, response: Response) -> Response:
+        for hook in reversed(self.after_request_funcs[None]):
+            response = hook(response)
+        return response
+
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        for hook in reversed(self.teardown_request_funcs[None]):
+            hook(exc)
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        for hook in reversed(self.teardown_appcontext_funcs):
+            hook(exc)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Routes depend on the path and the method alone; the worker has looked at the host."""

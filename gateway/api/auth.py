@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
-from flask import Flask, g, request
+from flask import Flask
 
-from gateway.api.wire import address, services, the_request
+from gateway.api.state import services, state, the_request
+from gateway.api.wire import address
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import InvalidApiKey
 from gateway.stores.keys import MADE_PREFIX
@@ -34,7 +36,7 @@ _ANYONE = Caller("anonymous")
 
 
 def caller() -> Caller:
-    return cast(Caller, g.caller)
+    return cast(Caller, state().caller)
 
 
 def register(app: Flask) -> None:
@@ -44,14 +46,14 @@ def register(app: Flask) -> None:
         rule = asked.url_rule
         if rule is None or asked.method == "OPTIONS" or rule.endpoint in PUBLIC:
             return
-        g.caller = _identify(_token())
+        state().caller = _identify(_token(asked.environ))
 
 
-def _token() -> str | None:
+def _token(environ: Mapping[str, Any]) -> str | None:
     """The credential as sent, None when there is none in any header."""
     for header in _HEADERS:
-        token = _bare(request.environ.get(header, ""))
-        if token.lower() not in _UNSET:
+        sent = environ.get(header)
+        if sent and (token := _bare(sent)).lower() not in _UNSET:
             return token
     return None
 

@@ -12,8 +12,9 @@ from gateway.api.auth import caller
 from gateway.api.idempotency import once
 from gateway.api.render import chat as render
 from gateway.api.schemas.chat import ChatRequestSchema
+from gateway.api.state import services, trace
 from gateway.api.waiting import event_stream, hold, name_job
-from gateway.api.wire import json_body, json_response, load, services, trace
+from gateway.api.wire import json_body, json_response, load
 from gateway.domain.events import Events
 from gateway.domain.requests import ChatRequest
 

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable
 
 import structlog
-from flask import Flask, Response, g
+from flask import Flask, Response
 
-from gateway.api.wire import services, the_request, trace
-from gateway.domain.accounts import Caller
+from gateway.api.state import services, state, the_request
 from gateway.domain.connection import ClientGone
 
 log = structlog.get_logger()
@@ -18,7 +17,7 @@ _ENDING = 503
 
 
 def begin() -> None:
-    g.started = time.monotonic()
+    state().started = time.monotonic()
     services().ledger.begin()
 
 
@@ -26,22 +25,22 @@ def later(response: Response) -> None:
     """Write it down when the answer has been sent, or its reader is gone."""
     end = _ending()
     response.call_on_close(lambda: end(response.status_code))
-    g.answered = True
+    state().answered = True
 
 
 def register(app: Flask) -> None:
     @app.teardown_request
     def unanswered(error: BaseException | None) -> None:
         """The request was interrupted before there was an answer: by its client, or by a drain."""
-        if "started" in g and "answered" not in g:
+        if state().started and not state().answered:
             _ending()(_CLIENT_GONE if isinstance(error, ClientGone) else _ENDING)
 
 
 def _ending() -> Callable[[int], None]:
     """Closes the books on the present request; works after its context is gone, too."""
-    found, asked, started, ledger = trace(), the_request(), g.started, services().ledger
-    caller: Caller | None = g.get("caller")
-    owner = caller.owner if caller is not None else None
+    known, asked, ledger = state(), the_request(), services().ledger
+    found, started = known.trace, known.started
+    owner = known.caller.owner if known.caller is not None else None
     route = asked.url_rule.endpoint if asked.url_rule is not None else "none"
 
     def end(status: int) -> None:

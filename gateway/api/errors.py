@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import structlog
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from gateway.api.wire import json_response, trace
+from gateway.api.state import state, trace
+from gateway.api.wire import json_response
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError, InvalidRequest, MissingField
 
@@ -49,7 +50,7 @@ def error_response(err: GatewayError) -> Response:
         response.headers["Retry-After"] = str(max(1, math.ceil(err.retry_after or 1)))
     if err.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
-    if isinstance(err, _NEVER_AGAIN) or (err.sent and getattr(g, "paid", False)):
+    if isinstance(err, _NEVER_AGAIN) or (err.sent and state().paid):
         response.headers["x-should-retry"] = "false"
     return response
 

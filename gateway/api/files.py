@@ -14,7 +14,8 @@ from gateway.api.forms import pieces, read_form
 from gateway.api.idempotency import once
 from gateway.api.media import send
 from gateway.api.paging import page_answer, page_asked
-from gateway.api.wire import json_response, services
+from gateway.api.state import services
+from gateway.api.wire import json_response
 from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.stores.files import FileRecord
 

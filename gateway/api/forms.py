@@ -10,7 +10,8 @@ from flask import request
 from werkzeug.datastructures import FileStorage, MultiDict
 
 from gateway.api.auth import caller
-from gateway.api.wire import BodyReader, check_length, services
+from gateway.api.state import services
+from gateway.api.wire import BodyReader, check_length
 from gateway.domain.errors import InvalidRequest, UnsupportedContentType
 from gateway.services.uploads import keep
 

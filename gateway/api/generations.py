@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from gateway.api.answers import dry_run, last_words, signer, wants_plan
@@ -18,8 +18,9 @@ from gateway.api.render import generations as render
 from gateway.api.render.chat import chunks
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
+from gateway.api.state import services, state, trace
 from gateway.api.waiting import bridge, event_stream, hold, name_job
-from gateway.api.wire import json_body, json_response, load, services, trace
+from gateway.api.wire import json_body, json_response, load
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net import jsonbody
@@ -78,7 +79,7 @@ def _generate(
     generation, who, found = services().generation, caller(), trace()
     if wants_plan():
         return dry_run(generation.plan(wanted, who, found))
-    g.paid = True
+    state().paid = True
     if "respond-async" in request.headers.get("Prefer", ""):
         wanted = replace(wanted, asynchronous=True)
     stream = wanted.stream and not wanted.asynchronous

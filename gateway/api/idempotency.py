@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
-from flask import Response, g, request
+from flask import Response
 
 from gateway.api.answers import facts
 from gateway.api.auth import caller
 from gateway.api.errors import error_response
+from gateway.api.state import services, state, the_request, trace
 from gateway.api.waiting import bridge
-from gateway.api.wire import services, trace
 from gateway.domain.errors import GatewayError, InvalidRequest
 from gateway.services.dispatch import Trace
 from gateway.services.generation import refused
@@ -38,21 +38,22 @@ def once(document: Mapping[str, Any], answer: Answer, *, stream: bool = False) -
 
     `answer(job_id)` makes the response: from that job, or from scratch when there is none.
     """
-    fingerprint = trace().fingerprint = Fingerprint(request.path, document)
-    key = request.headers.get("Idempotency-Key")
+    asked = the_request()
+    fingerprint = trace().fingerprint = Fingerprint(asked.path, document)
+    key = asked.environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return answer(_repeated_job(fingerprint))
     if not (1 <= len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
         raise InvalidRequest(
             "An Idempotency-Key has 1 to 255 printable ASCII characters.", param="Idempotency-Key"
         )
-    g.keyed = True
+    state().keyed = True
     bridge(stream=stream)  # an equal request may take its time
-    scope = f"{caller().owner} {request.url_rule}"
+    scope = f"{caller().owner} {asked.url_rule}"
     begun = services().idempotency.begin(scope, key, fingerprint())
     if isinstance(begun, Ticket):
         return _serve(begun, answer)
-    g.replayed = True
+    state().replayed = True
     return answer(begun.job_id) if isinstance(begun, Attached) else _replay(begun)
 
 
@@ -82,7 +83,7 @@ def _repeated_job(fingerprint: Callable[[], str]) -> str | None:
 
     Raises the failure that came too late for the first answer's status.
     """
-    count = request.headers.get("x-stainless-retry-count", "0")
+    count = the_request().environ.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
     if not count.isdigit() or int(count) == 0:
         return None
     who = caller()

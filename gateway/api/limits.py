@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from flask_limiter import Limiter
 
-from gateway.api.wire import address, services, trace
-from gateway.domain.accounts import Caller
+from gateway.api.state import services, state, trace
+from gateway.api.wire import address
 from gateway.stores import counters
 
 
@@ -40,19 +40,20 @@ def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
 def register(app: Flask) -> None:
     @app.before_request
     def count() -> None:
-        who: Caller | None = g.get("caller")
+        known = state()
+        who = known.caller
         if who is None:
             return
         if who.credential is not None:
             services().wrong_keys.check(who, address())
-        g.standing, refusal = services().limits.take(who, address())
+        known.standing, refusal = services().limits.take(who, address())
         if refusal is not None:
             raise refusal
 
     @app.after_request
     def learn(response: Response) -> Response:
         """What a vendor says of a caller's own credential counts like what we say of our keys."""
-        who: Caller | None = g.get("caller")
+        who = state().caller
         if who is not None and who.credential is not None:
             if response.status_code == 401:
                 services().wrong_keys.count(address())

@@ -13,7 +13,8 @@ from flask.typing import ResponseReturnValue
 from gateway.api.answers import signer
 from gateway.api.auth import caller
 from gateway.api.errors import error_response
-from gateway.api.wire import json_response, services
+from gateway.api.state import services
+from gateway.api.wire import json_response
 from gateway.domain.errors import NotFound, RangeNotSatisfiable
 from gateway.domain.media import StoredMedia
 from gateway.stores.media_store import inline

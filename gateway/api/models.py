@@ -8,7 +8,8 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.auth import caller
-from gateway.api.wire import json_response, services
+from gateway.api.state import services
+from gateway.api.wire import json_response
 from gateway.services.catalog import Model
 
 bp = Blueprint("models", __name__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
-from gateway.api.wire import json_response, services
+from gateway.api.state import services
+from gateway.api.wire import json_response
 from gateway.domain.errors import GatewayError, NotFound
 from gateway.services.exposition import CONTENT_TYPE
 

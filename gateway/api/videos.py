@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from gateway.api.answers import dry_run, signer, wants_plan
@@ -19,8 +19,9 @@ from gateway.api.media import send
 from gateway.api.paging import page_answer, page_asked
 from gateway.api.render import generations as render
 from gateway.api.schemas.videos import VideoRequestSchema
+from gateway.api.state import services, state, trace
 from gateway.api.waiting import bridge
-from gateway.api.wire import json_body, json_response, load, services, trace
+from gateway.api.wire import json_body, json_response, load
 from gateway.domain.errors import Conflict, NotFound
 from gateway.domain.jobs import Job
 from gateway.services.job_records import stored_of
@@ -42,7 +43,7 @@ def _create(document: dict[str, Any]) -> Response:
     generation, who = services().generation, caller()
     if wants_plan():
         return dry_run(generation.plan(wanted, who, trace()))
-    g.paid = True
+    state().paid = True
 
     def answer(job_id: str | None) -> Response:
         bridge(stream=False)  # the first frame may have to be fetched

@@ -8,10 +8,9 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import TypeVar
 
-from flask import g, request
-
 from gateway.api.app import Answer
-from gateway.api.wire import EVENT_STREAM, JSON, limit_headers, services, trace
+from gateway.api.state import services, state, the_request, trace
+from gateway.api.wire import EVENT_STREAM, JSON, limit_headers
 from gateway.domain.connection import HOLD, Hold
 from gateway.domain.errors import GatewayError
 
@@ -25,15 +24,16 @@ def bridge(*, stream: bool) -> Hold | None:
     To be called again when more is known of the answer: the headers that go out with the
     first byte are those of the last call, the time of that byte is set by the first.
     """
-    held: Hold | None = request.environ.get(HOLD)
+    held: Hold | None = the_request().environ.get(HOLD)
     if held is None:
         return None
     settings, now = services().settings, time.monotonic()
-    first_byte_at = g.get("first_byte_at")
+    known = state()
+    first_byte_at = known.first_byte_at
     if first_byte_at is None:
         # An event stream may begin early: what fails later is told inside it.
         wait_s = min(settings.hold_s, settings.heartbeat_s) if stream else settings.hold_s
-        first_byte_at = g.first_byte_at = now + wait_s
+        first_byte_at = known.first_byte_at = now + wait_s
     held.arm(
         headers=[*(EVENT_STREAM if stream else JSON), *_early_headers()],
         filler=_COMMENT if stream else b" ",
@@ -59,10 +59,10 @@ def hold(make: Callable[[], T]) -> T:
     try:
         return make()
     except GatewayError as err:
-        found = trace()
-        unseen = held is not None and held.started and found.job is None and "keyed" not in g
-        if unseen and found.fingerprint is not None:
-            services().idempotency.note_failure(g.caller.owner, found.fingerprint(), err)
+        known, found = state(), trace()
+        unseen = held is not None and held.started and found.job is None and not known.keyed
+        if unseen and known.caller is not None and found.fingerprint is not None:
+            services().idempotency.note_failure(known.caller.owner, found.fingerprint(), err)
         raise
 
 
@@ -100,6 +100,6 @@ def _early_headers() -> list[tuple[str, str]]:
     headers += limit_headers()
     if found.job:
         headers.append(("X-Gateway-Job", found.job))
-    if "replayed" in g:
+    if state().replayed:
         headers.append(("Idempotent-Replayed", "true"))
     return headers

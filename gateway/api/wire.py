@@ -7,13 +7,12 @@ from functools import lru_cache
 from typing import Any, cast
 
 import orjson
-from flask import Request, g, request
-from flask.globals import app_ctx
 from werkzeug.http import parse_options_header
 
 from gateway.api.app import Answer
 from gateway.api.schemas.fields import RequestSchema
 from gateway.api.shape import check_depth, check_values
+from gateway.api.state import services, state, the_request, trace
 from gateway.domain.connection import IncompleteBody
 from gateway.domain.errors import (
     InvalidJson,
@@ -23,9 +22,7 @@ from gateway.domain.errors import (
 from gateway.domain.media import EmbeddedUrl
 from gateway.net.lift import LIFT_BYTES, lift, replaced
 from gateway.net.turns import Turns
-from gateway.services import Services
-from gateway.services.dispatch import Trace
-from gateway.services.limits import Standing, format_s
+from gateway.services.limits import format_s
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
 JSON = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
@@ -37,29 +34,9 @@ EVENT_STREAM = [
 _PIECE = 256 * 1024
 
 
-# Flask's proxies look for the present request at every attribute; these are asked so often
-# that they look once.
-
-
-def services() -> Services:
-    found: Services = app_ctx._get_current_object().app.extensions["gateway"]  # type: ignore[attr-defined]
-    return found
-
-
-def the_request() -> Request:
-    """Itself, where `request` stands for whatever is being answered at the time."""
-    found: Request = request._get_current_object()  # type: ignore[attr-defined]
-    return found
-
-
-def trace() -> Trace:
-    found: Trace = app_ctx._get_current_object().g.trace  # type: ignore[attr-defined]
-    return found
-
-
 def address() -> str:
     """Where the request comes from, as far as the trusted proxies tell."""
-    return request.remote_addr or ""
+    return the_request().remote_addr or ""
 
 
 def check_length() -> tuple[int, int | None]:
@@ -98,7 +75,7 @@ class BodyReader:
 def body() -> bytes | bytearray:
     """The whole request body. Raises RequestTooLarge, InvalidRequest (cut short)."""
     limit, length = check_length()
-    source = request.environ["wsgi.input"]
+    source = the_request().environ["wsgi.input"]
     if length is not None and length <= _PIECE:
         data: bytes | bytearray = source.read(length)
     else:
@@ -120,13 +97,13 @@ def _cut_short(seen: int, length: int) -> IncompleteBody:
 
 
 def _too_large(limit: int) -> RequestTooLarge:
-    g.close_connection = True  # what was not read must not be taken for the next request
+    state().close_connection = True  # what was not read must not be taken for the next request
     return RequestTooLarge(f"The body is larger than {limit / 1048576:g} MB.")
 
 
 def json_body() -> Any:
     """The body as JSON. Raises InvalidJson, UnsupportedContentType and what `body` raises."""
-    if not _is_json(request.environ.get("CONTENT_TYPE", "")):
+    if not _is_json(the_request().environ.get("CONTENT_TYPE", "")):
         raise UnsupportedContentType("The body must be JSON: Content-Type: application/json.")
     data = body()
     if not data:
@@ -164,7 +141,7 @@ def json_response(payload: Any, status: int = 200) -> Answer:
 
 def limit_headers() -> list[tuple[str, str]]:
     """What the caller has left of its limit, in OpenAI's form."""
-    standing: Standing | None = g.get("standing")
+    standing = state().standing
     if standing is None:
         return []
     return [
