@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -105,8 +105,12 @@ def cpu_s(pid: int) -> float:
 
 def rss_mb(pid: int) -> float:
     """What each process of the tree has in memory, added up: what they share counts again."""
+    return _rss_mb(tree(pid))
+
+
+def _rss_mb(pids: Iterable[int]) -> float:
     pages = 0
-    for each in tree(pid):
+    for each in pids:
         try:
             pages += int(Path(f"/proc/{each}/statm").read_text().split()[1])
         except OSError:
@@ -127,17 +131,17 @@ def pss_mb(pid: int) -> float:
 
 
 class Peak:
-    """The most memory that a process tree has while the block runs."""
+    """The most memory that a process tree, as it is now, has while the block runs."""
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
+        self._pids = tree(pid)
         self._over = threading.Event()
         self._watch = threading.Thread(target=self._run, daemon=True)
         self.mb = 0.0
 
     def _run(self) -> None:
         while not self._over.wait(0.1):
-            self.mb = max(self.mb, rss_mb(self._pid))
+            self.mb = max(self.mb, _rss_mb(self._pids))
 
     def __enter__(self) -> Peak:
         self._watch.start()
@@ -148,6 +152,44 @@ class Peak:
         self._watch.join()
 
 
+def settle(pid: int, seconds: float = 10) -> None:
+    """Wait until a process tree has little to do: what it was asked last must not cost the next."""
+    before, end = cpu_s(pid), time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.3)
+        now = cpu_s(pid)
+        if now - before < 0.06:
+            return
+        before = now
+
+
+@contextmanager
+def pinned(cores: Collection[int], pids: Iterable[int]) -> Iterator[None]:
+    """These trees, and what is started meanwhile, run on these cores only."""
+    everywhere = os.sched_getaffinity(0)
+    trees = [each for pid in pids for each in tree(pid)]
+
+    def to(where: Collection[int]) -> None:
+        os.sched_setaffinity(0, where)
+        for pid in trees:
+            for task in _tasks(pid):
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(task, where)
+
+    to(cores)
+    try:
+        yield
+    finally:
+        to(everywhere)
+
+
+def _tasks(pid: int) -> list[int]:
+    try:
+        return [int(task) for task in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
+
+
 def described() -> dict[str, Any]:
     """The machine, and the versions that a figure depends on."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
@@ -155,6 +197,7 @@ def described() -> dict[str, Any]:
     packages = ("gunicorn", "gevent", "Flask", "marshmallow", "orjson", "requests", "gunicorn_h1c")
     return {
         "date": time.strftime("%Y-%m-%d"),
+        "revision": _revision(),
         "cpu": cpu[1] if cpu else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(int(memory[1]) / 1048576) if memory else None,
@@ -163,6 +206,15 @@ def described() -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         "packages": {name: _version(name) for name in packages},
     }
+
+
+def _revision() -> str | None:
+    """The commit that is measured; with a + when files of it have changed since."""
+    command = ["git", "-C", HERE, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def _version(package: str) -> str | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import random
-import subprocess
-import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,37 +22,44 @@ Metrics = dict[str, float]
 class Scale:
     """How long and how much."""
 
-    seconds: float = 4
+    seconds: float = 4  # of load at a time
     held: tuple[int, ...] = (1000, 4000)
     jobs: int = 200  # held calls per worker
+    sizes: int = 10_000  # accounts and keys of the large gateways
+    picture: int = 1024 * 1024  # bytes, of a generated one
+    body: int = 5 * 1024 * 1024
 
 
 class Bench:
     """The load client and the bodies it sends."""
 
     def __init__(self, program: Path, folder: Path, scale: Scale) -> None:
-        self._program = program
-        self._folder = folder
+        self.program = program
+        self.folder = folder
         self.scale = scale
 
     def load(self, target: Target, model: str, connections: int, **how: Any) -> dict[str, Any]:
-        """One run of the load client, with the gateway's CPU seconds in `cpu_s`."""
+        """One run of the load client, with the target's CPU seconds in `cpu_s`."""
         document = {
             "model": target.model.replace("{m}", model),
             "messages": how.pop("messages", [{"role": "user", "content": "What is this?"}]),
             "temperature": 0.5,
             "stream": model.startswith("stream"),
         }
-        return self.send(target, document, connections, **how)
+        found = self.send(target, document, connections, **how)
+        if document["stream"]:
+            found["wrong"] += found["answers"] - found["ended"]
+        return found
 
     def send(
         self, target: Target, document: Any, connections: int, path: str = "", **how: Any
     ) -> dict[str, Any]:
-        body = self._folder / f"body-{target.name}-{zlib.crc32(repr(document)[:500].encode())}"
+        body = self.folder / f"body-{target.name.replace(' ', '-')}"
         body.write_text(json.dumps(document))
+        how = how or {"seconds": self.scale.seconds}
         before = cpu_s(target.pid) if target.pid else 0.0
         found = machine.load(
-            self._program,
+            self.program,
             target.port,
             path=path or target.path,
             body=body,
@@ -66,130 +71,108 @@ class Bench:
         found["wrong"] = found["failures"] + found["answers"] - found["codes"].get("200", 0)
         return found
 
-    # Each of the following is one measurement.
 
-    def calls(self, target: Target) -> Metrics:
-        metrics: Metrics = {}
-        for c in (64, 16, 1):
-            found = self.load(target, "fast", c, seconds=self.scale.seconds)
-            answers = max(1, found["answers"])
-            metrics[f"calls_per_s_c{c}"] = found["answers"] / found["seconds"]
-            metrics[f"call_p50_ms_c{c}"] = found["answer_ms"].get("p50", 0)
-            metrics[f"call_p99_ms_c{c}"] = found["answer_ms"].get("p99", 0)
-            metrics[f"call_cpu_us_c{c}"] = found["cpu_s"] / answers * 1e6
-            metrics["call_errors"] = metrics.get("call_errors", 0) + found["wrong"]
-        return metrics
+@dataclass(frozen=True)
+class Step:
+    """One measurement of one target; all targets take their turn before the next step."""
 
-    def streams(self, target: Target) -> Metrics:
-        alone = self.load(target, "stream-20x0", 1, requests=200)
-        some = self.load(target, "stream-20x0", 16, requests=640)
-        burst = self.load(target, "stream-200x0", 64, requests=64 * 12)
-        paced = self.load(target, "stream-20x20", 16, requests=48)
-        return {
-            "first_chunk_ms_c1": alone["first_chunk_ms"].get("p50", 0),
-            "first_chunk_ms_c16": some["first_chunk_ms"].get("p50", 0),
-            "burst_chunks_per_s": burst["chunks"] / burst["seconds"],
-            "burst_cpu_us": burst["cpu_s"] / max(1, burst["chunks"]) * 1e6,
-            "transit_p50_ms": paced["transit_ms"].get("p50", 0),
-            "transit_p99_ms": paced["transit_ms"].get("p99", 0),
-            "stream_errors": sum(each["wrong"] for each in (alone, some, burst, paced)),
-        }
-
-    def held(self, target: Target) -> Metrics:
-        """Many streams at once, a chunk of each every 100 ms; without a gateway it takes 7 s."""
-        metrics: Metrics = {}
-        for count in self.scale.held:
-            before = rss_mb(target.pid) if target.pid else 0
-            with Peak(target.pid) as peak:
-                found = self.load(
-                    target, "stream-50x100", count, requests=count, seconds=60, ramp=count / 2
-                )
-            metrics |= {
-                f"held{count}_complete": found["chunks"] / (50 * count),
-                f"held{count}_wall_s": found["seconds"],
-                f"held{count}_first_chunk_p99_ms": found["first_chunk_ms"].get("p99", 0),
-                f"held{count}_transit_p50_ms": found["transit_ms"].get("p50", 0),
-                f"held{count}_cpu_us": found["cpu_s"] / max(1, found["chunks"]) * 1e6,
-                f"held{count}_kb_per_stream": (peak.mb - before) * 1024 / count,
-                f"held{count}_peak_rss_mb": peak.mb,
-            }
-        return metrics
-
-    def bodies(self, target: Target) -> Metrics:
-        """Requests of 5 MB: a picture as a data URL."""
-        picture = base64.b64encode(png(5 * 1024 * 1024 * 3 // 4)).decode()
-        part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}}
-        message = {"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]}
-        with Peak(target.pid) as peak:
-            found = self.load(target, "fast", 4, seconds=self.scale.seconds, messages=[message])
-        return {
-            "body5mb_per_s": found["answers"] / found["seconds"],
-            "body5mb_cpu_ms": found["cpu_s"] / max(1, found["answers"]) * 1e3,
-            "body5mb_peak_rss_mb": peak.mb,
-            "body5mb_errors": found["wrong"],
-        }
-
-    def memory(self, target: Target) -> Metrics:
-        return {"rss_mb": rss_mb(target.pid), "pss_mb": machine.pss_mb(target.pid)}
-
-    # These are about what only the gateway does.
-
-    def pictures(self, target: Target) -> Metrics:
-        """Pictures of 1 MB, taken into the store, and answered as links or as base64."""
-        metrics: Metrics = {}
-        for form in ("url", "b64_json"):
-            document = {"model": "openai/gpt-image-1", "prompt": "a cat", "response_format": form}
-            found = self.send(
-                target, document, 4, path="/v1/images/generations", seconds=self.scale.seconds
-            )
-            metrics[f"picture_{form}_per_s"] = found["answers"] / found["seconds"]
-            metrics[f"picture_{form}_cpu_ms"] = found["cpu_s"] / max(1, found["answers"]) * 1e3
-            metrics["picture_errors"] = metrics.get("picture_errors", 0) + found["wrong"]
-        return metrics
-
-    def mixed(self, target: Target) -> Metrics:
-        """Short calls alone, beside held chat calls, and beside held video jobs."""
-        alone = self.load(target, "fast", 8, seconds=self.scale.seconds)
-        held = self.scale.jobs * target.workers
-        video = {"model": "ark/doubao-seedance-1-0-pro-250528", "prompt": "waves"}
-        metrics = {f"alone_{part}_ms": alone["answer_ms"][part] for part in ("p50", "p99")}
-        for name, path, document in (
-            ("beside_calls", target.path, self._slow(target)),
-            ("beside_jobs", "/v1/video/generations", video),
-        ):
-            with self._holding(target, path, document, held):
-                found = self.load(target, "fast", 8, seconds=self.scale.seconds)
-            metrics[f"{name}_p50_ms"] = found["answer_ms"]["p50"]
-            metrics[f"{name}_p99_ms"] = found["answer_ms"]["p99"]
-            metrics[f"{name}_errors"] = found["wrong"]
-        return metrics
-
-    def _slow(self, target: Target) -> dict[str, Any]:
-        model = target.model.replace("{m}", "slow-20000")
-        return {"model": model, "messages": [{"role": "user", "content": "hi"}]}
-
-    def _holding(self, target: Target, path: str, document: Any, count: int) -> _Holding:
-        body = self._folder / f"held-{path.rpartition('/')[2]}"
-        body.write_text(json.dumps(document))
-        command = [self._program, str(target.port), path, body, str(count), str(count), "60", "400"]
-        return _Holding([str(part) for part in (*command, *target.all_headers)], count / 400 + 2)
+    name: str
+    run: Callable[[Bench, Target], Metrics]
+    bare: bool = True  # whether the mock takes part
+    only: str = ""  # the target that it is about
 
 
-class _Holding:
-    """Calls that wait for their answer while the block runs; then they leave."""
+def calls(connections: int, bench: Bench, target: Target) -> Metrics:
+    found = bench.load(target, "fast", connections)
+    times = found["answer_ms"]
+    return {
+        f"calls_per_s_c{connections}": found["answers"] / found["seconds"],
+        f"call_p50_ms_c{connections}": times.get("p50", 0),
+        f"call_p99_ms_c{connections}": times.get("p99", 0),
+        f"call_spread_c{connections}": times["p99"] / times["p50"] if times["count"] else 0,
+        f"call_cpu_us_c{connections}": found["cpu_s"] / max(1, found["answers"]) * 1e6,
+        "errors_calls": found["wrong"],
+    }
 
-    def __init__(self, command: list[str], settle_s: float) -> None:
-        self._command = command
-        self._settle_s = settle_s
 
-    def __enter__(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        time.sleep(self._settle_s)
+def first_chunk(connections: int, bench: Bench, target: Target) -> Metrics:
+    found = bench.load(target, "stream-20x0", connections, seconds=bench.scale.seconds / 2)
+    return {
+        f"first_chunk_ms_c{connections}": found["first_chunk_ms"].get("p50", 0),
+        "errors_streams": found["wrong"],
+    }
 
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        time.sleep(1)
+
+def burst(bench: Bench, target: Target) -> Metrics:
+    """Streams whose chunks are all there at once."""
+    found = bench.load(target, "stream-200x0", 64)
+    return {
+        "burst_chunks_per_s": found["chunks"] / found["seconds"],
+        "burst_cpu_us": found["cpu_s"] / max(1, found["chunks"]) * 1e6,
+        "errors_streams": found["wrong"],
+    }
+
+
+def paced(bench: Bench, target: Target) -> Metrics:
+    """A chunk of each of 64 streams every 20 ms: nobody is at the limit."""
+    found = bench.load(target, "stream-50x20", 64, requests=64 * max(1, round(bench.scale.seconds)))
+    return {
+        "transit_p50_ms": found["transit_ms"].get("p50", 0),
+        "transit_p99_ms": found["transit_ms"].get("p99", 0),
+        "paced_cpu_us": found["cpu_s"] / max(1, found["chunks"]) * 1e6,
+        "errors_streams": found["wrong"],
+    }
+
+
+def held(count: int, bench: Bench, target: Target) -> Metrics:
+    """Many streams at once, a chunk of each every 100 ms; without a gateway it takes 7 s."""
+    before = rss_mb(target.pid)
+    with Peak(target.pid) as peak:
+        found = bench.load(
+            target, "stream-50x100", count, requests=count, seconds=60, ramp=count / 2
+        )
+    machine.settle(target.pid)
+    return {
+        f"held{count}_complete": found["chunks"] / (50 * count),
+        f"held{count}_wall_s": found["seconds"],
+        f"held{count}_first_chunk_p99_ms": found["first_chunk_ms"].get("p99", 0),
+        f"held{count}_transit_p50_ms": found["transit_ms"].get("p50", 0),
+        f"held{count}_cpu_us": found["cpu_s"] / max(1, found["chunks"]) * 1e6,
+        f"held{count}_kb_per_stream": (peak.mb - before) * 1024 / count,
+        f"held{count}_peak_rss_mb": peak.mb,
+        f"held{count}_errors": found["wrong"] + found["unfinished"],
+    }
+
+
+def bodies(bench: Bench, target: Target) -> Metrics:
+    """Requests of 5 MB: a picture as a data URL."""
+    picture = base64.b64encode(png(bench.scale.body * 3 // 4)).decode()
+    part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}}
+    message = {"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]}
+    seconds = bench.scale.seconds
+    with Peak(target.pid) as peak:
+        found = bench.load(target, "fast", 4, messages=[message], seconds=seconds)
+    return {
+        "body5mb_per_s": found["answers"] / found["seconds"],
+        "body5mb_cpu_ms": found["cpu_s"] / max(1, found["answers"]) * 1e3,
+        "body5mb_peak_rss_mb": peak.mb,
+        "errors_bodies": found["wrong"],
+    }
+
+
+def memory(bench: Bench, target: Target) -> Metrics:
+    return {"rss_mb": rss_mb(target.pid), "pss_mb": machine.pss_mb(target.pid)}
+
+
+def pictures(form: str, bench: Bench, target: Target) -> Metrics:
+    """Pictures of 1 MB, taken into the store, and answered as links or as base64."""
+    document = {"model": "openai/gpt-image-1", "prompt": "a cat", "response_format": form}
+    found = bench.send(target, document, 4, path="/v1/images/generations")
+    return {
+        f"picture_{form}_per_s": found["answers"] / found["seconds"],
+        f"picture_{form}_cpu_ms": found["cpu_s"] / max(1, found["answers"]) * 1e3,
+        "errors_pictures": found["wrong"],
+    }
 
 
 def png(size: int) -> bytes:
@@ -212,13 +195,8 @@ def png(size: int) -> bytes:
     )
 
 
-def picture_answer(path: Path) -> Path:
+def picture_answer(path: Path, size: int) -> Path:
     """What the mock answers for pictures."""
-    found = base64.b64encode(png(1024 * 1024)).decode()
+    found = base64.b64encode(png(size)).decode()
     path.write_text(json.dumps({"created": 1, "data": [{"b64_json": found}]}))
     return path
-
-
-COMMON: tuple[Callable[[Bench, Target], Metrics], ...] = (Bench.calls, Bench.streams)
-SLOW: tuple[Callable[[Bench, Target], Metrics], ...] = (Bench.held, Bench.bodies, Bench.memory)
-OWN: tuple[Callable[[Bench, Target], Metrics], ...] = (Bench.pictures, Bench.mixed)

@@ -1,9 +1,9 @@
 """What gateway.net.http costs: CPU microseconds per request and per streamed chunk, under gevent.
 
-    PYTHONPATH=. python bench/net_transport.py [--requests 5000] [--streams 100]
+    python -m bench.net_transport [--requests 5000] [--streams 100]
 
 A server in another process answers; `requests.Session` does the same in the same run,
-interleaved, because the machine is not equally fast all the time. Prints JSON.
+interleaved, and the least that each took counts: other work can only add to it. Prints JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import argparse
 import asyncio
 import functools
 import json
-import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -141,7 +140,7 @@ def measure(base: str, requests_each: int, streams_each: int) -> dict[str, float
                 ("chunk_paced", side_by_side(paced, streams_each, CHUNKS)),
             ):
                 figures.setdefault(f"{name}_{metric}_us", []).append(value)
-    return {name: round(statistics.median(values), 2) for name, values in figures.items()}
+    return {name: round(min(values), 2) for name, values in figures.items()}
 
 
 def main() -> None:
@@ -152,7 +151,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve:
         return asyncio.run(serve())
-    command = [sys.executable, __file__, "--serve"]
+    command = [sys.executable, "-m", "bench.net_transport", "--serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
         try:
             base = f"http://127.0.0.1:{int(server.stdout.readline())}"

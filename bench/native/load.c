@@ -2,15 +2,16 @@
 //   load PORT PATH BODY-FILE CONNECTIONS REQUESTS SECONDS RAMP-PER-S [HEADER]...
 //
 // It ends after REQUESTS answers or, with 0, after SECONDS, which bound it in any case.
-// Streams are read event by event; @T<nanoseconds>@ in one is when the vendor sent it.
+// Streams are read line by line, however they are framed; @T<nanoseconds>@ in a line is when
+// the vendor sent it. `ended` counts the streams that came to their [DONE].
 #include "common.h"
 
 typedef struct {
-    int fd, status, chunked, events;
-    long left;  // of a body whose length is known; -1: the head is still to come
-    int last;   // the chunk that ends a stream has been seen
+    int fd, status, events;
+    long left;  // of a body whose length is known, or of a chunk
+    enum { HEAD, BODY, SIZE, CHUNK, AFTER_CHUNK, TRAILER, COMPLETE } at;
     int64_t sent;
-    buffer in;
+    buffer in, text;  // as received; lines of a stream
     size_t out;
 } client;
 
@@ -21,7 +22,7 @@ typedef struct {
 
 static samples whole, first, transit;
 static int poller, open_clients, codes[600];
-static long done, begun, wanted, failures, streamed, bytes;
+static long done, begun, wanted, failures, streamed, ended, bytes;
 static int64_t finish;
 static struct sockaddr_in address = {.sin_family = AF_INET};
 static char *request;
@@ -61,8 +62,9 @@ static int push(client *c) {
 
 static int ask(client *c) {
     begun++;
-    c->out = c->events = c->status = c->last = 0;
-    c->left = -1;
+    c->out = c->events = c->status = 0;
+    c->at = HEAD;
+    release(&c->text);
     c->sent = now_ns();
     return push(c);
 }
@@ -85,12 +87,9 @@ static void leave(client *c) {
 }
 
 static void line(client *c, const char *text, size_t size) {
-    if (c->last || (size == 2 && text[0] == '0')) {  // "0\r" and the empty line after it
-        if (c->last) c->left = 0;
-        c->last = 1;
-        return;
-    }
-    const char *mark = size > 6 && !memcmp(text, "data: ", 6) ? memmem(text, size, "@T", 2) : NULL;
+    if (size < 6 || memcmp(text, "data: ", 6)) return;
+    if (size >= 12 && !memcmp(text, "data: [DONE]", 12)) ended++;
+    const char *mark = memmem(text, size, "@T", 2);
     if (!mark) return;
     int64_t now = now_ns();
     if (!c->events++) note(&first, now - c->sent);
@@ -98,33 +97,67 @@ static void line(client *c, const char *text, size_t size) {
     note(&transit, now - atoll(mark + 2));
 }
 
+static void take(client *c, long size) {
+    c->in.start += size;
+    c->left -= size;
+}
+
+// The next line of `b` without its end; NULL when there is none yet.
+static char *next_line(buffer *b, size_t *size) {
+    char *text = b->data + b->start, *end = held(b) ? memchr(text, '\n', held(b)) : NULL;
+    if (!end) return NULL;
+    b->start += end + 1 - text;
+    *size = end - text - (end > text && end[-1] == '\r');
+    return text;
+}
+
+static void head(client *c) {
+    char *text = c->in.data + c->in.start, *end = memmem(text, held(&c->in), "\r\n\r\n", 4);
+    if (!end) return;
+    size_t size = end + 4 - text;
+    c->status = atoi(text + 9);
+    c->left = content_length(text, size);
+    c->in.start += size;
+    c->at = c->left < 0 ? SIZE : c->left ? BODY : COMPLETE;
+}
+
+// Goes one part of the answer further; 0 when more has to come first.
+static int step(client *c) {
+    size_t size, there = held(&c->in);
+    char *text;
+    switch (c->at) {
+    case HEAD:
+        head(c);
+        return c->at != HEAD;
+    case BODY:
+        take(c, there < (size_t)c->left ? (long)there : c->left);
+        if (!c->left) c->at = COMPLETE;
+        return !c->left;
+    case CHUNK:
+        if (!there) return 0;
+        size = there < (size_t)c->left ? there : (size_t)c->left;
+        append(&c->text, c->in.data + c->in.start, size);
+        take(c, size);
+        while ((text = next_line(&c->text, &size))) line(c, text, size);
+        if (!c->left) c->at = AFTER_CHUNK;
+        return 1;
+    default:
+        if (c->at == COMPLETE || !(text = next_line(&c->in, &size))) return 0;
+        if (c->at == SIZE) c->at = (c->left = strtol(text, NULL, 16)) ? CHUNK : TRAILER;
+        else if (c->at == AFTER_CHUNK) c->at = SIZE;
+        else if (!size) c->at = COMPLETE;
+        return 1;
+    }
+}
+
 // Reads what has come; 1 when the answer is complete, -1 when the connection is of no more use.
 static int receive(client *c) {
-    ssize_t n = recv(c->fd, reserve(&c->in, 262144), 262144, 0);
+    ssize_t n = recv(c->fd, reserve(&c->in, 65536), 65536, 0);
     if (n <= 0) return n < 0 && errno == EAGAIN ? 0 : -1;
     c->in.end += n;
     bytes += n;
-    if (c->left < 0 && !c->status) {
-        char *head = c->in.data + c->in.start, *end = memmem(head, held(&c->in), "\r\n\r\n", 4);
-        if (!end) return 0;
-        size_t size = end + 4 - head;
-        c->status = atoi(head + 9);
-        c->left = content_length(head, size);
-        c->chunked = c->left < 0;
-        c->in.start += size;
-    }
-    if (!c->chunked) {
-        size_t taken = held(&c->in) < (size_t)c->left ? held(&c->in) : (size_t)c->left;
-        c->in.start += taken;
-        c->left -= taken;
-        return !c->left;
-    }
-    for (char *at; c->left && (at = memchr(c->in.data + c->in.start, '\n', held(&c->in)));) {
-        size_t size = at - (c->in.data + c->in.start);
-        line(c, c->in.data + c->in.start, size);
-        c->in.start += size + 1;
-    }
-    return !c->left;
+    while (step(c));
+    return c->at == COMPLETE;
 }
 
 static void serve(client *c, uint32_t what) {
@@ -186,8 +219,8 @@ int main(int argc, char **argv) {
         if (!more() && made < count) made = count;
     }
     double seconds = (now_ns() - start) / 1e9;
-    printf("{\"seconds\":%.4f,\"answers\":%ld,\"failures\":%ld,\"unfinished\":%d,\"chunks\":%ld,\"bytes\":%ld,\"codes\":{",
-           seconds, done, failures, open_clients, streamed, bytes);
+    printf("{\"seconds\":%.4f,\"answers\":%ld,\"failures\":%ld,\"unfinished\":%d,\"chunks\":%ld,\"ended\":%ld,\"bytes\":%ld,\"codes\":{",
+           seconds, done, failures, open_clients, streamed, ended, bytes);
     for (int i = 0, n = 0; i < 600; i++)
         if (codes[i]) printf("%s\"%d\":%d", n++ ? "," : "", i, codes[i]);
     printf("}");

@@ -1,0 +1,160 @@
+"""What some choices cost, beside the usual way to do the same: CPU microseconds.
+
+    python -m bench.choices [--out bench/results/choices.json]
+
+Each is measured in turns, and the least that either took counts: other work on the machine
+can only add to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask
+from flask_limiter import Limiter
+
+from bench import machine
+from gateway import logs
+from gateway.domain.accounts import Caller, GatewayKey
+from gateway.services.limits import RateLimits
+from gateway.stores.counters import MachineCounters
+
+_ROUNDS = 7
+_TIMES = 2000
+_LIMIT = "100000000/minute"
+_COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Lorem ipsum dolor sit amet. " * 14},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 80, "total_tokens": 89},
+}
+_EVENT = {
+    "event": "request",
+    **{"request_id": "12e37015055569c69359673cef56155a", "method": "POST", "ms": 94.8},
+    **{"path": "/v1/chat/completions", "status": 200, "caller": "key:web", "model": "m"},
+    **{"upstream": "openai", "account": "account-1", "attempts": 1},
+}
+
+Work = Callable[[], object]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.choices", description=__doc__)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    found = {"machine": machine.described(), "choices": measured(_TIMES)}
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    if options.out:
+        options.out.write_text(text + "\n")
+    print(text)
+
+
+def measured(times: int) -> dict[str, dict[str, float]]:
+    """{choice: {"ours": µs, "usual": µs}}"""
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = {
+            "a completion read and written: orjson / json": _json(),
+            "a request counted: mapped file / Flask-Limiter's decorator": _limit(Path(folder)),
+            "a line of the log: one processor / structlog's own": _log(),
+        }
+        found = {name: _least(*pair, times) for name, pair in pairs.items()}
+    return found | _transport(times)
+
+
+def _least(ours: Work, usual: Work, times: int) -> dict[str, float]:
+    rounds = [(_cost(ours, times), _cost(usual, times)) for _ in range(_ROUNDS)]
+    mine, theirs = (min(values) for values in zip(*rounds, strict=True))
+    return {"ours": round(mine, 2), "usual": round(theirs, 2)}
+
+
+def _cost(work: Work, times: int) -> float:
+    before = time.thread_time()
+    for _ in range(times):
+        work()
+    return (time.thread_time() - before) / times * 1e6
+
+
+def _json() -> tuple[Work, Work]:
+    text = orjson.dumps(_COMPLETION)
+
+    def usual() -> bytes:
+        return json.dumps(json.loads(text), separators=(",", ":")).encode()
+
+    return lambda: orjson.dumps(orjson.loads(text)), usual
+
+
+def _limit(folder: Path) -> tuple[Work, Work]:
+    limits = RateLimits(MachineCounters(path=str(folder / "counters")), _LIMIT)
+    caller = Caller("key:web", key=GatewayKey("web", digest=""))
+    app = Flask("usual")
+    limiter = Limiter(lambda: "web", app=app, storage_uri="memory://")
+    view = limiter.limit(_LIMIT)(lambda: "")
+    app.test_request_context("/").push()
+
+    def usual() -> None:
+        limiter.context.reset()  # or it takes the next call for the same request
+        view()
+
+    return lambda: limits.take(caller, "127.0.0.1"), usual
+
+
+def _log() -> tuple[Work, Work]:
+    def logger(*processors: Any) -> Any:
+        return structlog.wrap_logger(
+            structlog.BytesLogger(io.BytesIO()),
+            processors=processors,
+            wrapper_class=structlog.make_filtering_bound_logger(20),
+        )
+
+    def line(_: Any, level: str, event: Any) -> bytes:
+        return logs._line(_, level, event)
+
+    ours = logger(line)
+    usual = logger(
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(serializer=lambda *a, **kw: orjson.dumps(*a)),
+    )
+    return lambda: ours.info(**_EVENT), lambda: usual.info(**_EVENT)
+
+
+def _transport(times: int) -> dict[str, dict[str, float]]:
+    """The connection to a vendor, beside `requests.Session`; see net_transport."""
+    command = [sys.executable, "-m", "bench.net_transport"]
+    command += ["--requests", str(times), "--streams", str(max(5, times // 40))]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=300)
+    figures = json.loads(done.stdout)
+    names = {
+        "request": "a call to a vendor: lean adapter / requests.Session",
+        "chunk_burst": "a chunk that is there: whole batches / iter_lines",
+        "chunk_paced": "a chunk that is waited for: whole batches / iter_lines",
+    }
+    return {
+        what: {"ours": figures[f"http_{key}_us"], "usual": figures[f"requests_{key}_us"]}
+        for key, what in names.items()
+    }
+
+
+if __name__ == "__main__":
+    main()
