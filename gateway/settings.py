@@ -25,15 +25,12 @@ from gateway.settings_tables import (
     parse_limits,
     split_list,
     timeouts_of,
+    usual_timeouts,
 )
 from gateway.surroundings import Surroundings
 
 BUILT_IN_MODELS = Path(__file__).with_name("models.toml")
 _MB = 1024 * 1024
-
-
-# Gemini Enterprise makes films inside the answer and is silent for minutes meanwhile.
-_SLOW = PhaseTimeouts(first_byte_s=600, idle_s=600, total_s=1200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +89,7 @@ class Settings:
         return self.demo_url is not None
 
     def timeouts_of(self, upstream: str) -> PhaseTimeouts:
-        default = _SLOW if upstream == "gemini-enterprise" else PhaseTimeouts()
-        return self.timeouts.get(upstream, default)
+        return self.timeouts.get(upstream) or usual_timeouts(upstream)
 
     def with_secret_key(self) -> Settings:
         """The settings with a signing key: the configured one, or one kept in the state folder."""

@@ -57,6 +57,14 @@ class PhaseTimeouts:
     total_s: float = 600
 
 
+# Gemini Enterprise makes films inside the answer and is silent for minutes meanwhile.
+_SLOW = PhaseTimeouts(first_byte_s=600, idle_s=600, total_s=1200)
+
+
+def usual_timeouts(upstream: str) -> PhaseTimeouts:
+    return _SLOW if upstream == "gemini-enterprise" else PhaseTimeouts()
+
+
 def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
     """Limits such as `600/minute` or `20/hour; 100/day`, the shortest first.
 
@@ -306,5 +314,5 @@ def timeouts_of(document: Mapping[str, Any]) -> dict[str, PhaseTimeouts]:
         for name, value in table.items():
             if type(value) not in (int, float) or not 0 < value < math.inf:
                 raise SettingsError(f"{where}: {name} must be a number of seconds")
-        found[upstream] = PhaseTimeouts(**table)
+        found[upstream] = replace(usual_timeouts(upstream), **table)
     return found

@@ -127,11 +127,19 @@ class Exchange:
             self._take_turns(len(data))
             data = self._read()
             if not data:
+                if isinstance(framing, wire.Sized):
+                    raise UpstreamInvalidResponse(
+                        f"The answer of {self.host} is shorter than it announced", sent=True
+                    )
                 if not framing.ends_with_connection:
                     raise UpstreamDisconnected(
                         f"{self.host} closed the connection amid its answer", sent=True
                     )
                 framing.complete = True
+
+    def hurry(self, within_s: float) -> None:
+        """Let the rest of the exchange take no longer than so many seconds."""
+        self._deadline = min(self._deadline, time.monotonic() + within_s)
 
     def close(self) -> None:
         """Hand the connection back if the answer is complete, else close it at once."""

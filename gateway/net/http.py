@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, cast
 
 import orjson
 import requests
 
-from gateway.domain.errors import InvalidRequest, UpstreamInvalidResponse
+from gateway.domain.errors import InvalidRequest, UpstreamError, UpstreamInvalidResponse
 from gateway.net.dial import Tls
 from gateway.net.exchange import Body, Exchange, Timeouts
 from gateway.net.transport import Transport
@@ -74,6 +75,16 @@ class Answer:
         except orjson.JSONDecodeError:
             # Without its cause, which quotes the body.
             raise self._invalid("is no JSON") from None
+
+    def drain(self, within_s: float = 1.0) -> None:
+        """Read what nobody needs any more, so that the connection can be kept.
+
+        One that has not ended by then is closed with the block.
+        """
+        cast(Exchange, self._response.raw).hurry(within_s)
+        with suppress(UpstreamError):
+            for _ in self._chunks:
+                pass
 
     def _invalid(self, problem: str) -> UpstreamInvalidResponse:
         return UpstreamInvalidResponse(f"The answer of {self._host} {problem}", sent=True)

@@ -125,6 +125,7 @@ def converse(
         kind = answer.headers.get("content-type", "").lower()
         if call.stream and kind.startswith("text/event-stream"):
             yield from reader.stream(answer.chunks())
+            answer.drain()
         elif call.stream and not kind.startswith("application/json"):
             raise dialect.invalid("is no event stream")
         else:
@@ -146,7 +147,7 @@ class ChatReader:
         self._usage: Mapping[str, Any] | None = None
 
     def stream(self, chunks: Iterator[bytes]) -> Events:
-        """Events of an SSE body. What follows `[DONE]` is drained, so that the connection lives."""
+        """Events of an SSE body, up to its `[DONE]`."""
         batches = sse.batches(chunks)
         loads, read = orjson.loads, self._read
         started = False
@@ -158,7 +159,6 @@ class ChatReader:
                         if not self._seen:
                             raise self._dialect.invalid("is empty")
                         yield events + self._closing()
-                        _drain(batches)
                         return
                     read(loads(payload), events)
             except (ValueError, TypeError, AttributeError) as exc:
@@ -340,11 +340,3 @@ def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:
 def patient(timeouts: Timeouts) -> Timeouts:
     """For an answer in one piece: its first byte comes when all of it is ready."""
     return replace(timeouts, first_byte_s=timeouts.total_s)
-
-
-def _drain(batches: Iterator[list[bytes]]) -> None:
-    try:
-        for _ in batches:
-            pass
-    except UpstreamError:
-        return

@@ -157,7 +157,8 @@ def test_a_bad_table_is_named(tmp_path, toml, named):
 
 
 def test_good_settings_are_taken(tmp_path):
-    (tmp_path / "gateway.toml").write_text("\ufeff" + ACCOUNT + KEYS + MODEL, "utf-8")
+    timeouts = "[timeouts.gemini-enterprise]\nidle_s = 90.5\n"
+    (tmp_path / "gateway.toml").write_text("\ufeff" + ACCOUNT + KEYS + MODEL + timeouts, "utf-8")
     settings = Settings.from_env(
         {
             "GATEWAY_CONFIG": str(tmp_path / "gateway.toml"),
@@ -177,6 +178,8 @@ def test_good_settings_are_taken(tmp_path):
     assert settings.public_url == "https://ai.example/gateway"
     assert not settings.own_credentials
     assert settings.hold_s == 20
+    patience = settings.timeouts_of("gemini-enterprise")
+    assert (patience.first_byte_s, patience.idle_s) == (600, 90.5)
 
 
 @pytest.mark.parametrize(

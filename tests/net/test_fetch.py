@@ -191,7 +191,7 @@ def test_answer_that_is_not_the_file_is_refused(status):
 
 FAULTS = [
     (b"", UpstreamDisconnected),
-    (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", UpstreamDisconnected),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort", UpstreamInvalidResponse),
     (CHUNKED + b"9\r\nshort", UpstreamDisconnected),
     (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nzip", UpstreamInvalidResponse),
     (b"HTTP/1.1 200 OK\r\nContent-Encoding: br, gzip\r\n\r\nzip", UpstreamInvalidResponse),
