@@ -33,6 +33,7 @@ from gateway.stores.bell import Bell
 from gateway.stores.counters import MachineCounters
 from gateway.stores.database import Database
 from gateway.stores.leases import LeaseStore
+from tests.services.pools import prove
 
 IN_FLIGHT = 50
 MODELS = ("public", "vendor-model")
@@ -114,6 +115,7 @@ def measure(folder: Path, count: int, picks: int, **options: int | bool) -> dict
     database = Database(f"sqlite:///{where}/gateway.db")
     database.migrate()
     everyone = accounts(count, **options)
+    prove(database, everyone)
     began = time.perf_counter()
     pool = Pool(
         everyone,
@@ -123,6 +125,7 @@ def measure(folder: Path, count: int, picks: int, **options: int | bool) -> dict
         bell=Bell(where / "bell", (pool_accounts.TOPIC, pool_sharing.TOPIC)),
         quota=AccountLimits(FixedWindowRateLimiter(MachineCounters())),
     )
+    pool.refresh()
     start_s = time.perf_counter() - began
     found: dict[str, object] = {"start_ms": round(start_s * 1000, 1)}
     found["pick"] = figures(pick_us(pool, picks))

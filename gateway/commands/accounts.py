@@ -198,7 +198,8 @@ def _rates(configured: Settings) -> RateLimiter:
 def _row(
     view: AccountView, record: AccountRecord | None, busy: Mapping[str, int]
 ) -> dict[str, Any]:
-    health = "quarantined" if view.quarantined else view.reason if view.back_in_s > 0 else "well"
+    health = "quarantined" if view.quarantined else view.reason if view.back_in_s > 0 else ""
+    health = health or ("well" if view.proven else "untried")
     return {
         "name": view.name,
         "upstream": view.upstream,

@@ -11,9 +11,11 @@ from types import TracebackType
 import structlog
 
 from gateway.domain.accounts import Account, Kind
+from gateway.domain.connection import shielded
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.services.account_limits import Quota
 from gateway.services.pool_accounts import AccountBook
+from gateway.services.pool_choice import PROOF_S
 from gateway.services.pool_health import Failure, Health, Uniform
 from gateway.services.pool_line import Grant, Waiter, Wish
 from gateway.services.pool_places import Places
@@ -35,7 +37,7 @@ _MOST_REFUSALS = 16  # accounts that turn out to be taken, before a request goes
 _TAKEN_S = (0.02, 0.08)  # before a full account is asked again for a place
 _HANDOVER_S = (0.005, 0.03)  # before this process takes back what others wait for too
 _CONTENDED_S = 5.0
-_TRIED_S = 1.0  # before asking again whether an account may be tried out
+_TRIED_LOOK_S = 0.02  # the same, where others try out what they wait for
 _AWAY_S = 1.0  # before asking a database that has failed for a place
 
 
@@ -55,7 +57,7 @@ class Lease:
         self.trial = grant.trial
         self.tries = False  # nobody in another process has the account either
         # What was found out later outweighs how the call ends, unless it was made to find out.
-        self.proof_at = inf if grant.trial else grant.at
+        self.proof_at = inf if grant.trial and grant.member.health.on_trial else grant.at
         self.place: Place | None = None
         self._proven = False
 
@@ -248,9 +250,12 @@ class Pool:
         """What can be given back is asked for first: limits keep what they count."""
         member = grant.member
         if grant.trial:
-            lease.tries = self._sharing.may_try(member)
+            with shielded():
+                lease.tries = self._sharing.may_try(member)
             if not lease.tries:
-                return Obstacle(hold_s=_TRIED_S)
+                return Obstacle(tried_s=PROOF_S)
+        elif not member.health.proven:
+            self._sharing.look()  # whoever tries it out has taken long; what of other machines?
         if member.cap is not None:
             lease.place = self._places.take(member, member.cap)
             if lease.place is None:
@@ -281,12 +286,9 @@ class Pool:
 
     def _granted(self, waiter: Waiter, give_up_at: float) -> Grant:
         try:
-            while self._goes_on_waiting(waiter, give_up_at):
-                back_in_s = self._roster.outlook(waiter.wish).back_in_s
-                left_s = give_up_at - self._clock()
-                waiter.signal.wait(max(0.001, min(back_in_s, left_s, _LOOK_S)))
+            while (wait_s := self._wait_of(waiter, give_up_at)) > 0:
+                waiter.signal.wait(wait_s)
                 self._listen()
-                self._roster.offer()
         except BaseException:
             grant = self._roster.leave(waiter)
             if grant is not None:
@@ -297,12 +299,18 @@ class Pool:
             raise self._refusal(waiter.wish)
         return grant
 
-    def _goes_on_waiting(self, waiter: Waiter, give_up_at: float) -> bool:
-        if waiter.granted is not None or waiter.sent_away:
-            return False
-        left_s = give_up_at - self._clock()
+    def _wait_of(self, waiter: Waiter, give_up_at: float) -> float:
+        """How long to wait before looking again; 0 where there is nothing to wait for."""
         outlook = self._roster.outlook(waiter.wish)
-        return left_s > 0 and (outlook.engaged or outlook.back_in_s < left_s)
+        if outlook.back_in_s <= 0:
+            self._roster.offer()
+        if waiter.granted is not None or waiter.sent_away:
+            return 0.0
+        left_s = give_up_at - self._clock()
+        if left_s <= 0 or not (outlook.engaged or outlook.back_in_s < left_s):
+            return 0.0
+        look_s = _TRIED_LOOK_S if outlook.tried else _LOOK_S
+        return max(0.001, min(outlook.back_in_s, left_s, look_s))
 
     def _refusal(self, wish: Wish) -> GatewayError:
         return refusal(self._roster.outlook(wish))

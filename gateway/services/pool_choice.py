@@ -13,8 +13,9 @@ from math import inf
 from typing import NamedTuple, get_args
 
 from gateway.domain.accounts import Account, Kind
-from gateway.services.pool_health import WELL, Health, Outcomes, Uniform
+from gateway.services.pool_health import NEW, Health, Outcomes, Uniform
 
+PROOF_S = 1.0
 _KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 
 
@@ -41,6 +42,7 @@ class Member:
         "saved",
         "shelves",
         "status",
+        "tried_until",
     )
 
     def __init__(self, account: Account, status: str) -> None:
@@ -50,11 +52,12 @@ class Member:
         self.key = f"{account.name}@{account.secret.digest[:12]}"
         self.cap = account.max_in_flight
         self.status = status
-        self.health: Health = WELL
+        self.health: Health = NEW
         self.outcomes = Outcomes()
         self.in_flight = 0  # in this process
         self.on_trial = False  # a call of this process tries it out
-        self.held_until = 0.0  # others have all of its places, or try it out
+        self.tried_until = 0.0  # until then it is left to the call that tries it out
+        self.held_until = 0.0  # others have all of its places
         self.contended_at = -inf  # when others last had all of its places
         self.limited: dict[Kind, float] = {}  # until when its own limits rule a kind out
         self.shelves: tuple[Shelf, ...] = ()
@@ -63,13 +66,28 @@ class Member:
 
     def back_at(self, kind: Kind | None) -> float:
         """When it can be lent again: the past for now, infinity when no clock can tell."""
-        if self.on_trial or (self.cap is not None and self.in_flight >= self.cap):
+        if self.cap is not None and self.in_flight >= self.cap:
             return inf
         health = self.health
-        at = max(health.cool_until, health.circuit_until, self.held_until)
+        at = max(health.cool_until, health.circuit_until, self.held_until, self.tried_until)
         if kind is not None:
             at = max(at, self.limited.get(kind, 0.0))
         return at
+
+    def begin_trial(self, now: float) -> bool:
+        """Whether the call that it was just lent to is to show, alone, how it fares.
+
+        What failed is left to that call however long it takes. What nobody has used yet is
+        left to it for `PROOF_S`, so that a slow vendor does not let calls in one by one.
+        """
+        if self.health.on_trial:
+            self.tried_until = inf
+        elif self.health.proven or self.tried_until > 0:
+            return False
+        else:
+            self.tried_until = now + PROOF_S
+        self.on_trial = True
+        return True
 
 
 class Likeness(NamedTuple):
@@ -117,10 +135,11 @@ class Shelf:
                 level = self._levels[member.in_flight] = OrderedDict()
             level[member] = None
             self.free += 1
-        elif at == inf:
-            self.engaged.add(member)
         else:
-            self._rest(member, at)
+            if at in (inf, member.tried_until):
+                self.engaged.add(member)
+            if at < inf:
+                self._rest(member, at)
 
     def wake(self, now: float) -> None:
         """Take those back whose rest is over."""

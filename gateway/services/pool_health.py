@@ -30,10 +30,11 @@ _FEW = 20
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Good as new by default.
+    """Of an account that nothing is known of by default.
 
-    `failures` counts quota failures in a row, or quarantines while `quarantined`;
-    `circuit_failures` those of the vendor, whose circuit is not closed from `BREAKS_AT` on.
+    `proven`: the vendor has accepted its credential. `failures` counts quota failures in a
+    row, or quarantines while `quarantined`; `circuit_failures` those of the vendor, whose
+    circuit is not closed from `BREAKS_AT` on.
     """
 
     cool_until: float = 0.0
@@ -43,6 +44,7 @@ class Health:
     circuit_failures: int = 0
     circuit_until: float = 0.0
     put_aside_at: float = 0.0  # calls that were under way then prove nothing any more
+    proven: bool = False
 
     @property
     def ejected(self) -> bool:
@@ -58,7 +60,8 @@ class Health:
         return self.on_trial or self.cool_until > now
 
 
-WELL = Health()
+NEW = Health()
+WELL = Health(proven=True)
 
 
 class Outcomes:
@@ -134,7 +137,8 @@ class Failure:
         until = max(health.cool_until, self.at + pause_s)
         if stale:
             return replace(health, cool_until=until)
-        return Health(until, self.error.fault.value, failures + 1, put_aside_at=self.at)
+        reason = self.error.fault.value
+        return Health(until, reason, failures + 1, put_aside_at=self.at, proven=True)
 
     def _quarantined(self, health: Health) -> Health:
         failures = health.failures if health.quarantined else 0
@@ -171,7 +175,7 @@ def mended(health: Health, *, picked_at: float) -> Health:
     if picked_at >= health.put_aside_at:
         return WELL
     if 0 < health.circuit_failures < BREAKS_AT:
-        return replace(health, circuit_failures=0)
+        return replace(health, circuit_failures=0, proven=True)
     return health
 
 
@@ -185,13 +189,12 @@ def worse(one: Health, other: Health) -> Health:
         circuit_failures=max(one.circuit_failures, other.circuit_failures),
         circuit_until=max(one.circuit_until, other.circuit_until),
         put_aside_at=max(one.put_aside_at, other.put_aside_at),
+        proven=one.proven or other.proven,
     )
 
 
 def from_state(state: AccountState, now: float) -> Health:
     """What another process wrote, as of now."""
-    if state == AccountState(state.account):
-        return WELL
     longest_s = _LONGEST_SPENT_S if state.reason == Fault.DAY_QUOTA.value else _LONGEST_COOL_S
     health = Health(
         cool_until=_until(now, state.cool_s, longest_s),
@@ -200,7 +203,10 @@ def from_state(state: AccountState, now: float) -> Health:
         quarantined=state.quarantined,
         circuit_failures=state.circuit_failures,
         circuit_until=_until(now, state.circuit_s, _LONGEST_OPEN_S),
+        proven=state.proven,
     )
+    if health == WELL:
+        return WELL
     return replace(health, put_aside_at=now) if health.aside(now) else health
 
 
@@ -218,6 +224,7 @@ def to_state(name: str, health: Health, now: float) -> AccountState:
         quarantined=health.quarantined,
         circuit_failures=health.circuit_failures,
         circuit_s=max(0.0, health.circuit_until - now),
+        proven=health.proven,
     )
 
 

@@ -37,6 +37,7 @@ class AccountView:
     max_in_flight: int | None
     back_in_s: float  # 0: it can be lent now, by the clock
     reason: str  # why it rests: minute_quota, day_quota, account, vendor
+    proven: bool  # the vendor has accepted its credential
     quarantined: bool
     circuit: Literal["closed", "open", "half-open"]
     limited: Mapping[Kind, float]  # kinds that its own limits rule out, and for how long
@@ -84,6 +85,7 @@ def view_of(member: Member, now: float, *, configured: bool) -> AccountView:
         max_in_flight=member.cap,
         back_in_s=left_s(health, now),
         reason=(health.reason or "vendor") if resting else "",
+        proven=health.proven,
         quarantined=health.quarantined,
         circuit=circuit,
         limited={kind: until - now for kind, until in member.limited.items() if until > now},

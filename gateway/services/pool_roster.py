@@ -14,6 +14,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.services.pool_choice import Choice, Member
 from gateway.services.pool_health import (
     BREAKS_AT,
+    NEW,
     WELL,
     Failure,
     Health,
@@ -41,6 +42,7 @@ class Obstacle(NamedTuple):
 
     hold_s: float = 0.0
     contended: bool = False  # others have all of its places
+    tried_s: float = 0.0  # another process tries it out
     limited: tuple[Kind, float] | None = None  # a kind whose limit is reached, and the seconds
 
 
@@ -52,6 +54,7 @@ class Outlook(NamedTuple):
     back_in_s: float  # until the first is back by the clock, or infinity
     reason: str  # why that one rests
     engaged: bool  # one is back when a call ends
+    tried: bool  # and that is expected at any moment
 
 
 class Roster:
@@ -90,7 +93,7 @@ class Roster:
             for name in sorted(wanted, key=lambda _: self._uniform(0.0, 1.0)):
                 if name not in self._members:
                     fresh = Member(wanted[name].account, "new")
-                    fresh.health = self._health.pop(fresh.key, WELL)
+                    fresh.health = self._health.pop(fresh.key, NEW)
                     self._members[name] = self._keys[fresh.key] = fresh
                 self._set_status(self._members[name], wanted[name].status)
             self._offer()
@@ -161,10 +164,10 @@ class Roster:
             return None
         self._lift(member)
         member.in_flight += 1
-        member.on_trial = member.health.on_trial
+        trial = member.health is not WELL and member.begin_trial(now)
         for shelf in member.shelves:
             shelf.place(member, now)
-        return Grant(member, now, member.on_trial)
+        return Grant(member, now, trial)
 
     def give_back(self, member: Member, *, trial: bool, obstacle: Obstacle | None = None) -> None:
         """End what `reserve` began; a wait for it goes to whoever is first in line."""
@@ -173,8 +176,12 @@ class Roster:
             member.in_flight -= 1
             if trial:
                 member.on_trial = False
+            if trial or member.in_flight == 0:
+                member.tried_until = 0.0
             if obstacle is not None:
                 now = self._clock()
+                if obstacle.tried_s and (member.health.on_trial or not member.health.proven):
+                    member.tried_until = now + obstacle.tried_s
                 member.held_until = max(member.held_until, now + obstacle.hold_s)
                 if obstacle.contended:
                     member.contended_at = now
@@ -195,6 +202,7 @@ class Roster:
         with self._lock:
             self._lift(member)
             member.on_trial = False
+            member.tried_until = 0.0
             self._place(member)
 
     def _lift(self, member: Member) -> None:
@@ -242,6 +250,7 @@ class Roster:
                 back_in_s=max(0.0, at - now) if at < inf else inf,
                 reason=_why(member, wish.kind, now),
                 engaged=rotation.engaged,
+                tried=member is not None and at == member.tried_until,
             )
 
     # -- how they fare -----------------------------------------------------------------
@@ -312,10 +321,15 @@ class Roster:
     def _set_health(self, member: Member, health: Health) -> None:
         if member.shelves:
             self._ejected[member.account.upstream] += health.ejected - member.health.ejected
-        self._lift(member)
         if health.ejected and not member.health.ejected:
             member.outcomes.clear()
-        member.health = health
+        was, member.health = member.health, health
+        rests = health.cool_until, health.circuit_until, 0.0
+        if rests == (was.cool_until, was.circuit_until, member.tried_until):
+            return  # and keeps its place among the others
+        self._lift(member)
+        if not member.on_trial:
+            member.tried_until = 0.0
         self._place(member)
 
     def _may_eject(self, member: Member) -> bool:

@@ -14,8 +14,8 @@ import structlog
 
 from gateway.domain.connection import shielded
 from gateway.domain.errors import StorageUnavailable
-from gateway.services.pool_choice import Member
-from gateway.services.pool_health import WELL, Health
+from gateway.services.pool_choice import PROOF_S, Member
+from gateway.services.pool_health import NEW, Health
 from gateway.services.pool_roster import Change, Roster
 from gateway.stores.account_states import AccountStateStore
 from gateway.stores.bell import Bell
@@ -58,10 +58,13 @@ class Sharing:
 
     def poll(self) -> None:
         """Look for news of other machines, and tell what could not be told before."""
-        with self._reading:
-            self._guarded(self._read)
+        self.look()
         for member in list(self._unsaved):
             self._save(member, _unchanged)
+
+    def look(self) -> None:
+        with self._reading:
+            self._guarded(self._read)
 
     def tell(self, member: Member, change: Change) -> None:
         """Tell all processes of a change that the roster has made already."""
@@ -72,23 +75,28 @@ class Sharing:
             self._save(member, change)
 
     def may_try(self, member: Member) -> bool:
-        """Whether this process is the one to try out an account that was put aside."""
+        """Whether this process is the one to try out an account; if not, it has its news."""
         if self._clock() < self._away_until or member.changed > member.saved:
             return True
+        ttl_s = _TRIAL_S if member.health.on_trial else PROOF_S
         try:
-            return self._store.probe(member.key, ttl_s=_TRIAL_S)
+            seen = max(self._version, member.revision)
+            if self._store.probe(member.key, ttl_s=ttl_s, seen=seen):
+                return True
         except StorageUnavailable as err:
             self._lost(err)
             return True
+        self.look()
+        return False
 
     def trial_ended(self, member: Member) -> None:
         """Let another call try: this one showed nothing."""
         self.tell(member, _unchanged)
 
     def reset(self, member: Member) -> None:
-        """Make the account as good as new for all. Raises StorageUnavailable."""
+        """Make the account one that nothing is known of, for all. Raises StorageUnavailable."""
         self._store.clear(member.key)
-        self._roster.change(member, lambda *_: WELL)
+        self._roster.change(member, lambda *_: NEW)
         member.saved = member.changed
         self._bell.ring(TOPIC)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import ColumnElement, bindparam, case, select, update
+from sqlalchemy import ColumnElement, bindparam, case, select
 
 from gateway.stores import rows
 from gateway.stores.database import Database
@@ -18,7 +18,8 @@ _WHATEVER = 2**63 - 1  # newer than every version
 class AccountState:
     """Times are seconds from now, when written and when read, so that clocks may differ.
 
-    `failures` counts quota failures in a row, `circuit_failures` those of the vendor.
+    `failures` counts quota failures in a row, `circuit_failures` those of the vendor;
+    `proven`: the vendor has accepted the credential.
     """
 
     account: str
@@ -28,12 +29,14 @@ class AccountState:
     quarantined: bool = False
     circuit_failures: int = 0
     circuit_s: float = 0.0
+    proven: bool = False
 
 
 def _left(until: ColumnElement[float]) -> ColumnElement[float]:
     return case((until > now(), until - now()), else_=0.0)
 
 
+_UNTIMED = ("reason", "failures", "quarantined", "circuit_failures", "proven")
 _COLUMNS = [
     account_states.c.account,
     _left(account_states.c.cool_until),
@@ -42,6 +45,7 @@ _COLUMNS = [
     account_states.c.quarantined,
     account_states.c.circuit_failures,
     _left(account_states.c.circuit_until),
+    account_states.c.proven,
 ]
 _CHANGES = (
     select(account_states.c.revision, *_COLUMNS)
@@ -63,6 +67,19 @@ class AccountStateStore:
             set_={c.name: fresh.excluded[c.name] for c in account_states.c if not c.primary_key},
             where=account_states.c.revision <= bindparam("seen"),
         ).returning(account_states.c.revision)
+        # Where nothing is known of an account, a row of revision 0 tells nobody anything.
+        nothing = asdict(AccountState(""))
+        known = {name: nothing[name] for name in _UNTIMED}
+        known |= {"cool_until": 0.0, "circuit_until": 0.0, "revision": 0}
+        claim = database.insert(account_states).values(
+            account=bindparam("account"), probe_until=now() + bindparam("ttl_s"), **known
+        )
+        self._probe = claim.on_conflict_do_update(
+            index_elements=[account_states.c.account],
+            set_={"probe_until": claim.excluded.probe_until},
+            where=lapsed(account_states.c.probe_until)
+            & (account_states.c.revision <= bindparam("seen")),
+        ).returning(account_states.c.account)
 
     def set(self, state: AccountState, *, seen: int | None = None) -> int | None:
         """Replace what is known of the account; a probe that was under way is over.
@@ -89,15 +106,11 @@ class AccountStateStore:
             found = connection.execute(_CHANGES, {"since": since}).all()
         return [AccountState(*row[1:]) for row in found], found[-1].revision if found else since
 
-    def probe(self, account: str, *, ttl_s: float) -> bool:
+    def probe(self, account: str, *, ttl_s: float, seen: int | None = None) -> bool:
         """Whether the caller is the one to try an account out; it has `ttl_s` to say how it went.
 
-        An account without a state needs no probe.
+        Nobody is who knows the account only as it was at the version `seen`, and it has changed.
         """
-        statement = (
-            update(account_states)
-            .where(account_states.c.account == account, lapsed(account_states.c.probe_until))
-            .values(probe_until=now() + ttl_s)
-        )
+        given = {"account": account, "ttl_s": ttl_s, "seen": _WHATEVER if seen is None else seen}
         with self._database.write() as connection:
-            return connection.execute(statement).rowcount > 0
+            return connection.execute(self._probe, given).first() is not None

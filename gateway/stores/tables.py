@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    false,
     or_,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -32,7 +33,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0002"
+REVISION = "0003"
 
 
 SQLITE_NOW = "gateway_now"
@@ -160,6 +161,14 @@ accounts = Table(
     Column("created_at", Double, nullable=False),
 )
 
+# What operators have said of accounts that the settings have.
+account_switches = Table(
+    "account_switches",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("status", String, nullable=False),
+)
+
 # Configured accounts have a state too, so there is no foreign key.
 account_states = Table(
     "account_states",
@@ -172,6 +181,7 @@ account_states = Table(
     Column("circuit_failures", Integer, nullable=False),
     Column("circuit_until", Double, nullable=False),
     Column("probe_until", Double, nullable=False),
+    Column("proven", Boolean, nullable=False, server_default=false()),
     # The topic's version in `changes` at the time, by which readers ask for what is new.
     Column("revision", BigInteger, nullable=False, index=True),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ from gateway.domain.accounts import Account, Secret
 from gateway.services import pool_accounts, pool_sharing
 from gateway.services.account_limits import AccountLimits
 from gateway.services.pool import Lease, Pool
-from gateway.stores.account_states import AccountStateStore
+from gateway.services.pool_choice import Member
+from gateway.stores import rows
+from gateway.stores.account_states import AccountState, AccountStateStore
 from gateway.stores.accounts import AccountStore
 from gateway.stores.bell import Bell
 from gateway.stores.counters import MachineCounters
 from gateway.stores.database import Database
 from gateway.stores.leases import LeaseStore
+from gateway.stores.tables import account_states
 
 TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)
 KEYS = (Secret("k" * 32),)
@@ -70,9 +73,15 @@ class World:
         *accounts: Account,
         machine: str = "here",
         database: Database | None = None,
+        proven: bool = True,
         **options: Any,
     ) -> Pool:
-        """Jitter is the middle of its range, so that nothing happens by chance."""
+        """Jitter is the middle of its range, so that nothing happens by chance.
+
+        Vendors have accepted the accounts before, if `proven`.
+        """
+        if proven and database is None:
+            prove(self.database, accounts)
         database = database or self.database
         options.setdefault("clock", self.clock)
         pool = Pool(
@@ -91,6 +100,17 @@ class World:
     def close(self) -> None:
         for database in self.opened:
             database.close()
+
+
+def prove(database: Database, accounts: Sequence[Account]) -> None:
+    """Put down that the vendor has accepted them, where nothing else is known of them."""
+    blank = asdict(AccountState("")) | {"cool_until": 0, "circuit_until": 0, "probe_until": 0}
+    del blank["cool_s"], blank["circuit_s"]
+    with database.begin() as connection:
+        blank |= {"revision": rows.bump(database, connection, "account_states"), "proven": True}
+        found = [blank | {"account": Member(account, "enabled").key} for account in accounts]
+        if found:
+            connection.execute(database.insert(account_states).on_conflict_do_nothing(), found)
 
 
 def lend(pool: Pool, **options: Any) -> Lease:

@@ -169,8 +169,11 @@ def test_a_change_made_in_ignorance_of_a_newer_one_is_refused(states):
 
 
 def test_one_caller_wins_the_probe_until_its_outcome_is_set(states):
-    assert not states.probe("one", ttl_s=30)
-    states.set(AccountState("one", circuit_failures=5))
+    assert states.probe("new", ttl_s=30)
+    assert not states.probe("new", ttl_s=30)
+    assert states.all() == []
+    revision = states.set(AccountState("one", circuit_failures=5))
+    assert not states.probe("one", ttl_s=30, seen=revision - 1)
     assert states.probe("one", ttl_s=30)
     assert not states.probe("one", ttl_s=30)
     states.set(AccountState("one", circuit_failures=6, circuit_s=60))
