@@ -42,11 +42,12 @@ def address() -> str:
 def check_length() -> tuple[int, int | None]:
     """The limit for the body and its announced length. Raises RequestTooLarge."""
     limit = services().settings.max_body_bytes
-    asked = the_request()
-    length = asked.content_length
+    environ = the_request().environ
+    announced = environ.get("CONTENT_LENGTH", "")  # of a form that the worker has checked
+    length = int(announced) if announced and "HTTP_TRANSFER_ENCODING" not in environ else None
     if length is not None and length > limit:
         raise _too_large(limit)
-    if asked.environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedContentType("A compressed request body is not accepted; send it plain.")
     return limit, length
 
@@ -132,7 +133,7 @@ def _is_json(content_type: str) -> bool:
 def load(schema: RequestSchema, document: Mapping[str, Any]) -> Any:
     """Validate what was sent; a ValidationError becomes a 400 in `api.errors`."""
     trace().unknown = schema.unknown_in(document)
-    return schema.for_document(document).load(document)
+    return schema.read(document)
 
 
 def json_response(payload: Any, status: int = 200) -> Answer:

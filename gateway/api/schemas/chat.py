@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import post_load
-
 from gateway.api.schemas.fields import (
     Flag,
     Label,
@@ -67,8 +65,7 @@ class ChatRequestSchema(RequestSchema):
     chat_template_kwargs = Object()
     enable_thinking = Flag()
 
-    @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> ChatRequest:
+    def build(self, data: dict[str, Any]) -> ChatRequest:
         ours = {name: data.pop(name) for name in _OURS if name in data}
         options = ours.pop("stream_options", {})
         if not data.get("tools"):  # an empty list, and a choice among none

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, pre_load
+from marshmallow import ValidationError, fields
 
 from gateway.api.schemas.fields import (
     Flag,
@@ -62,8 +62,7 @@ class ImageRequestSchema(RequestSchema):
     stream = Flag(load_default=False)
     asynchronous = Flag(data_key="async", load_default=False)
 
-    @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> ImageRequest:
+    def build(self, data: dict[str, Any]) -> ImageRequest:
         if not data["prompt"].strip():
             raise ValidationError("must not be empty", "prompt")
         style = data.pop("style", "").strip()
@@ -89,8 +88,7 @@ class ImageEditSchema(ImageRequestSchema):
     asynchronous = TextFlag(data_key="async", load_default=False)
     mask = ImagesField(load_default=())
 
-    @pre_load
-    def with_a_picture(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        if not data.get("image"):
+    def build(self, data: dict[str, Any]) -> ImageRequest:
+        if not data["image"]:
             raise ValidationError("Missing data for required field.", "image")
-        return data
+        return super().build(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import ValidationError, post_load
+from marshmallow import ValidationError
 
 from gateway.api.schemas.fields import Duration, Flag, ImagesField, Number, RequestSchema, Word
 from gateway.api.schemas.images import Size
@@ -29,8 +29,7 @@ class VideoRequestSchema(RequestSchema):
     stream = Flag(load_default=False)
     asynchronous = Flag(data_key="async", load_default=False)
 
-    @post_load
-    def build(self, data: dict[str, Any], **_: Any) -> VideoRequest:
+    def build(self, data: dict[str, Any]) -> VideoRequest:
         if not data["prompt"].strip():
             raise ValidationError("must not be empty", "prompt")
         images = data.pop("image") + data.pop("input_reference")
