@@ -12,10 +12,10 @@ _ABOVE = {"assembly", "logs", "settings", "settings_tables", "surroundings"}
 BELOW = {
     "domain": set(),
     "net": {"domain"},
-    "stores": {"net", "domain"},
+    "stores": {"net", "domain", "logs"},
     "upstreams": {"net", "domain"},
-    "services": {"stores", "upstreams", "net", "domain", "settings", "settings_tables"},
-    "api": {"services", "stores", "net", "domain"},
+    "services": {"stores", "upstreams", "net", "domain", "logs", "settings", "settings_tables"},
+    "api": {"services", "stores", "net", "domain", "logs"},
     "simulators": {"domain"},
     "commands": {"services", "upstreams", "stores", "domain", *_ABOVE},
 }

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import structlog
 from flask import Flask, Response
 
 from gateway.api.state import services, state, the_request
 from gateway.domain.connection import ClientGone
+from gateway.logs import log
 
-log = structlog.get_logger()
 _CLIENT_GONE = 499  # as nginx calls it
 _ENDING = 503
 

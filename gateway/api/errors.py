@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import structlog
 from flask import Flask, Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
@@ -14,8 +13,7 @@ from gateway.api.state import state, trace
 from gateway.api.wire import json_response
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError, InvalidRequest, MissingField
-
-log = structlog.get_logger()
+from gateway.logs import log
 
 _BY_STATUS: dict[int, type[GatewayError]] = {
     404: errors.NotFound,
@@ -106,7 +104,7 @@ def register(app: Flask) -> None:
             "unexpected_error",
             request_id=trace().request_id,
             path=request.path[:256],
-            exc_info=err,
+            exception=err,
         )
         return error_response(GatewayError("Something went wrong inside the gateway."))
 

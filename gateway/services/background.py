@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from threading import Event as Signal
 from threading import Thread
 
-import structlog
-
 from gateway.domain.errors import GatewayError
-
-log = structlog.get_logger()
+from gateway.logs import log
 
 
 @dataclass(frozen=True, slots=True)

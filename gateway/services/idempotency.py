@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
-import structlog
 
 from gateway.domain.connection import shielded
 from gateway.domain.errors import (
@@ -18,9 +17,8 @@ from gateway.domain.errors import (
     from_record,
     to_record,
 )
+from gateway.logs import log
 from gateway.stores.idempotency import Done, IdempotencyStore, Mismatch, New, Running
-
-log = structlog.get_logger()
 
 _LOOK_S = 0.25  # how often those who wait look whether the answer is there
 _LOOKS = 8  # and every so many times, whether its holder is gone

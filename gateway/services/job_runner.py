@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 from threading import Event as Signal
 from threading import Lock, Thread
 
-import structlog
-
 from gateway.domain.accounts import Secret
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.domain.jobs import Job
+from gateway.logs import log
 from gateway.services.job_steps import JobSteps, Moving
 from gateway.stores.jobs import Claim, ClaimLost, JobStore
-
-log = structlog.get_logger()
 
 _CLAIM_S = 12.0  # renewed every third of it
 _AT_ONCE = 50  # abandoned jobs looked at in one sweep

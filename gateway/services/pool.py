@@ -8,11 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from math import inf
 from types import TracebackType
 
-import structlog
-
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.connection import shielded
 from gateway.domain.errors import GatewayError, StorageUnavailable
+from gateway.logs import log
 from gateway.services.account_limits import Quota
 from gateway.services.pool_accounts import AccountBook
 from gateway.services.pool_choice import PROOF_S
@@ -27,8 +26,6 @@ from gateway.stores.accounts import AccountStore
 from gateway.stores.bell import Bell
 from gateway.stores.leases import Lease as Place
 from gateway.stores.leases import LeaseStore
-
-log = structlog.get_logger()
 
 _WAIT_S = 2.5  # how long a request may wait for an account
 _MOST_WAITING = 100

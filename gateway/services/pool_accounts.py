@@ -7,15 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Lock
 
-import structlog
-
 from gateway.domain.accounts import Account
 from gateway.domain.errors import StorageUnavailable
+from gateway.logs import log
 from gateway.services.pool_roster import Listed, Roster
 from gateway.stores.accounts import AccountRecord, AccountStore
 from gateway.stores.bell import Bell
-
-log = structlog.get_logger()
 
 TOPIC = "accounts"
 _AWAY_S = 5.0

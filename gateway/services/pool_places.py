@@ -7,15 +7,12 @@ import socket
 import time
 from collections.abc import Callable
 
-import structlog
-
 from gateway.domain.connection import shielded
 from gateway.domain.errors import StorageUnavailable
+from gateway.logs import log
 from gateway.services.pool_choice import Member
 from gateway.stores.leases import Lease as Place
 from gateway.stores.leases import LeaseStore
-
-log = structlog.get_logger()
 
 RENEW_S = 12.0
 _AWAY_S = 2.0  # how long requests are spared a database that has failed

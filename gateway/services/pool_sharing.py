@@ -10,17 +10,14 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-import structlog
-
 from gateway.domain.connection import shielded
 from gateway.domain.errors import StorageUnavailable
+from gateway.logs import log
 from gateway.services.pool_choice import PROOF_S, Member
 from gateway.services.pool_health import NEW, Health
 from gateway.services.pool_roster import Change, Roster
 from gateway.stores.account_states import AccountStateStore
 from gateway.stores.bell import Bell
-
-log = structlog.get_logger()
 
 TOPIC = "account_states"
 _AWAY_S = 5.0  # how long requests are spared a database that has failed

@@ -15,16 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from random import shuffle
 
-import structlog
-
 from gateway.domain.accounts import Account
 from gateway.domain.connection import shielded
 from gateway.domain.errors import GatewayError, StorageUnavailable, UpstreamError
+from gateway.logs import log
 from gateway.services.pool import Pool
 from gateway.stores.journal import JournaledSession, SessionJournalStore
 from gateway.upstreams.base import Upstream
-
-log = structlog.get_logger()
 
 _LEASE_S = 12.0  # renewed every 3 seconds
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)

@@ -8,16 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import structlog
 from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
 from redis.exceptions import MaxConnectionsError
 from redis.retry import Retry
 
+from gateway.logs import log
 from gateway.stores import counters
 from gateway.stores.counters import Counters, MachineCounters, Window
-
-log = structlog.get_logger()
 
 SCHEME = f"{counters.SCHEME}+"
 _PREFIX = "gateway:limit:"

@@ -1,0 +1,53 @@
+"""The lines that operators read."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from gateway import logs
+from gateway.logs import log
+
+
+@pytest.fixture(autouse=True)
+def _level(monkeypatch):
+    monkeypatch.setattr(log, "level", logging.INFO)
+
+
+def lines(capsys):
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_an_event_is_one_line_with_what_is_known_of_it(capsys):
+    log.info("request", model="m", caller=None, ms=1.5, text="two\nlines")
+    (line,) = lines(capsys)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "level": "info",
+        "event": "request",
+        "model": "m",
+        "ms": 1.5,
+        "text": "two\nlines",
+    }
+
+
+def test_what_callers_wrote_cannot_fill_the_log_but_a_stack_trace_is_whole(capsys):
+    try:
+        raise ValueError("x" * 1000)
+    except ValueError as err:
+        log.error("unexpected", path="y" * 1000, exception=err, other=object)
+    (line,) = lines(capsys)
+    assert line["path"] == "y" * 256 + "…"
+    assert line["exception"].startswith("Traceback")
+    assert line["exception"].endswith("x" * 1000)
+    assert line["other"] == "<class 'object'>"
+
+
+def test_what_is_below_the_level_is_not_written(capsys):
+    logs.configure("WARNING")
+    log.info("quiet")
+    log.warning("loud")
+    log.error("louder")
+    assert [line["event"] for line in lines(capsys)] == ["loud", "louder"]
