@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> Flask:
     except ValueError as err:
         raise SettingsError(f"REDIS_URL: {err}") from None
     app.extensions["gateway"] = build(demo.prepare(settings), limiter.limiter)
-    api.register(app, trusted_proxies=settings.trusted_proxies)
+    api.register(app, trusted_proxies=settings.trusted_proxies, public_url=settings.public_url)
     return app
 
 

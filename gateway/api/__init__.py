@@ -13,6 +13,7 @@ from gateway.api import (
     errors,
     files,
     generations,
+    hosts,
     limits,
     media,
     models,
@@ -23,12 +24,13 @@ from gateway.api import (
 )
 
 
-def register(app: Flask, *, trusted_proxies: int = 0) -> None:
+def register(app: Flask, *, trusted_proxies: int = 0, public_url: str | None = None) -> None:
     if trusted_proxies:
         # The nearest proxy says how it was reached, the outermost one who the client is.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted_proxies)  # type: ignore[method-assign]
     answers.register(app)
     ended.register(app)
+    hosts.register(app, public_url)
     auth.register(app)
     limits.register(app)
     errors.register(app)

@@ -17,6 +17,7 @@ from gateway.api.wire import json_response, limit_headers
 from gateway.domain.errors import GatewayError
 from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
+from gateway.net.sse import unbroken
 from gateway.services.dispatch import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -49,7 +50,7 @@ def last_words(found: Trace) -> Callable[[GatewayError], bytes]:
 
     def say(err: GatewayError) -> bytes:
         found.error = err
-        return b"data: " + orjson.dumps(envelope(err)) + b"\n\n"
+        return unbroken(b"data: " + orjson.dumps(envelope(err)) + b"\n\n")
 
     return say
 
@@ -132,4 +133,5 @@ def _preflight() -> Response:
     response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE, OPTIONS"
     response.headers["Access-Control-Max-Age"] = "86400"
     response.headers["Vary"] = "Access-Control-Request-Headers"
+    response.headers["Cache-Control"] = "no-store"  # but for Access-Control-Max-Age
     return response

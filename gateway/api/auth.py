@@ -78,7 +78,9 @@ def _identify(token: str | None) -> Caller:
     if key is not None:
         return Caller(f"key:{key.name}", key=key)
     if not _VENDOR_KEY.fullmatch(token) or token.lower() in _OTHER_SCHEMES:
-        raise InvalidApiKey("Send one key, as: Authorization: Bearer KEY.")
+        raise found.wrong_keys.count(address()) or InvalidApiKey(
+            "Send one key, as: Authorization: Bearer KEY."
+        )
     if token.startswith(MADE_PREFIX) or not settings.own_credentials:
         raise found.wrong_keys.count(address()) or InvalidApiKey(
             "This key is unknown, revoked or expired."

@@ -20,6 +20,7 @@ from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.stores.files import FileRecord
 
 bp = Blueprint("files", __name__)
+_LONGEST_NUMBER = 18  # digits; which numbers are sensible is told by the service
 
 
 @bp.post("/v1/files")
@@ -85,7 +86,7 @@ def delete_file(file_id: str) -> ResponseReturnValue:
 def _seconds(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:
         raise InvalidRequest(
             "expires_after[seconds] must be a whole number.", param="expires_after[seconds]"
         )

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from gateway.api.answers import dry_run, last_words, signer, wants_plan
+from gateway.api.app import Answer
 from gateway.api.auth import caller
 from gateway.api.forms import pictures_in, read_form
 from gateway.api.idempotency import once
@@ -20,7 +21,7 @@ from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.state import services, state, trace
 from gateway.api.waiting import bridge, event_stream, hold, name_job
-from gateway.api.wire import json_body, json_response, load
+from gateway.api.wire import JSON, json_body, json_response, load
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net import jsonbody
@@ -119,13 +120,11 @@ def accepted(job: Job) -> Response:
     return response
 
 
-def streamed_json(document: dict[str, Any]) -> Response:
+def streamed_json(document: dict[str, Any]) -> Answer:
     """JSON whose pictures, where there are any, are read from the store while they are sent."""
     body = jsonbody.encode(document)
     if isinstance(body, bytes):
-        response = Response(body, content_type="application/json")
-    else:
-        response = Response(body.chunks(), content_type="application/json", direct_passthrough=True)
-        response.content_length = body.size
-    response.headers["Cache-Control"] = "no-store"
+        return Answer(body, headers=JSON)
+    response = Answer(body.chunks(), headers=JSON, direct_passthrough=True)
+    response.content_length = body.size
     return response

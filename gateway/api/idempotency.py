@@ -9,6 +9,7 @@ came too late for a status. https://docs.stripe.com/api/idempotent_requests
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -27,8 +28,9 @@ from gateway.services.idempotency import Attached, Idempotency, Ticket
 from gateway.stores.idempotency import Done
 
 _LONGEST_KEY = 255
+_REPEATED = re.compile(r"0*[1-9][0-9]*", re.ASCII)
 _LONGEST_ANSWER = 1024 * 1024  # bytes; what is longer is made again
-_KEPT_HEADERS = ("Content-Type", "Cache-Control", "X-Accel-Buffering", "x-should-retry")
+_KEPT_HEADERS = ("Content-Type", "Cache-Control", "Vary", "X-Accel-Buffering", "x-should-retry")
 
 Answer = Callable[[str | None], Response]
 
@@ -83,8 +85,7 @@ def _repeated_job(fingerprint: Callable[[], str]) -> str | None:
 
     Raises the failure that came too late for the first answer's status.
     """
-    count = the_request().environ.get("HTTP_X_STAINLESS_RETRY_COUNT", "0")
-    if not count.isdigit() or int(count) == 0:
+    if not _REPEATED.fullmatch(the_request().environ.get("HTTP_X_STAINLESS_RETRY_COUNT", "")):
         return None
     who = caller()
     job = services().generation.equal(fingerprint(), who)

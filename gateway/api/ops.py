@@ -44,7 +44,9 @@ def ready() -> ResponseReturnValue:
 def metrics() -> ResponseReturnValue:
     if not services().settings.metrics:
         raise NotFound("Metrics are switched off.")
-    return Response(services().exposition.render(), content_type=CONTENT_TYPE)
+    response = Response(services().exposition.render(), content_type=CONTENT_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _servable() -> bool:

@@ -82,6 +82,7 @@ def docs() -> ResponseReturnValue:
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     )
     page.headers["X-Content-Type-Options"] = "nosniff"
+    page.headers["Cache-Control"] = "no-store"
     return page
 
 

@@ -25,11 +25,14 @@ from gateway.net.turns import Turns
 from gateway.services.limits import format_s
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
-JSON = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+# Whoever asks decides what is answered; caches in between must not mix that up.
+_VARY = ("Vary", "Authorization, Origin")
+JSON = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), _VARY]
 EVENT_STREAM = [
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-cache, no-transform"),
     ("X-Accel-Buffering", "no"),
+    _VARY,
 ]
 _PIECE = 256 * 1024
 

@@ -12,6 +12,17 @@ from gateway.domain.errors import UpstreamInvalidResponse
 DONE = b"data: [DONE]\n\n"
 MAX_EVENT_BYTES = 64 * 1024 * 1024  # a picture of 32 MiB in base64, and room to spare
 _BOM = b"\xef\xbb\xbf"
+# NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR: line ends for readers that split text, not bytes.
+_SEPARATORS = tuple((sign.encode(), b"\\u%04x" % ord(sign)) for sign in "\x85\u2028\u2029")
+
+
+def unbroken(events: bytes) -> bytes:
+    """The same events of JSON without a character in which any reader may see a line end."""
+    if not events.isascii():
+        for sign, escaped in _SEPARATORS:
+            if sign in events:
+                events = events.replace(sign, escaped)
+    return events
 
 
 def batches(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:

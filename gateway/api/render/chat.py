@@ -28,7 +28,7 @@ from gateway.domain.events import (
     Usage,
 )
 from gateway.domain.media import StoredMedia
-from gateway.net.sse import DONE
+from gateway.net.sse import DONE, unbroken
 
 # A `data:` line stays under 64 KiB even when every character needs six bytes of JSON.
 _LONGEST_DELTA = 10_000
@@ -259,11 +259,11 @@ def chunks(
     """
     with closing(batches):
         first = next(batches, None)
-        yield writer.opening() + (writer.batch(first) if first else b"")
+        yield writer.opening() + (unbroken(writer.batch(first)) if first else b"")
         try:
             for batch in batches:
                 if frames := writer.batch(batch):
-                    yield frames
+                    yield unbroken(frames)
         except DrainExit:
             yield last_words(ShuttingDown("The server is restarting; send the request again."))
             return
