@@ -227,13 +227,16 @@ def _base_urls(env: Mapping[str, str]) -> dict[str, str]:
 
 def _check_names(settings: Settings) -> None:
     for what, names in (
-        ("accounts", [account.name for account in settings.accounts]),
-        ("keys", [key.name for key in settings.keys]),
+        ("[[accounts]]", [account.name for account in settings.accounts]),
+        ("GATEWAY_KEYS and [[keys]]", [key.name for key in settings.keys]),
     ):
         if twice := {name for name in names if names.count(name) > 1}:
             raise SettingsError(f"{what}: the name {sorted(twice)[0]!r} is used twice")
     owners: dict[str, str] = {}
     for key in settings.keys:
         if key.digest in owners:
-            raise SettingsError(f"keys: {owners[key.digest]!r} and {key.name!r} are the same key")
+            raise SettingsError(
+                f"GATEWAY_KEYS and [[keys]]: {owners[key.digest]!r} and {key.name!r} "
+                "are the same key"
+            )
         owners[key.digest] = key.name

@@ -94,6 +94,13 @@ def test_a_bad_variable_is_named(name, value):
     assert "secret" not in text
 
 
+@pytest.mark.parametrize("keys", [f"a={KEY},a={KEY}2", f"a={KEY},b={KEY}"], ids=["name", "key"])
+def test_keys_that_are_given_twice_are_named_with_their_variable(keys):
+    text = complaint({"GATEWAY_KEYS": keys})
+    assert text.startswith("GATEWAY_KEYS ")
+    assert KEY not in text
+
+
 def test_an_engine_is_required_with_its_credentials():
     text = complaint({"GEMINI_ENTERPRISE_CREDENTIALS": "service-account.json"})
     assert text.startswith("GEMINI_ENTERPRISE_ENGINE: ")
