@@ -9,21 +9,27 @@ from gateway.domain.errors import NotFound
 
 bp = Blueprint("unsupported", __name__)
 
+_CHAT = "POST /v1/chat/completions"
 _INSTEAD = {
-    "/v1/completions": "the messages form, POST /v1/chat/completions",
-    "/v1/responses": "POST /v1/chat/completions",
-    "/v1/messages": "POST /v1/chat/completions",
+    "/v1/completions": f"the messages form, {_CHAT}",
+    "/v1/responses": _CHAT,
+    "/v1/messages": _CHAT,
+    "/v1/messages/count_tokens": f"the usage in the answers of {_CHAT}",
     "/v1/embeddings": "a vendor's embeddings API; this gateway serves chat, pictures and videos",
     "/v1/moderations": "a vendor's moderation API",
-    "/v1/audio/speech": "a vendor's speech API",
-    "/v1/audio/transcriptions": "input_audio parts in POST /v1/chat/completions",
-    "/v1/audio/translations": "input_audio parts in POST /v1/chat/completions",
+    "/v1/audio/transcriptions": f"input_audio parts in {_CHAT}",
+    "/v1/audio/translations": f"input_audio parts in {_CHAT}",
+    "/v1/audio/<path:what>": "a vendor's speech API",
+    "/v1/images/variations": "POST /v1/images/edits",
+    "/v1/batches": 'jobs: "async": true on pictures and videos',
 }
 
 
-def _hint() -> ResponseReturnValue:
-    raise NotFound(f"{request.path} is not served here; use {_INSTEAD[request.path]}.")
+def _hint(**_: str) -> ResponseReturnValue:
+    assert request.url_rule is not None
+    raise NotFound(f"{request.path} is not served here; use {_INSTEAD[request.url_rule.rule]}.")
 
 
 for _path in _INSTEAD:
-    bp.add_url_rule(_path, _path.rpartition("/v1/")[2].replace("/", "_"), _hint, methods=["POST"])
+    _name = _path.removeprefix("/v1/").replace("<path:what>", "speech").replace("/", "_")
+    bp.add_url_rule(_path, _name, _hint, methods=["POST"])
