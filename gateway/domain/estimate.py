@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 _LATIN_PER_TOKEN = 4.0
 _WIDE_PER_TOKEN = 1.5
 
@@ -25,4 +27,4 @@ class Estimate:
         # In UTF-8 a Latin letter is one byte and a Chinese character three.
         wide = (self._bytes - self._characters) / 2
         latin = self._characters - wide
-        return round(latin / _LATIN_PER_TOKEN + wide / _WIDE_PER_TOKEN)
+        return ceil(latin / _LATIN_PER_TOKEN + wide / _WIDE_PER_TOKEN)

@@ -61,7 +61,7 @@ def test_thoughts_texts_and_the_rest_are_told_apart(scripted_enterprise, canned)
         DONE,
     )
     assert events[:3] == [ReasoningDelta("Hm."), TextDelta("Hel"), TextDelta("lo")]
-    assert events[3:] == [Usage(1, 2, estimated=True), Finish("stop")]
+    assert events[3:] == [Usage(2, 2, estimated=True), Finish("stop")]
 
 
 def test_tokens_are_estimated_by_script() -> None:
