@@ -181,6 +181,8 @@ def test_a_link_to_no_picture(gateway, media_server, name):
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
         ("POST", "/v1/embeddings", 404, "not_found"),
         ("POST", "/v1/responses", 404, "not_found"),
+        ("POST", "/v1/audio/speech", 404, "not_found"),
+        ("POST", "/v1/images/variations", 404, "not_found"),
         ("GET", "/v1/jobs/unknown", 404, "not_found"),
         ("GET", "/v1/videos/unknown", 404, "not_found"),
         ("GET", "/v1/files/unknown", 404, "not_found"),
@@ -195,6 +197,33 @@ def test_every_failure_has_the_envelope(gateway, method, path, status, code):
     assert answer.status_code == status, answer.text
     assert answer.json()["error"]["code"] == code
     assert (status == 405) == ("Allow" in answer.headers)
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("/v1/completions", "/v1/chat/completions"),
+        ("/v1/messages/count_tokens", "/v1/chat/completions"),
+        ("/v1/audio/transcriptions", "input_audio"),
+        ("/v1/audio/voices", "speech"),
+        ("/v1/images/variations", "/v1/images/edits"),
+        ("/v1/batches", "async"),
+    ],
+)
+def test_what_is_not_served_is_told_what_is(gateway, path, instead):
+    answer = gateway.post(path, {"model": "doubao", "prompt": "x"})
+    error = refused(answer, 404, "not_found")
+    assert path in error["message"]
+    assert instead in error["message"]
+
+
+@pytest.mark.parametrize("content", ["", None, [], [{"type": "text", "text": ""}]], ids=str)
+def test_a_question_that_is_none_makes_no_session(gateway, simulators, content):
+    key = "ya29.asks-nothing"
+    turns = [{"role": "system", "content": ""}, {"role": "user", "content": content}]
+    answer = gateway.post(CHAT, {"model": "gemini-enterprise", "messages": turns}, key=key)
+    refused(answer, 400, "invalid_value", "messages[1].content")
+    assert simulators.calls(key) == 0
 
 
 @pytest.mark.parametrize("kind", ["application/xml", "application/x-www-form-urlencoded"])

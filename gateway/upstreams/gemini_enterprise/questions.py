@@ -31,6 +31,9 @@ class Question:
         parts = (part for message in request.messages for part in message.parts)
         attachments = attachments_of(part for part in parts if isinstance(part, Media))
         text = query_of(request.messages, attachments)
+        if not text and not attachments:
+            last = f"messages[{len(request.messages) - 1}].content"
+            raise InvalidRequest("Gemini Enterprise has to be asked something", param=last)
         return cls(text, attachments, _CHAT_TOOLS, request.model)
 
     @classmethod
