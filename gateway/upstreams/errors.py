@@ -22,6 +22,7 @@ from gateway.domain.errors import (
     InvalidApiKey,
     InvalidRequest,
     JobFailed,
+    ModelNotFound,
     RequestTooLarge,
     UpstreamError,
     UpstreamOverloaded,
@@ -104,10 +105,11 @@ def to_error(
     if kind.fault is Fault.ACCOUNT and account.own:
         kind = InvalidApiKey if refusal.status == 401 else Forbidden
     status = refusal.status
+    param = "model" if kind is ModelNotFound else refusal.param
     message = _message(kind, refusal, vendor, account)
     return kind(
         message[:1].upper() + message[1:],
-        param=refusal.param if kind.fault is Fault.CALLER else None,
+        param=param if kind.fault is Fault.CALLER else None,
         retry_after=refusal.retry_after,
         sent=status < 400 or status == 408 or status >= 500,
     )
