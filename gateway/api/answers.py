@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 from gateway.api import ended
 from gateway.api.errors import envelope
 from gateway.api.state import services, state, the_request, trace
-from gateway.api.wire import json_response, limit_headers
+from gateway.api.wire import CORS, json_response, limit_headers
 from gateway.domain.errors import GatewayError
 from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
@@ -22,27 +22,6 @@ from gateway.services.dispatch import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CROSS_ORIGIN = ("/v1/", "/media/")
-_EXPOSED = ", ".join(
-    (
-        "X-Request-Id",
-        "X-Gateway-Upstream",
-        "X-Gateway-Account",
-        "X-Gateway-Attempts",
-        "X-Gateway-Dropped-Params",
-        "X-Gateway-Usage",
-        "X-Gateway-Job",
-        "Idempotent-Replayed",
-        "Retry-After",
-        "Location",
-        "x-ratelimit-limit-requests",
-        "x-ratelimit-remaining-requests",
-        "x-ratelimit-reset-requests",
-    )
-)
-_CORS = [
-    ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Expose-Headers", _EXPOSED),
-]
 
 
 def last_words(found: Trace) -> Callable[[GatewayError], bytes]:
@@ -86,7 +65,7 @@ def register(app: Flask) -> None:
         request_id = sent if _REQUEST_ID.fullmatch(sent) else token_hex(16)
         state().trace = Trace(request_id)
         ended.begin()
-        if asked.method == "OPTIONS" and asked.path.startswith(_CROSS_ORIGIN):
+        if asked.method == "OPTIONS" and _cross_origin(asked.path):
             return _preflight()
         return None
 
@@ -94,13 +73,17 @@ def register(app: Flask) -> None:
     def explain(response: Response) -> Response:
         found = trace()
         headers = [*_identity(found), *limit_headers()]
-        if the_request().path.startswith(_CROSS_ORIGIN):
-            headers += _CORS
+        if _cross_origin(the_request().path):
+            headers += CORS
         if state().close_connection:
             headers.append(("Connection", "close"))
         response.extra = headers  # type: ignore[attr-defined]  # of `App.response_class`
         ended.later(response)
         return response
+
+
+def _cross_origin(path: str) -> bool:
+    return path.startswith(_CROSS_ORIGIN) or path == "/v1"
 
 
 def _identity(found: Trace) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.state import services, state, trace
 from gateway.api.waiting import bridge, event_stream, hold, name_job
-from gateway.api.wire import JSON, json_body, json_response, load
+from gateway.api.wire import JSON, POLL_S, json_body, json_response, load, polled
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net import jsonbody
@@ -62,7 +62,8 @@ def list_jobs() -> ResponseReturnValue:
 
 @bp.get("/v1/jobs/<job_id>")
 def get_job(job_id: str) -> ResponseReturnValue:
-    return streamed_json(job_view(services().generation.get(job_id, caller())))
+    job = services().generation.get(job_id, caller())
+    return polled(streamed_json(job_view(job)), done=job.done)
 
 
 @bp.delete("/v1/jobs/<job_id>")
@@ -115,6 +116,7 @@ def _answer(wanted: ImageRequest | VideoRequest, job_id: str | None) -> Response
 
 def accepted(job: Job) -> Response:
     response = json_response(job_view(job), 202)
+    response.headers["Retry-After"] = POLL_S
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     response.headers["Preference-Applied"] = "respond-async"
     return response

@@ -21,7 +21,7 @@ from gateway.api.render import generations as render
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.state import services, state, trace
 from gateway.api.waiting import bridge
-from gateway.api.wire import json_body, json_response, load
+from gateway.api.wire import json_body, json_response, load, polled
 from gateway.domain.errors import Conflict, NotFound
 from gateway.domain.jobs import Job
 from gateway.services.job_records import stored_of
@@ -78,7 +78,7 @@ def delete(job_id: str) -> ResponseReturnValue:
 def content(job_id: str) -> ResponseReturnValue:
     job = _video(job_id)
     if job.status != "completed":
-        raise Conflict(f"The video is {job.status}: there is no content.")
+        raise Conflict(f"The video is {render.shown_status(job)}: there is no content.")
     stored, cover = stored_of((job.result or {})["media"][0])
     variant = request.args.get("variant", "video")
     if variant == "video":
@@ -96,7 +96,7 @@ def _video(job_id: str) -> Job:
 
 
 def _answer(job: Job) -> Response:
-    response = json_response(render.video_object(job, signer()))
+    response = polled(json_response(render.video_object(job, signer())), done=job.done)
     if not job.done:
         response.headers["openai-poll-after-ms"] = _POLL_MS
     return response

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from gateway.api.app import Answer
 from gateway.api.state import services, state, the_request, trace
-from gateway.api.wire import EVENT_STREAM, JSON, limit_headers
+from gateway.api.wire import CORS, EVENT_STREAM, JSON, limit_headers
 from gateway.domain.connection import HOLD, Hold
 from gateway.domain.errors import GatewayError
 
@@ -96,7 +96,7 @@ def event_stream(
 def _early_headers() -> list[tuple[str, str]]:
     """What can be said before anything is known of the answer."""
     found = trace()
-    headers = [("X-Request-Id", found.request_id), ("Access-Control-Allow-Origin", "*")]
+    headers = [("X-Request-Id", found.request_id), *CORS]
     headers += limit_headers()
     if found.job:
         headers.append(("X-Gateway-Job", found.job))

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 import orjson
+from flask import Response
 from werkzeug.http import parse_options_header
 
 from gateway.api.app import Answer
@@ -34,7 +35,30 @@ EVENT_STREAM = [
     ("X-Accel-Buffering", "no"),
     _VARY,
 ]
+_EXPOSED = ", ".join(
+    (
+        "X-Request-Id",
+        "X-Gateway-Upstream",
+        "X-Gateway-Account",
+        "X-Gateway-Attempts",
+        "X-Gateway-Dropped-Params",
+        "X-Gateway-Usage",
+        "X-Gateway-Job",
+        "Idempotent-Replayed",
+        "Retry-After",
+        "Location",
+        "ETag",
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+    )
+)
+CORS = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", _EXPOSED),
+]
 _PIECE = 256 * 1024
+POLL_S = "2"
 
 
 def address() -> str:
@@ -141,6 +165,16 @@ def load(schema: RequestSchema, document: Mapping[str, Any]) -> Any:
 
 def json_response(payload: Any, status: int = 200) -> Answer:
     return Answer(orjson.dumps(payload), status, JSON)
+
+
+def polled(response: Response, *, done: bool) -> Response:
+    """A state that is asked for again and again: when to, and 304 while it is as it was."""
+    if not done:
+        response.headers["Retry-After"] = POLL_S
+    if not response.is_streamed:
+        response.add_etag()
+        response.make_conditional(the_request())
+    return response
 
 
 def limit_headers() -> list[tuple[str, str]]:

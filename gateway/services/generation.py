@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from gateway.domain.accounts import Caller, Kind
+from gateway.domain.accounts import Account, Caller, Kind
 from gateway.domain.connection import draining, shielded
 from gateway.domain.errors import (
     Conflict,
@@ -27,9 +27,9 @@ from gateway.domain.events import Event, Events, Finish, MediaStored, Progress
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.services.attachments import fitted
-from gateway.services.catalog import Catalog, Model
+from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.dispatch import Dispatcher, Trace
-from gateway.services.job_records import request_record, stored_of, usage_of
+from gateway.services.job_records import request_of, request_record, stored_of, usage_of
 from gateway.services.job_runner import JobRunner
 from gateway.services.job_steps import JobSteps
 from gateway.services.media import MediaService
@@ -133,15 +133,26 @@ class GenerationService:
                 percent = job.progress
                 batch.append(Progress(percent))
             if batch:
+                self._tell(job, trace)
                 yield batch
             news.wait(_LOOK_S)
-        trace.upstream, trace.account = job.upstream, job.account
-        trace.attempts = max(trace.attempts, 1)
+        self._tell(job, trace)
         if job.status != "completed":
             raise from_record(job.error or {"message": f"The job was {job.status}."})
         usage = usage_of(job)
         trace.usage, trace.images, trace.videos = usage, usage.images, usage.videos
         yield [*batch, usage, Finish("stop")]
+
+    def _tell(self, job: Job, trace: Trace) -> None:
+        """Say where the job is made, once a vendor has it."""
+        if job.upstream is None or trace.upstream is not None:
+            return
+        trace.upstream, trace.account = job.upstream, job.account
+        trace.attempts = max(trace.attempts, 1)
+        with suppress(InvalidRequest):  # of a model that is configured no more
+            for route in self._catalog.find(job.model, Caller(job.owner)).routes:
+                if route.upstream.name == job.upstream:
+                    trace.dropped = _dropped(request_of(job), route)
 
     def _latest(self, job: Job, caller: Caller) -> Job:
         """The job's state; while the database is away, the one last seen."""
@@ -198,17 +209,15 @@ class GenerationService:
     def plan(self, request: Request, caller: Caller, trace: Trace) -> list[VendorCall]:
         model, kind = self._model(request, caller)
         with self._media.resolved(request, caller) as resolved:
-            return self._dispatcher.plan(
-                model,
-                kind,
-                caller,
-                trace,
-                lambda route, account: (
-                    route.upstream.plan_image(fitted(resolved, route), account)
-                    if isinstance(resolved, ImageRequest)
-                    else route.upstream.plan_video(fitted(resolved, route), account)
-                ),
-            )
+
+            def call(route: Route, account: Account) -> list[VendorCall]:
+                trace.dropped = _dropped(resolved, route)
+                wanted = fitted(resolved, route)
+                if isinstance(wanted, ImageRequest):
+                    return route.upstream.plan_image(wanted, account)
+                return route.upstream.plan_video(wanted, account)
+
+            return self._dispatcher.plan(model, kind, caller, trace, call)
 
     def _model(self, request: Request, caller: Caller) -> tuple[Model, Kind]:
         kind: Kind = "image" if isinstance(request, ImageRequest) else "video"
@@ -231,3 +240,7 @@ class GenerationService:
 def refused(job: Job) -> bool:
     """Whether the job failed before any vendor could have acted on it."""
     return job.status == "failed" and not (job.error or {}).get("sent", True)
+
+
+def _dropped(request: Request, route: Route) -> tuple[str, ...]:
+    return tuple(route.upstream.dropped(replace(request, model=route.model)))

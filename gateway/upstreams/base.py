@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -84,8 +84,11 @@ class Upstream(Protocol):
         """The types of pictures that may be sent to a model; others are converted before."""
         ...
 
-    def dropped(self, request: ChatRequest) -> Iterable[str]:
-        """Names of the given parameters that this vendor has no place for."""
+    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        """Names of the given parameters that this vendor has no place for.
+
+        Of a picture or film, whose references need not be resolved, its `OPTIONS`.
+        """
         ...
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events: ...
@@ -121,3 +124,22 @@ class Upstream(Protocol):
     def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
         """The labels with this beginning that the vendor's sessions carry."""
         ...
+
+
+OPTIONS = {  # of pictures and films: what a vendor may lack, by the caller's name for it
+    "seed": "seed",
+    "watermark": "watermark",
+    "output_format": "output_format",
+    "quality": "quality",
+    "background": "background",
+    "generate_audio": "audio",
+}
+
+
+def unused(request: ImageRequest | VideoRequest, taken: Container[str]) -> list[str]:
+    """The options that were given and are not among those `taken`."""
+    return [
+        name
+        for name, field in OPTIONS.items()
+        if getattr(request, field, None) is not None and name not in taken
+    ]

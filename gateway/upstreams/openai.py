@@ -28,7 +28,7 @@ from gateway.net.fetch import Fetcher
 from gateway.net.http import Body, Http
 from gateway.net.jsonbody import encode, redacted
 from gateway.net.multipart import File, Multipart
-from gateway.upstreams.base import CallContext
+from gateway.upstreams.base import CallContext, unused
 from gateway.upstreams.errors import Row
 from gateway.upstreams.openai_messages import media_part, write_messages
 from gateway.upstreams.openai_wire import (
@@ -131,8 +131,10 @@ class OpenAI:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return WEB_PICTURES if kind == "image" else WEB_PICTURES | {"image/gif"}
 
-    def dropped(self, request: ChatRequest) -> Iterable[str]:
+    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
         """Of the two token limits one goes; only OpenAI itself is known to lack anything else."""
+        if not isinstance(request, ChatRequest):
+            return unused(request, ("output_format", "quality", "background"))
         params = request.params
         names = sorted(params.keys() & _FOREIGN) if self._genuine and params else []
         if "max_completion_tokens" in params and "max_tokens" in params:

@@ -13,6 +13,7 @@ from PIL import Image
 from tests.api.test_chat import frames
 from tests.support.media import data_url, jpeg, png
 
+CHAT = "/v1/chat/completions"
 IMAGES, VIDEO = "/v1/images/generations", "/v1/video/generations"
 ASYNC = {"Prefer": "respond-async"}
 
@@ -84,6 +85,9 @@ def test_base64_is_the_picture_itself(gateway):
     answer = gateway.post(IMAGES, {"prompt": "a cat", "response_format": "b64_json"})
     (item,) = answer.json()["data"]
     assert set(item) == {"b64_json"}
+    message = answer.json()["choices"][0]["message"]
+    opened(message["images"][0])
+    assert message["images"][0] in message["content"]
     Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))).load()
 
 
@@ -103,6 +107,54 @@ def test_a_streamed_video_tells_its_progress(gateway):
     chunks = [f for f in found if isinstance(f, dict)]
     (delta,) = [c["choices"][0]["delta"] for c in chunks if "videos" in c["choices"][0]["delta"]]
     assert delta["videos"][0]["url"] in delta["content"]
+
+
+@pytest.mark.parametrize(
+    ("path", "model"), [(IMAGES, "doubao-image"), (VIDEO, "doubao-video"), (CHAT, "doubao-video")]
+)
+def test_a_stream_says_where_its_job_is_made(gateway, path, model):
+    turns = [{"role": "user", "content": "waves"}]
+    body = {"model": model, "prompt": "waves", "messages": turns, "stream": True}
+    headers = gateway.post(path, body).headers
+    assert headers["X-Gateway-Upstream"] == "ark"
+    assert headers["X-Gateway-Account"] == "ark-1"
+    assert headers["X-Gateway-Job"]
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "given", "dropped"),
+    [
+        (IMAGES, "Seedream 4.0", {"seed": 7, "watermark": True, "quality": "hd"}, "seed, quality"),
+        (IMAGES, "Seedream 5.0", {"output_format": "png", "background": "auto"}, "background"),
+        (IMAGES, "Seedream 4.0", {"size": "1K", "ratio": "1:1", "style": "卡通"}, None),
+        (IMAGES, "gemini-3.1-flash-image", {"seed": 7, "watermark": True}, "watermark"),
+        (IMAGES, "gemini-enterprise", {"seed": 7, "quality": "hd"}, "seed, quality"),
+        (IMAGES, "openai/gpt-image-1", {"seed": 7, "quality": "high"}, "seed"),
+        (VIDEO, "doubao-video", {"seed": 7, "generate_audio": True}, "generate_audio"),
+        (VIDEO, "gemini-omni-1.2-flash", {"seed": 7, "watermark": True}, "watermark"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dry", [True, False], ids=["planned", "made"])
+def test_options_that_the_vendor_lacks_are_named(gateway, path, model, given, dropped, dry):
+    body = {"model": model, "prompt": "a cat", **given}
+    answer = gateway.post(path, body, headers={"X-Gateway-Dry-Run": "1"} if dry else {})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers.get("X-Gateway-Dropped-Params") == dropped
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/videos"])
+def test_who_asks_again_and_again_is_told_when_and_whether_there_is_news(gateway, path):
+    key = "ark-polled-video2"
+    made = gateway.post(VIDEO, {"prompt": "waves"}, key=key, headers=ASYNC)
+    assert made.headers["Retry-After"] == "2"
+    path = f"{path}/{made.json()['id']}"
+    assert gateway.get(path, key=key).headers["Retry-After"] == "2"
+    assert ended(gateway, path, key)["status"] == "completed"
+    answer = gateway.get(path, key=key)
+    assert "Retry-After" not in answer.headers
+    again = gateway.get(path, key=key, headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 def test_an_asynchronous_video_is_a_job_with_the_synchronous_result(gateway):

@@ -57,6 +57,7 @@ def test_a_slow_answer_begins_with_white_space_and_is_json(site, path, key):
         assert HOLD_S * 0.8 < time.monotonic() - began < HOLD_S + 1.5
         assert (status, headers["content-type"]) == (200, "application/json")
         assert headers["x-request-id"]
+        assert "X-Gateway-Job" in headers["access-control-expose-headers"]
         assert ("x-gateway-job" in headers) is (path != CHAT)
         chunks = list(iter(client.chunk, b""))
     assert set(chunks[:3]) == {b" "}

@@ -53,12 +53,11 @@ def _usage(usage: Usage) -> dict[str, Any]:
 def _images(
     media: list[StoredMedia], job: Job, sign: Sign, read: Read
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    if job.request.get("response_format") == "b64_json":
-        data = [{"b64_json": Base64(read(stored))} for stored in media]
-        return {"role": "assistant", "content": "", "images": []}, data
     urls = [sign(stored) for stored in media]
     content = "\n".join([_IMAGES, *(f"![image]({url})" for url in urls)])
     message = {"role": "assistant", "content": content, "images": urls}
+    if job.request.get("response_format") == "b64_json":
+        return message, [{"b64_json": Base64(read(stored))} for stored in media]
     return message, [{"url": url} for url in urls]
 
 
@@ -75,9 +74,13 @@ def _videos(media: list[tuple[StoredMedia, StoredMedia | None]], sign: Sign) -> 
     return {"role": "assistant", "content": "\n".join(lines), "videos": videos}
 
 
+def shown_status(job: Job) -> str:
+    """The contract's word: submitting and storing are the gateway's own affair."""
+    return "in_progress" if job.status in ("submitting", "storing") else job.status
+
+
 def job_object(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
     """The job as `/v1/jobs` shows it; `result` is the body of the synchronous answer."""
-    status = {"submitting": "in_progress", "storing": "in_progress"}.get(job.status, job.status)
     error = None
     if job.error is not None and job.done:
         error = {name: job.error.get(name) for name in ("message", "type", "param", "code")}
@@ -86,7 +89,7 @@ def job_object(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
         "object": "job",
         "kind": job.kind,
         "model": job.model,
-        "status": status,
+        "status": shown_status(job),
         "progress": job.progress,
         "created_at": int(job.created_at),
         "completed_at": int(job.completed_at) if job.completed_at else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -18,8 +19,8 @@ from gateway.net.jsonbody import encode, redacted
 from gateway.upstreams.ark.chat import chat_body, fit_params
 from gateway.upstreams.ark.errors import DIALECT, VENDOR
 from gateway.upstreams.ark.images import image_body, read_pictures
-from gateway.upstreams.ark.videos import read_task, video_body
-from gateway.upstreams.base import CallContext
+from gateway.upstreams.ark.videos import read_task, video_body, video_options
+from gateway.upstreams.base import CallContext, unused
 from gateway.upstreams.openai_wire import UUID, ChatCall, bearer, converse, patient
 
 BASE_URL = "https://ark.cn-beijing.volces.com/api/v3"
@@ -61,7 +62,11 @@ class Ark:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES - HEIC_PICTURES if "seedance-1-0" in model else _PICTURES
 
-    def dropped(self, request: ChatRequest) -> Iterable[str]:
+    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        if isinstance(request, ImageRequest):
+            return unused(request, image_body(replace(request, images=(), mask=None)))
+        if isinstance(request, VideoRequest):
+            return unused(request, video_options(request.model))
         return fit_params(request.model, request.params)[1] if request.params else ()
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:

@@ -51,9 +51,20 @@ _MODELS = (
 _UNKNOWN = Seedance(1, 3600, tuple(_SHORT_SIDES))
 
 
+def seedance(model: str) -> Seedance:
+    return next((traits for name, traits in _MODELS if name.search(model)), _UNKNOWN)
+
+
+def video_options(model: str) -> tuple[str, ...]:
+    """Those of `base.OPTIONS` that the model takes."""
+    return (
+        ("seed", "watermark", "generate_audio") if seedance(model).audio else ("seed", "watermark")
+    )
+
+
 def video_body(request: VideoRequest) -> dict[str, Any]:
     """The task to create. Raises InvalidRequest for what the model does not take."""
-    model = next((traits for name, traits in _MODELS if name.search(request.model)), _UNKNOWN)
+    model = seedance(request.model)
     if len(request.images) not in model.frames:
         allowed = " or ".join(str(count) for count in model.frames)
         raise InvalidRequest(f"{request.model} takes {allowed} pictures as frames", param="image")

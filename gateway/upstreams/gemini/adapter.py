@@ -20,7 +20,7 @@ from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, Video
 from gateway.net import jsonbody, sse
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http
-from gateway.upstreams.base import CallContext
+from gateway.upstreams.base import CallContext, unused
 from gateway.upstreams.gemini import config, contents, files, pictures
 from gateway.upstreams.gemini.answer import Decoder
 from gateway.upstreams.gemini.films import Films
@@ -64,7 +64,9 @@ class Gemini:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 
-    def dropped(self, request: ChatRequest) -> Iterable[str]:
+    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        if not isinstance(request, ChatRequest):
+            return unused(request, ("seed",))
         return config.dropped(request.params)
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:

@@ -18,7 +18,7 @@ from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, Video
 from gateway.net import jsonbody
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http
-from gateway.upstreams.base import CallContext, ShareToken, each_its_own
+from gateway.upstreams.base import CallContext, ShareToken, each_its_own, unused
 from gateway.upstreams.gemini_enterprise.answer import Decoder
 from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
 from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_of
@@ -74,7 +74,9 @@ class GeminiEnterprise:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 
-    def dropped(self, request: ChatRequest) -> Iterable[str]:
+    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        if not isinstance(request, ChatRequest):
+            return unused(request, ())
         return (name for name in request.params if name not in _MAPPED)
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
