@@ -74,7 +74,7 @@ def get_file(file_id: str) -> ResponseReturnValue:
 @bp.get("/v1/files/<file_id>/content")
 def get_content(file_id: str) -> ResponseReturnValue:
     _, stored = services().files.content(file_id, caller())
-    return send(stored)
+    return send(stored, private=True)
 
 
 @bp.delete("/v1/files/<file_id>")

@@ -50,27 +50,32 @@ def renew(media_id: str) -> ResponseReturnValue:
     )
 
 
-def send(stored: StoredMedia) -> ResponseReturnValue:
-    """The bytes, or a redirect to where the store serves them; one range at most."""
+def send(stored: StoredMedia, *, private: bool = False) -> ResponseReturnValue:
+    """The bytes, or a redirect to where the store serves them; one range at most.
+
+    `private`: for the caller of this request only, so that no cache may keep them.
+    """
     media = services().media
+    headers = _headers(stored)
+    if private:
+        headers["Cache-Control"] = "no-store"
+    if request.if_none_match.contains_weak(stored.id):
+        return Response(status=304, headers=headers)
+    headers["Content-Length"] = str(stored.size)
+    if request.method == "HEAD":
+        return Response(headers=headers)
     if location := media.presigned(stored):
         response = redirect(location, 302)
         response.headers["Cache-Control"] = "no-store"
         return response
-    headers = _headers(stored)
-    if request.if_none_match.contains(stored.id):
-        return Response(status=304, headers=headers)
     start, end, status = 0, stored.size, 200
-    if "Range" in request.headers and request.if_range.etag in (None, stored.id):
-        ranges = request.range
-        span = ranges.range_for_length(stored.size) if ranges and len(ranges.ranges) == 1 else None
+    if _part_wanted(stored):
+        span = _span(stored)
         if span is None:
             return _unsatisfiable(stored)
         (start, end), status = span, 206
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
-    headers["Content-Length"] = str(end - start)
-    if request.method == "HEAD":
-        return Response(status=status, headers=headers)
+        headers["Content-Length"] = str(end - start)
     pieces = _pieces(media.open(stored, start, end))
     first = next(pieces, b"")  # a missing file is still an honest error here
     response = Response(
@@ -78,6 +83,28 @@ def send(stored: StoredMedia) -> ResponseReturnValue:
     )
     response.call_on_close(pieces.close)
     return response
+
+
+def _part_wanted(stored: StoredMedia) -> bool:
+    """Whether a range is asked for, of the version that this is; other units are ignored."""
+    unit = request.headers.get("Range", "").partition("=")[0].strip().lower()
+    return unit == "bytes" and request.headers.get("If-Range", _etag(stored)) == _etag(stored)
+
+
+def _span(stored: StoredMedia) -> tuple[int, int] | None:
+    """The one range, its end exclusive; None when it is outside or not one."""
+    ranges = request.range.ranges if request.range else []
+    if len(ranges) != 1:
+        return None
+    start, end = ranges[0]
+    if start < 0:  # the last so many bytes
+        start = max(stored.size + start, 0)
+    end = stored.size if end is None else min(end, stored.size)
+    return (start, end) if start < end else None
+
+
+def _etag(stored: StoredMedia) -> str:
+    return f'"{stored.id}"'
 
 
 def _unsatisfiable(stored: StoredMedia) -> Response:
@@ -98,7 +125,7 @@ def _headers(stored: StoredMedia) -> dict[str, str]:
     return {
         "Content-Type": stored.mime_type,
         "Content-Disposition": f'{kind}; filename="{stored.id[:16]}.{stored.extension}"',
-        "ETag": f'"{stored.id}"',
+        "ETag": _etag(stored),
         "Accept-Ranges": "bytes",
         "Cache-Control": f"private, max-age={_MONTH_S}, immutable",
         "X-Content-Type-Options": "nosniff",

@@ -82,9 +82,9 @@ def content(job_id: str) -> ResponseReturnValue:
     stored, cover = stored_of((job.result or {})["media"][0])
     variant = request.args.get("variant", "video")
     if variant == "video":
-        return send(stored)
+        return send(stored, private=True)
     if variant == "thumbnail" and cover is not None:
-        return send(cover)
+        return send(cover, private=True)
     raise NotFound(f"This video has no {variant[:32]!r}.", param="variant")
 
 

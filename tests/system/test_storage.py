@@ -23,6 +23,11 @@ def test_media_live_in_s3_and_are_served_from_there(gateway_factory, s3):
         assert first.headers["Location"].startswith(s3.url)
         whole = requests.get(url, timeout=10)
         assert whole.headers["Content-Type"] == "image/jpeg"
+        # A presigned link is good for one method only, and what did not change moves nowhere.
+        head = requests.head(url, allow_redirects=True, timeout=10)
+        assert (head.status_code, int(head.headers["Content-Length"])) == (200, len(whole.content))
+        same = {"If-None-Match": head.headers["ETag"]}
+        assert requests.get(url, headers=same, timeout=10).status_code == 304
         Image.open(io.BytesIO(whole.content)).load()
         part = requests.get(url, headers={"Range": "bytes=0-9"}, timeout=10)
         assert part.content == whole.content[:10]
