@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from gateway.domain.accounts import Caller
 from gateway.domain.errors import InvalidRequest, NotFound, RequestTooLarge
 from gateway.domain.media import StoredMedia
+from gateway.net.camera import without_notes
 from gateway.stores.files import FileRecord, FileStore
 from gateway.stores.media_index import MediaIndex
 from gateway.stores.media_store import MediaStore
@@ -54,7 +55,7 @@ class FileService:
         expires_after_s: int | None = None,
         caller: Caller,
     ) -> FileRecord:
-        """Keep an upload, byte for byte: what a picture says of its camera and place stays in it.
+        """Keep an upload byte for byte, but for what a camera wrote into a picture.
 
         The type is sniffed; what the caller calls the file is only its name.
 
@@ -64,7 +65,8 @@ class FileService:
         expires_at = self._expiry(expires_after_s)
         room = self._room(caller.owner)
         try:
-            stored = self._store.put(chunks, limit=min(self._max_bytes, room))
+            limit = min(self._max_bytes, room)
+            stored = self._store.put(without_notes(chunks, limit=limit), limit=limit)
         except RequestTooLarge as err:
             raise self._too_large(room) from err
         if not stored.size:

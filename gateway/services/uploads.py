@@ -8,19 +8,25 @@ from dataclasses import dataclass
 
 from gateway.domain.errors import UnsupportedMediaType, UpstreamInvalidResponse
 from gateway.domain.media import MediaRef
+from gateway.net.camera import without_notes
 from gateway.services.media import MediaService
+
+_LARGEST_BYTES = 1_000_000_000  # bodies are bounded before
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSource:
-    """Bytes of a caller's, in the guise of a generated picture: the store takes both."""
+    """A caller's picture in the guise of a generated one: the store takes both.
+
+    What a camera wrote into it is left out.
+    """
 
     chunks: Iterable[bytes]
     mime_type: str = "application/octet-stream"
     url: str | None = None
 
     def open(self) -> AbstractContextManager[Iterator[bytes]]:
-        return nullcontext(iter(self.chunks))
+        return nullcontext(without_notes(self.chunks, limit=_LARGEST_BYTES))
 
 
 def keep(media: MediaService, chunks: Iterable[bytes], owner: str, param: str) -> MediaRef:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+import requests
 from PIL import Image
 
 from tests.support.media import data_url
@@ -88,3 +89,16 @@ def test_a_dry_run_shows_the_picture_as_it_would_be_sent(gateway):
     headers = {"X-Gateway-Dry-Run": "1"}
     answer = gateway.post("/v1/chat/completions", body, headers=headers)
     assert '"mimeType":"image/png"' in answer.text.replace(" ", "")
+
+
+def test_what_a_camera_wrote_into_a_picture_is_not_stored(gateway):
+    notes = Image.Exif()
+    notes[0x010F] = "Ada's camera"
+    photo = drawn("JPEG", exif=notes)
+    files = {"file": ("a.jpg", photo, "image/jpeg")}
+    upload = requests.post(f"{gateway.url}/v1/files", files=files, timeout=10).json()
+    kept = gateway.get(f"/v1/files/{upload['id']}/content").content
+    assert b"Ada's camera" in photo
+    assert b"Ada's camera" not in kept
+    assert upload["bytes"] == len(kept)
+    Image.open(io.BytesIO(kept)).load()

@@ -1,0 +1,103 @@
+"""What cameras write into pictures does not reach the store."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from gateway.domain.errors import RequestTooLarge
+from gateway.net.camera import without_notes
+
+SECRETS = (b"Ada's camera", b"48 deg", b"GPSLatitude", b"IPTC")
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" GPSLatitude="48"/>'
+
+
+def exif(orientation: int = 1) -> Image.Exif:
+    found = Image.Exif()
+    found[0x0112] = orientation
+    found[0x010F] = "Ada's camera"
+    found.get_ifd(0x8825)[29] = "48 deg"
+    return found
+
+
+def photo(form: str, orientation: int = 1) -> bytes:
+    out = io.BytesIO()
+    image = Image.effect_noise((60, 40), 90).convert("RGB")
+    options = {}
+    if form == "PNG":
+        texts = PngImagePlugin.PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        texts.add_text("prompt", "a cat")
+        options["pnginfo"] = texts
+    else:
+        options["xmp"] = XMP
+    if form == "WEBP":
+        options["lossless"] = True
+    image.save(out, form, exif=exif(orientation), **options)
+    return out.getvalue()
+
+
+def cleaned(data: bytes, piece: int = 1000) -> bytes:
+    pieces = (data[start : start + piece] for start in range(0, len(data), piece))
+    return b"".join(without_notes(pieces, limit=1_000_000))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_notes_go_and_the_picture_stays(form, orientation):
+    data = photo(form, orientation)
+    assert any(secret in data for secret in SECRETS)
+    kept = cleaned(data)
+    assert not any(secret in kept for secret in SECRETS)
+    before, after = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(kept))
+    assert after.convert("RGB").tobytes() == before.convert("RGB").tobytes()
+    assert after.getexif().get(0x0112, 1) == orientation
+    assert len(after.getexif()) == (orientation != 1)
+    assert cleaned(kept) == kept
+
+
+def test_other_texts_of_a_picture_stay():
+    assert Image.open(io.BytesIO(cleaned(photo("PNG")))).text == {"prompt": "a cat"}
+
+
+def test_iptc_goes_too():
+    data = photo("JPEG")
+    note = b"Photoshop 3.0\x00 IPTC of Ada"
+    segment = b"\xff\xed" + (len(note) + 2).to_bytes(2, "big") + note
+    kept = cleaned(data[:2] + segment + data[2:])
+    assert b"IPTC" not in kept
+    Image.open(io.BytesIO(kept)).load()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+def test_a_picture_without_notes_keeps_every_byte(form):
+    out = io.BytesIO()
+    Image.new("RGB", (60, 40), "teal").save(out, form)
+    for piece in (1, 7, 100_000):
+        assert cleaned(out.getvalue(), piece) == out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"hello" * 1000, b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"]
+)
+def test_what_is_no_picture_keeps_every_byte(data):
+    assert cleaned(data) == data
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_damaged_pictures_come_through(form):
+    good = photo(form, 6)
+    chance = random.Random(form)
+    for _ in range(500):
+        data = bytearray(good[: chance.randrange(13, len(good) + 1)])
+        for _ in range(chance.randrange(5)):
+            data[chance.randrange(min(len(data), 400))] = chance.randrange(256)
+        assert len(cleaned(bytes(data), 5000)) <= len(data) + 64
+
+
+def test_too_much_is_refused():
+    with pytest.raises(RequestTooLarge):
+        list(without_notes([photo("JPEG"), bytes(2_000_000)], limit=1_000_000))
