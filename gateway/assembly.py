@@ -109,6 +109,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         Chore("stray-sessions", 60, sessions.reconcile),
         Chore("served-keys", 3, idempotency.renew, to_the_end=True),
         Chore("answers", 600, idempotency.purge),
+        Chore("media-links", 60, media.note_links),
         Chore("media", 600, media.sweep),
         Chore("ledger", EVERY_S, ledger.write),
     )

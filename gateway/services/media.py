@@ -19,12 +19,17 @@ from gateway.stores.media_index import MediaIndex
 from gateway.stores.media_store import OCTET_STREAM, MediaStore
 
 _LEFTOVER_S = 86_400  # no put takes that long
-_JUST_USED_S = 3600  # what is newer stays, also when there is too much
+_LONGEST_JOB_S = 25 * 3600  # for so long a job may still need what it has stored
+_NOTED_EVERY_S = 3600  # a link may be this much younger than the note of it
+_NOTES = 500
 _STRAYS_EVERY_S = 86_400
 
 
 class MediaService:
-    """Media by owner. What nobody used for `keep_s`, or what exceeds `max_bytes`, is swept."""
+    """Media by owner. What nobody used for `keep_s`, or what exceeds `max_bytes`, is swept.
+
+    What a link leads to that still works, a file or a job, stays in any case.
+    """
 
     def __init__(
         self,
@@ -44,10 +49,12 @@ class MediaService:
         self._files = files
         self._urls = urls
         self._limits = limits or MediaLimits()
-        self._keep_s = keep_s
+        self._needed_s = max(urls.longest_s + _NOTED_EVERY_S, _LONGEST_JOB_S)
+        self._keep_s = max(keep_s, self._needed_s)
         self._max_bytes = max_bytes
         self._clock = clock
         self._strays_at = time.monotonic()
+        self._linked: set[str] = set()
         self._resolver = Resolver(
             store=store,
             index=index,
@@ -79,7 +86,14 @@ class MediaService:
 
     def sign(self, stored: StoredMedia, *, base: str | None = None) -> str:
         """A link for everybody who is shown it; below `base` when no public URL is configured."""
+        self._linked.add(stored.id)
         return self._urls.sign(stored, base=base)
+
+    def note_links(self) -> None:
+        """Write down which media links were made for, which counts as use; call it now and then."""
+        linked, self._linked = sorted(self._linked), set()
+        for start in range(0, len(linked), _NOTES):
+            self._index.touch(linked[start : start + _NOTES])
 
     def verify(self, media_id: str, extension: str, expires: str, signature: str) -> StoredMedia:
         """What a link stands for; raises Forbidden when it is forged or expired, NotFound."""
@@ -126,7 +140,7 @@ class MediaService:
         removed = self._remove_unused(now - self._keep_s)
         if self._max_bytes is not None:
             surplus = self._index.total_bytes() - self._max_bytes
-            removed += self._remove_unused(now - _JUST_USED_S, surplus=surplus)
+            removed += self._remove_unused(now - self._needed_s, surplus=surplus)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + _STRAYS_EVERY_S
             removed += self._remove_strays(now - self._keep_s)

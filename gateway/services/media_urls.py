@@ -56,6 +56,7 @@ class MediaUrls:
         self._keys = [derive_key(key, "media links") for key in keys]
         self._public_url = public_url.rstrip("/") if public_url else None
         self._ttl_s = ttl_s
+        self.longest_s = ttl_s + _ROUND_S + _SKEW_S  # for so long a link works at most
         self._clock = clock
 
     def sign(self, stored: StoredMedia, *, base: str | None = None) -> str:

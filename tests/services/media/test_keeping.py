@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.domain.accounts import Secret
 from gateway.domain.errors import (
     NotFound,
     UpstreamDisconnected,
     UpstreamInvalidResponse,
 )
+from gateway.domain.jobs import Job
 from gateway.services.media_resolve import MediaLimits
+from gateway.services.media_urls import MediaUrls
+from gateway.stores.database import Database
+from gateway.stores.jobs import JobStore
 from tests.services.media.kit import (
     ALICE,
     BOB,
@@ -64,7 +69,7 @@ def test_a_result_without_end_is_the_vendors_fault(make, store):
 
 
 def test_media_nobody_used_for_long_are_swept(make, store, clock):
-    media = make(keep_s=10 * DAY)
+    media = make(keep_s=10 * DAY, urls=MediaUrls([Secret("secret")], ttl_s=DAY, clock=clock))
     old = media.archive(Source([picture()]), "alice")
     used = media.archive(Source([picture(colour="blue")]), "alice")
     clock.now += 6 * DAY
@@ -79,10 +84,10 @@ def test_media_nobody_used_for_long_are_swept(make, store, clock):
 
 
 def test_an_attachment_of_our_own_counts_as_use(make, clock, kept):
-    media = make(keep_s=10 * DAY)
-    clock.now += 6 * DAY
+    media = make(keep_s=40 * DAY)
+    clock.now += 36 * DAY
     resolve(media, ref(media.sign(kept)))
-    clock.now += 6 * DAY
+    clock.now += 36 * DAY
     assert media.sweep() == 0
 
 
@@ -91,8 +96,8 @@ def test_the_least_recently_used_media_go_when_there_is_too_much(make, store, cl
     stored = []
     for colour in ("red", "green", "blue", "black"):
         stored.append(media.archive(Source([picture(colour=colour)]), "alice"))
-        clock.now += 2 * 3600
-    assert media.sweep() > 0
+        clock.now += 11 * DAY
+    assert media.sweep() == 2
     assert {entry.media.id for entry in store.entries()} < {s.id for s in stored}
     assert store.usage() <= 2 * len(picture()) + 10
     assert media.owned(stored[-1].id, ALICE)
@@ -105,10 +110,38 @@ def test_media_in_use_stay_even_when_there_is_too_much(make, store):
     assert media.owned(stored.id, ALICE)
 
 
+@pytest.mark.parametrize("limits", [{"keep_s": DAY}, {"max_bytes": 1}])
+def test_what_a_working_link_leads_to_is_never_swept(make, clock, limits):
+    media = make(**limits)
+    stored = media.archive(Source([picture()]), "alice")
+    clock.now += 20 * DAY
+    query = media.sign(stored).partition("?exp=")[2]
+    media.note_links()
+    clock.now += 30 * DAY - 60
+    assert media.sweep() == 0
+    assert media.verify(stored.id, stored.extension, *query.split("&sig=")).id == stored.id
+    clock.now += DAY
+    assert media.sweep() == 1
+
+
+def test_what_a_job_reads_is_never_swept(make, tmp_path, clock):
+    media = make(keep_s=DAY, max_bytes=1)
+    stored = media.archive(Source([picture()]), "alice")
+    database = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
+    jobs = JobStore(database)
+    jobs.create(Job("j", "image", "alice", "m", request={}, created_at=clock.now))
+    media.need("j", [stored.name])
+    clock.now += 60 * DAY
+    assert media.sweep() == 0
+    assert jobs.cancel("j", "alice")
+    assert media.sweep() == 1
+    database.close()
+
+
 def test_what_files_need_is_never_swept(make, files, store, clock):
     media = make(keep_s=DAY, max_bytes=1)
     file = files.create([picture()], filename="a.png", purpose="vision", caller=ALICE)
-    clock.now += 30 * DAY
+    clock.now += 40 * DAY
     assert media.sweep() == 0
     assert files.content(file.id, ALICE)[1].size == len(picture())
     files.delete(file.id, ALICE)
@@ -117,13 +150,13 @@ def test_what_files_need_is_never_swept(make, files, store, clock):
 
 
 def test_entries_that_no_record_knows_are_swept_in_time(make, store, clock):
-    media = make(keep_s=10 * DAY)
+    media = make(keep_s=40 * DAY)
     stray = store.put([picture()], limit=10_000)
     kept = media.archive(Source([picture(colour="blue")]), "alice")
-    clock.now += 5 * DAY
+    clock.now += 30 * DAY
     media.owned(kept.id, ALICE)
     assert media.sweep() == 0
-    clock.now += 6 * DAY
-    assert make(keep_s=10 * DAY).sweep() == 1
+    clock.now += 11 * DAY
+    assert make(keep_s=40 * DAY).sweep() == 1
     assert store.find(stray.id, "png") is None
     assert store.find(kept.id, "png")
