@@ -21,6 +21,8 @@ from gateway.stores.media_store import inline
 
 bp = Blueprint("media", __name__)
 _MONTH_S = 30 * 86400
+# A browser that opens a film by itself makes a page around it, which loads it from here.
+_POLICY = "default-src 'none'; sandbox; media-src 'self'"
 
 
 @bp.get("/media/<name>")
@@ -129,6 +131,6 @@ def _headers(stored: StoredMedia) -> dict[str, str]:
         "Accept-Ranges": "bytes",
         "Cache-Control": f"private, max-age={_MONTH_S}, immutable",
         "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Security-Policy": _POLICY,
         "Cross-Origin-Resource-Policy": "cross-origin",
     }

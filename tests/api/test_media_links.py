@@ -117,7 +117,8 @@ def test_a_link_needs_no_credential_and_minds_none(link, whole, credential):
 
 
 def test_what_is_shown_cannot_do_anything(whole):
-    assert whole.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    policy = whole.headers["Content-Security-Policy"]
+    assert policy == "default-src 'none'; sandbox; media-src 'self'"
     assert whole.headers["X-Content-Type-Options"] == "nosniff"
     assert whole.headers["Content-Disposition"].startswith("inline")
     assert whole.headers["Cache-Control"].startswith("private, max-age=")

@@ -160,7 +160,20 @@ def test_a_browser_shows_the_picture_and_seeks_in_the_film(one_worker, browser):
     assert seconds[0] == pytest.approx(4, abs=1.1)
     assert seconds[1] == pytest.approx(seconds[0] / 2, abs=0.1)
     assert seconds[2] >= 480
+    page.goto(url)  # as when somebody clicks on the link: the browser makes the page
+    look = "(f => [f.readyState, f.seeking, f.currentTime])(document.querySelector('video'))"
+    eventually(page, lambda: page.evaluate(look)[0] > 0)
+    page.evaluate("document.querySelector('video').currentTime = 2")
+    eventually(page, lambda: page.evaluate(look)[1:] == [False, 2])
     page.close()
+
+
+def eventually(page, condition) -> None:
+    for _ in range(400):
+        if condition():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it never came true")
 
 
 def test_an_uploaded_page_is_never_shown_as_one(one_worker):
