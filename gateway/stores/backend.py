@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, Table, create_engine
+
+if TYPE_CHECKING:
+    # Each backend imports its own: a dialect is a thirtieth of a worker.
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    Upsert = sqlite.Insert | postgresql.Insert
 
 MIGRATION_WAIT_S = 60.0  # for other processes that migrate
 
@@ -19,6 +25,8 @@ class Backend(Protocol):
         ...
 
     def begin(self, connection: Connection, *, durable: bool) -> None: ...
+
+    def insert(self, table: Table) -> Upsert: ...
 
     def begin_migration(self, connection: Connection) -> None:
         """Begin, once no other process changes the schema."""

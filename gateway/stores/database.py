@@ -7,11 +7,9 @@ import sqlite3
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, column, inspect, literal, make_url, select
-from sqlalchemy import table as named_table
-from sqlalchemy.dialects import postgresql as postgresql_dialect
-from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy import Connection, Table, inspect, literal, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -24,9 +22,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from gateway.domain.errors import StorageUnavailable
 from gateway.stores.backend import Backend
 from gateway.stores.sqlite import Sqlite
-from gateway.stores.tables import REVISION
+from gateway.stores.tables import REVISION, metadata, versions
 
-Upsert = sqlite_dialect.Insert | postgresql_dialect.Insert
+if TYPE_CHECKING:
+    from gateway.stores.backend import Upsert
 
 
 class Database:
@@ -76,9 +75,7 @@ class Database:
 
     def insert(self, table: Table) -> Upsert:
         """An INSERT that knows ON CONFLICT, which both databases spell alike."""
-        if self._reader.dialect.name == "sqlite":
-            return sqlite_dialect.insert(table)
-        return postgresql_dialect.insert(table)
+        return self._backend.insert(table)
 
     def ping(self) -> None:
         with self.read() as connection:
@@ -95,9 +92,12 @@ class Database:
             if _up_to_date(connection):
                 return
         with self.migrating() as connection:
-            from gateway.stores.migrations import upgrade  # slow to import, rarely needed
+            if not inspect(connection).get_table_names():
+                _create(connection)
+            elif not _up_to_date(connection):
+                from gateway.stores.migrations import upgrade  # a seventh of a worker
 
-            upgrade(connection)
+                upgrade(connection)
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -135,8 +135,14 @@ def _backend(url: str, wait_s: float) -> Backend:
     raise ValueError(f"{name} is not supported; use sqlite or postgresql")
 
 
+def _create(connection: Connection) -> None:
+    """What the migrations would come to, as a test assures, for a database that has nothing yet."""
+    metadata.create_all(connection)
+    versions.create(connection)
+    connection.execute(versions.insert(), {"version_num": REVISION})
+
+
 def _up_to_date(connection: Connection) -> bool:
-    versions = named_table("alembic_version", column("version_num"))
     if not inspect(connection).has_table(versions.name):
         return False
     version = connection.scalar(select(versions.c.version_num))

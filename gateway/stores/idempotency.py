@@ -5,13 +5,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, bindparam, case, delete, or_, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
-from gateway.stores.database import Database, Upsert
+from gateway.stores.database import Database
 from gateway.stores.rows import remove
 from gateway.stores.tables import idempotency, lapsed, now
+
+if TYPE_CHECKING:
+    from gateway.stores.backend import Upsert
 
 
 @dataclass(frozen=True, slots=True)

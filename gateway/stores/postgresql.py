@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, Dialect, Engine, event, func, select
+from sqlalchemy import URL, Connection, Dialect, Engine, Table, event, func, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
@@ -37,6 +38,9 @@ class Postgresql:
 
     def begin(self, connection: Connection, *, durable: bool) -> None:
         connection.exec_driver_sql("BEGIN")  # durable as the server is set up to be
+
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
 
     def begin_migration(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, Table, event
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.stores.backend import MIGRATION_WAIT_S, pooled
@@ -45,6 +46,9 @@ class Sqlite:
             connection.info[_DURABLE] = durable
             connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         _patiently(connection, "BEGIN IMMEDIATE", self._wait_s)
+
+    def insert(self, table: Table) -> Insert:
+        return insert(table)
 
     def begin_migration(self, connection: Connection) -> None:
         _patiently(connection, "PRAGMA journal_mode=WAL", MIGRATION_WAIT_S)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     TypeDecorator,
@@ -289,4 +290,12 @@ changes = Table(
     metadata,
     Column("topic", String, primary_key=True),
     Column("version", BigInteger, nullable=False),
+)
+
+# Where alembic keeps the revision.
+versions = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )

@@ -69,12 +69,37 @@ def test_every_spelling_of_postgresql_is_understood_and_the_password_never_shown
     assert "secret" not in shown
 
 
-def test_the_schema_that_the_migrations_make_is_the_one_in_tables(database):
+def schema(database: Database) -> dict[str, object]:
+    """Everything that the database knows of its tables, in no order."""
     with database.read() as connection:
+        seen = inspect(connection)
         options = {"compare_type": True, "compare_server_default": True}
-        assert (
-            compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
-        )
+        context = MigrationContext.configure(connection, opts=options)
+        return {
+            "differs": compare_metadata(context, metadata),
+            "versions": connection.execute(text("SELECT * FROM alembic_version")).all(),
+            "keys": seen.get_multi_pk_constraint(),
+            "columns": {
+                name: sorted((c["name"], str(c["type"]), c["nullable"], c["default"]) for c in each)
+                for name, each in seen.get_multi_columns().items()
+            },
+            "rest": {
+                (kind, name): sorted(repr(sorted(one.items())) for one in each)
+                for kind in ("foreign_keys", "indexes", "unique_constraints", "check_constraints")
+                for name, each in getattr(seen, f"get_multi_{kind}")().items()
+            },
+        }
+
+
+def test_the_schema_that_the_migrations_make_is_the_one_that_a_new_database_gets(empty_url):
+    with closing(Database(empty_url)) as database:
+        database.migrate()
+        new = schema(database)
+        with database.migrating() as connection:
+            migrations.downgrade(connection, "base")
+            migrations.upgrade(connection)
+        assert new["differs"] == []
+        assert schema(database) == new
 
 
 def test_the_revision_that_the_code_wants_is_the_newest_there_is():
