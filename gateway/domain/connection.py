@@ -91,17 +91,25 @@ class Hold(Protocol):
     def disarm(self) -> None: ...
 
 
-class Shieldable(Protocol):
+class Answering(Protocol):
     """The request a greenlet is answering."""
 
     shields: int
+
+    def wait(self, watcher: object, expiry: type[BaseException], seconds: float) -> bool:
+        """Wait for a watcher of gevent's; after too long `expiry` is thrown.
+
+        That may be a quarter of a second late, and is cheaper than a timer. False, without
+        a wait, in a greenlet that works for the request but is not the one answering it.
+        """
+        ...
 
     def end_of_shield(self) -> None:
         """Raise the interruption that came meanwhile, if any."""
         ...
 
 
-answering: ContextVar[Shieldable | None] = ContextVar("answering", default=None)
+answering: ContextVar[Answering | None] = ContextVar("answering", default=None)
 
 
 @contextmanager

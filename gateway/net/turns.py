@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 _TURN_BYTES = 1024 * 1024
 
@@ -36,12 +36,24 @@ class Turns:
             let_others_run()
 
 
-def aside(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call that waits for the disk or computes in C; under gevent, on a real thread."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("threading"):
-        return call(*args, **kwargs)
+def hub() -> Any:
+    """gevent's hub of this thread, None where sockets are not gevent's."""
+    if not _patched():
+        return None
     import gevent
 
-    result: T = gevent.get_hub().threadpool.apply(call, args, kwargs)
+    return gevent.get_hub()
+
+
+def aside(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a call that waits for the disk or computes in C; under gevent, on a real thread."""
+    found = hub()
+    if found is None:
+        return call(*args, **kwargs)
+    result: T = found.threadpool.apply(call, args, kwargs)
     return result
+
+
+def _patched() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and monkey.is_module_patched("socket")

@@ -75,6 +75,19 @@ class Guard:
         self._expiry = expiry
         self._deadline = time.monotonic() + seconds
 
+    def wait(self, watcher: Any, expiry: type[BaseException], seconds: float) -> bool:
+        """See `gateway.domain.connection.Answering`."""
+        hub = self._hub
+        if gevent.getcurrent() is not self._greenlet or watcher.loop is not hub.loop:
+            return False
+        self._expiry = expiry
+        self._deadline = time.monotonic() + seconds
+        try:
+            hub.wait(watcher)
+        finally:
+            self._deadline = math.inf
+        return True
+
     def extend(self, seconds: float) -> None:
         self._deadline += seconds
 
@@ -109,7 +122,7 @@ class Guard:
             self._readable.start(self._on_readable)
 
     def end_of_shield(self) -> None:
-        """See `gateway.domain.connection.Shieldable`."""
+        """See `gateway.domain.connection.Answering`."""
         reason = self._interruption
         if reason and not self.shields and gevent.getcurrent() is self._greenlet:
             self._interruption = None
