@@ -154,13 +154,18 @@ class ChatReader:
         for payloads in batches:
             events: list[Event] = []
             try:
-                for payload in payloads:
-                    if payload[:6] == b"[DONE]":
-                        if not self._seen:
-                            raise self._dialect.invalid("is empty")
-                        yield events + self._closing()
-                        return
-                    read(loads(payload), events)
+                done = _up_to_done(payloads)
+                # What came together is parsed together, at half the price of one by one.
+                found = loads(b"[" + b",".join(payloads) + b"]")
+                if len(found) != len(payloads):
+                    raise ValueError("a chunk is no value of its own")
+                for chunk in found:
+                    read(chunk, events)
+                if done:
+                    if not self._seen:
+                        raise self._dialect.invalid("is empty")
+                    yield events + self._closing()
+                    return
             except (ValueError, TypeError, AttributeError) as exc:
                 raise self._dialect.invalid("has a chunk that makes no sense") from exc
             started = True
@@ -340,3 +345,12 @@ def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:
 def patient(timeouts: Timeouts) -> Timeouts:
     """For an answer in one piece: its first byte comes when all of it is ready."""
     return replace(timeouts, first_byte_s=timeouts.total_s)
+
+
+def _up_to_done(payloads: list[bytes]) -> bool:
+    """Drop `[DONE]` and what follows it; whether it was there."""
+    for place, payload in enumerate(payloads):
+        if payload[:6] == b"[DONE]":
+            del payloads[place:]
+            return True
+    return False
