@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from secrets import token_hex
 
@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 
 from gateway.api import ended
 from gateway.api.errors import envelope
-from gateway.api.state import services, state, the_request, trace
+from gateway.api.state import State, services, state, the_request, trace
 from gateway.api.wire import CORS, json_response, limit_headers
 from gateway.domain.errors import GatewayError
 from gateway.domain.media import StoredMedia
@@ -71,11 +71,11 @@ def register(app: Flask) -> None:
 
     @app.after_request
     def explain(response: Response) -> Response:
-        found = trace()
-        headers = [*_identity(found), *limit_headers()]
+        known = state()
+        headers = [*_identity(known), *limit_headers(known.standing)]
         if _cross_origin(the_request().path):
             headers += CORS
-        if state().close_connection:
+        if known.close_connection:
             headers.append(("Connection", "close"))
         response.extra = headers  # type: ignore[attr-defined]  # of `App.response_class`
         ended.later(response)
@@ -86,26 +86,32 @@ def _cross_origin(path: str) -> bool:
     return path.startswith(_CROSS_ORIGIN) or path == "/v1"
 
 
-def _identity(found: Trace) -> Iterator[tuple[str, str]]:
-    yield "X-Request-Id", found.request_id
-    yield from facts(found)
+def _identity(known: State) -> list[tuple[str, str]]:
+    found = known.trace
+    headers = [("X-Request-Id", found.request_id), *facts(found)]
     if found.job is not None:
-        yield "X-Gateway-Job", found.job
-    if state().replayed:
-        yield "Idempotent-Replayed", "true"
+        headers.append(("X-Gateway-Job", found.job))
+    if known.replayed:
+        headers.append(("Idempotent-Replayed", "true"))
+    return headers
 
 
-def facts(found: Trace) -> Iterator[tuple[str, str]]:
+def facts(found: Trace) -> list[tuple[str, str]]:
     """Where an answer came from, as headers."""
     if found.upstream is None:
-        return
-    yield "X-Gateway-Upstream", found.upstream
-    yield "X-Gateway-Account", found.account or ""
-    yield "X-Gateway-Attempts", str(found.attempts)
+        return []
+    headers = [
+        ("X-Gateway-Upstream", found.upstream),
+        ("X-Gateway-Account", found.account or ""),
+        ("X-Gateway-Attempts", str(found.attempts)),
+    ]
     if found.dropped or found.unknown:
-        yield "X-Gateway-Dropped-Params", ", ".join((*found.dropped, *found.unknown))
+        names = ", ".join((*found.dropped, *found.unknown))
+        headers.append(("X-Gateway-Dropped-Params", names))
     if found.usage is not None:
-        yield "X-Gateway-Usage", "estimated" if found.usage.estimated else "vendor"
+        counted = "estimated" if found.usage.estimated else "vendor"
+        headers.append(("X-Gateway-Usage", counted))
+    return headers
 
 
 def _preflight() -> Response:

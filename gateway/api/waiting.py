@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TypeVar
 
 from gateway.api.app import Answer
-from gateway.api.state import services, state, the_request, trace
+from gateway.api.state import State, services, state, the_request, trace
 from gateway.api.wire import CORS, EVENT_STREAM, JSON, limit_headers
 from gateway.domain.connection import HOLD, Hold
 from gateway.domain.errors import GatewayError
@@ -27,15 +27,14 @@ def bridge(*, stream: bool) -> Hold | None:
     held: Hold | None = the_request().environ.get(HOLD)
     if held is None:
         return None
-    settings, now = services().settings, time.monotonic()
-    known = state()
+    settings, known, now = services().settings, state(), time.monotonic()
     first_byte_at = known.first_byte_at
     if first_byte_at is None:
         # An event stream may begin early: what fails later is told inside it.
         wait_s = min(settings.hold_s, settings.heartbeat_s) if stream else settings.hold_s
         first_byte_at = known.first_byte_at = now + wait_s
     held.arm(
-        headers=[*(EVENT_STREAM if stream else JSON), *_early_headers()],
+        headers=lambda: [*(EVENT_STREAM if stream else JSON), *_early_headers(known)],
         filler=_COMMENT if stream else b" ",
         first_after_s=max(0.0, first_byte_at - now),
         every_s=settings.heartbeat_s,
@@ -93,13 +92,13 @@ def event_stream(
     return response
 
 
-def _early_headers() -> list[tuple[str, str]]:
+def _early_headers(known: State) -> list[tuple[str, str]]:
     """What can be said before anything is known of the answer."""
-    found = trace()
+    found = known.trace
     headers = [("X-Request-Id", found.request_id), *CORS]
-    headers += limit_headers()
+    headers += limit_headers(known.standing)
     if found.job:
         headers.append(("X-Gateway-Job", found.job))
-    if state().replayed:
+    if known.replayed:
         headers.append(("Idempotent-Replayed", "true"))
     return headers

@@ -23,7 +23,7 @@ from gateway.domain.errors import (
 from gateway.domain.media import EmbeddedUrl
 from gateway.net.lift import LIFT_BYTES, lift, replaced
 from gateway.net.turns import Turns
-from gateway.services.limits import format_s
+from gateway.services.limits import Standing, format_s
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
 # Whoever asks decides what is answered; caches in between must not mix that up.
@@ -177,9 +177,8 @@ def polled(response: Response, *, done: bool) -> Response:
     return response
 
 
-def limit_headers() -> list[tuple[str, str]]:
+def limit_headers(standing: Standing | None) -> list[tuple[str, str]]:
     """What the caller has left of its limit, in OpenAI's form."""
-    standing = state().standing
     if standing is None:
         return []
     return [

@@ -70,21 +70,19 @@ class Hold(Protocol):
         filler: bytes,
         first_after_s: float,
         every_s: float,
-        headers: Sequence[tuple[str, str]],
+        headers: Callable[[], Sequence[tuple[str, str]]],
     ) -> bool:
         """Send `filler` whenever the answer is silent; False where it cannot be.
 
-        Without an answer after `first_after_s` the worker sends status 200, `headers`
-        and `filler`; from then on `filler` follows each silence of `every_s`, also
-        between the app's own writes if the last of them ended with an empty line.
-        The app's answer then only adds its body; if its status is not 2xx, or it
-        raises, the body is broken off.
+        Without an answer after `first_after_s` the worker sends status 200, what `headers`
+        then returns (asked in the hub, so it must not wait), and `filler`; from then on
+        `filler` follows each silence of `every_s`, also between the app's own writes if the
+        last of them ended with an empty line. The app's answer then only adds its body; if
+        its status is not 2xx, or it raises, the body is broken off.
 
         White space fills a JSON answer: not for HTTP/1.0, where a broken answer looks
         like a complete one. Never for HEAD. Once the app has announced a length, a
         body-less status or an error, nothing more is filled in.
-
-        Raises gunicorn's InvalidResponseHeader for headers that would break the head.
         """
         ...
 

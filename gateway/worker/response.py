@@ -113,15 +113,15 @@ class Response:
             self._head = self._render(status, fields)
         return self.write
 
-    def interject(self, filler: bytes, headers: Headers) -> bool | None:
+    def interject(self, filler: bytes, headers: Callable[[], Headers]) -> bool | None:
         """Send `filler` if that needs no waiting; None when it does.
 
-        Before the app has answered, a head of 200 and `headers` goes first. False when
+        Before the app has answered, a head of 200 and `headers()` goes first. False when
         the client is gone or a part was sent.
         """
         head = self._head
         if not self.head_sent and not self.status:
-            head = self._render("200 OK", _fields(headers))
+            head = self._render("200 OK", _fields(headers()))
         data = head + self.frame(filler)
         try:
             sent = self._wire.send(data)
@@ -209,19 +209,25 @@ class Held:
 
     def __init__(self, response: Response) -> None:
         self._response = response
-        self._headers: Headers = ()
+        self._headers: Callable[[], Headers] = tuple
         self._filler = b""
         self._every_s = 0.0
         self.due_at = math.inf
         self.started = False
         self.broken = False
 
-    def arm(self, *, filler: bytes, first_after_s: float, every_s: float, headers: Headers) -> bool:
+    def arm(
+        self,
+        *,
+        filler: bytes,
+        first_after_s: float,
+        every_s: float,
+        headers: Callable[[], Headers],
+    ) -> bool:
         """See `gateway.domain.connection.Hold`."""
         response = self._response
         if response.measured or (filler.isspace() and response.old):
             return False
-        _fields(headers)
         self._headers, self._filler, self._every_s = headers, filler, every_s
         self.due_at = time.monotonic() + (every_s if response.head_sent else first_after_s)
         return True

@@ -180,7 +180,7 @@ def route_hold(environ, start_response, query):
         filler=b": waiting\n\n" if sse else b" ",
         first_after_s=float(query.get("first", 0.5)),
         every_s=float(query.get("every", 0.5)),
-        headers=[_SSE if sse else _JSON, ("X-Request-Id", query.get("id", "held"))],
+        headers=lambda: [_SSE if sse else _JSON, ("X-Request-Id", query.get("id", "held"))],
     )
     note("armed", armed)
     return Noted(_held(hold, start_response, query), hold)
