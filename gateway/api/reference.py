@@ -12,7 +12,9 @@ from gateway.api import auth
 from gateway.api.schemas import fields as ours
 from gateway.api.schemas.chat import ChatRequestSchema
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema, Size
+from gateway.api.schemas.parts import ROLES
 from gateway.api.schemas.videos import VideoRequestSchema
+from gateway.api.state import services
 from gateway.api.wire import json_response
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ _QUERIES = {
     "files.list_files": (*_PAGE, "purpose"),
     "media.serve": ("exp", "sig"),
 }
+_ASYNC = ("generations.create_image", "generations.edit_image", "generations.create_video")
+_STREAMS = (*_ASYNC, "chat.create_completion")
+_BYTES = ("videos.content", "files.get_content", "media.serve", "ops.metrics")
 _HEADERS = {
     "Idempotency-Key": "The same key and body get the same answer for a day",
     "Prefer": "respond-async: answer 202 with the job, for pictures and videos",
@@ -72,12 +77,14 @@ _SUMMARIES = {
 
 @bp.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
-    return json_response(_document())
+    return json_response(_document(open_pool=_open_pool()))
 
 
 @bp.get("/docs")
 def docs() -> ResponseReturnValue:
-    page = Response(render_template("docs.html", spec=_document()), mimetype="text/html")
+    page = Response(
+        render_template("docs.html", spec=_document(open_pool=_open_pool())), mimetype="text/html"
+    )
     page.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     )
@@ -86,8 +93,12 @@ def docs() -> ResponseReturnValue:
     return page
 
 
+def _open_pool() -> bool:
+    return services().settings.pool_access == "open"
+
+
 @cache
-def _document() -> dict[str, Any]:
+def _document(*, open_pool: bool) -> dict[str, Any]:
     from apispec import APISpec
     from apispec.ext.marshmallow import MarshmallowPlugin
 
@@ -98,7 +109,7 @@ def _document() -> dict[str, Any]:
         openapi_version="3.1.0",
         plugins=[plugin],
         info={"description": "One OpenAI-compatible endpoint in front of the AI accounts you own."},
-        security=[{"bearer": []}],
+        security=[{}, {"bearer": []}] if open_pool else [{"bearer": []}],
     )
     _describe_fields(plugin)
     bearer = {"type": "http", "scheme": "bearer"}
@@ -112,6 +123,10 @@ def _document() -> dict[str, Any]:
         ("VideoRequest", VideoRequestSchema),
     ):
         spec.components.schema(name, schema=schema)
+    edit = spec.components.schemas["ImageEdit"]
+    edit["required"] = [*edit["required"], "image"]
+    edit["properties"]["image"] = {"oneOf": [_FILE, {"type": "array", "items": _FILE}]}
+    edit["properties"]["mask"] = _FILE
     for endpoint in _SUMMARIES:
         for rule in current_app.url_map.iter_rules(endpoint):
             (method,) = (rule.methods or set()) & {"GET", "POST", "DELETE"}
@@ -127,34 +142,49 @@ def _operation(endpoint: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": endpoint.replace(".", "_"),
         "summary": _SUMMARIES[endpoint],
-        "responses": {"200": {"description": "Done"}, "default": error},
+        "responses": {"200": {"description": "Done"} | _content(endpoint), "default": error},
     }
     if endpoint in auth.PUBLIC:
         found["security"] = []
-    if endpoint.startswith("generations.create") or endpoint == "generations.edit_image":
-        found["responses"]["202"] = {"description": "The job, where respond-async was preferred"}
+    if endpoint in _ASYNC:
+        job = {"description": "The job, where respond-async was preferred"}
+        found["responses"]["202"] = job | _content("generations.get_job")
     parameters = [_parameter(name, "query") for name in _QUERIES.get(endpoint, ())]
+    for given in parameters:
+        if given["name"] == "limit":
+            most = 10_000 if endpoint == "files.list_files" else 100
+            given["schema"] = {"type": "integer", "minimum": 1, "maximum": most}
     if body := _BODIES.get(endpoint):
         schema, content_types = body
         content = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
         found["requestBody"] = {"required": True, "content": dict.fromkeys(content_types, content)}
         if schema in ("ChatRequest", "ImageRequest", "ImageEdit", "VideoRequest"):
-            parameters += [_parameter(name, "header") for name in _HEADERS]
+            names = [name for name in _HEADERS if name != "Prefer" or endpoint in _ASYNC]
+            parameters += [_parameter(name, "header") for name in names]
     if parameters:
         found["parameters"] = parameters
     return found
 
 
+def _content(endpoint: str) -> dict[str, Any]:
+    if endpoint in _BYTES:
+        return {"content": {"*/*": {}}}
+    content: dict[str, Any] = {_JSON: {"schema": {"type": "object"}}}
+    if endpoint in _STREAMS:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    return {"content": content}
+
+
 def _parameter(name: str, place: str) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "in": place, "schema": {"type": "string"}}
-    if name == "limit":
-        found["schema"] = {"type": "integer", "minimum": 1}
     if name == "order":
         found["schema"]["enum"] = ["asc", "desc"]
     if place == "path" or name in ("exp", "sig"):
         found["required"] = True
     if name in _HEADERS:
         found["description"] = _HEADERS[name]
+    if name == "Idempotency-Key":
+        found["schema"]["pattern"] = "^[ -~]{1,255}$"
     return found
 
 
@@ -170,9 +200,9 @@ def _describe_fields(plugin: MarshmallowPlugin) -> None:
         ours.Word: {"type": "string"},
         ours.StopField: {"type": ["string", "array"], "items": {"type": "string"}},
         ours.ToolChoice: {"type": ["string", "object"]},
-        ours.MessagesField: {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        ours.MessagesField: {"type": "array", "minItems": 1, "items": _MESSAGE},
         ours.ImagesField: anything,
-        Size: {"type": "string"},
+        Size: {"type": "string", "examples": ["1024x1024", "2K", "auto", "16:9"]},
     }
 
     def shape(_: Any, field: Any, **__: Any) -> dict[str, Any]:
@@ -182,11 +212,20 @@ def _describe_fields(plugin: MarshmallowPlugin) -> None:
     plugin.converter.add_attribute_function(shape)
 
 
+_MESSAGE = {
+    "type": "object",
+    "required": ["role"],
+    "properties": {
+        "role": {"type": "string", "enum": list(ROLES)},
+        "content": {"type": ["string", "array", "null"]},
+    },
+}
+_FILE = {"type": "string", "format": "binary"}
 _UPLOAD = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary"},
+        "file": _FILE,
         "purpose": {"type": "string", "default": "user_data"},
         "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
     },

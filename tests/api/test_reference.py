@@ -22,6 +22,23 @@ def test_the_reference_is_an_openapi_document(gateway):
     assert served | {"/v1/videos", "/v1/files", "/v1/models"} <= set(document["paths"])
 
 
+def test_the_reference_says_what_is_required_and_whether_keys_are(gateway, gateway_factory):
+    document = gateway.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    assert schemas["ImageEdit"]["required"] == ["prompt", "image"]
+    assert schemas["ImageEdit"]["properties"]["mask"]["format"] == "binary"
+    assert schemas["ImageRequest"]["properties"]["prompt"]["pattern"] == r"\S"
+    assert (
+        "tool"
+        in schemas["ChatRequest"]["properties"]["messages"]["items"]["properties"]["role"]["enum"]
+    )
+    answers = document["paths"]["/v1/chat/completions"]["post"]["responses"]["200"]["content"]
+    assert set(answers) == {"application/json", "text/event-stream"}
+    assert {} in document["security"]
+    with gateway_factory.started(GATEWAY_POOL_ACCESS="keys", workers=1) as closed:
+        assert {} not in closed.get("/openapi.json").json()["security"]
+
+
 def test_the_page_needs_nothing_from_elsewhere(gateway):
     page = gateway.get("/docs")
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -37,7 +54,8 @@ def test_no_request_that_the_reference_allows_makes_the_gateway_fail(gateway, tm
     """Every failure also has the envelope: it is the schema of all answers but good ones."""
     command = [str(BIN / "schemathesis"), "run", f"{gateway.url}/openapi.json", "--no-color"]
     bounds = ["--phases=coverage,fuzzing", "--max-examples=8", "--max-time=15", "--seed=1"]
-    checks = ["--checks=not_a_server_error,response_schema_conformance"]
+    checks = "not_a_server_error,response_schema_conformance,content_type_conformance"
+    checks = [f"--checks={checks},ignored_auth"]
     ended = subprocess.run(
         [*command, *bounds, *checks], cwd=tmp_path, capture_output=True, text=True, timeout=90
     )

@@ -210,7 +210,10 @@ class Word(Described, fields.Field[str]):
         self._longest = longest
 
     def describe(self) -> dict[str, Any]:
-        return {"enum": sorted(self._among)} if self._among else {}
+        if self._among:
+            return {"enum": sorted(self._among)}
+        found: dict[str, Any] = {"maxLength": self._longest}
+        return found | ({"pattern": r"\S"} if self.required else {})
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> str:
         if not isinstance(value, str):

@@ -13,7 +13,7 @@ from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.domain.media import MediaKind, MediaRef
 from gateway.domain.requests import Message, Part, Role, Text, ToolCall
 
-_ROLES: dict[str, Role] = {
+ROLES: dict[str, Role] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -47,10 +47,10 @@ def _message(value: object, path: str) -> Message:
     role_name = value.get("role")
     if role_name is None:
         raise MissingField(f"{path}.role is required.", param=f"{path}.role")
-    role = _ROLES.get(role_name) if isinstance(role_name, str) else None
+    role = ROLES.get(role_name) if isinstance(role_name, str) else None
     if role is None:
         raise InvalidRequest(
-            f"{path}.role must be one of {', '.join(_ROLES)}.", param=f"{path}.role"
+            f"{path}.role must be one of {', '.join(ROLES)}.", param=f"{path}.role"
         )
     content = value.get("content")
     if isinstance(content, str):
