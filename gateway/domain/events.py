@@ -1,6 +1,7 @@
 """What an upstream says while it answers: the one vocabulary between vendors and renderers.
 
-An answer is `(TextDelta | ReasoningDelta | ToolCallDelta | MediaReady | Progress)* Usage? Finish*`
+An answer is
+`(TextDelta | ReasoningDelta | ToolCallDelta | Likelihoods | MediaReady | Progress)* Usage? Finish*`
 with one Finish per choice and nothing but Usage after the last. Upstreams yield it in
 batches (lists): all events that arrived together, so that they leave together in one write.
 An answer that stops without Finish is an error and must be raised as one.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gateway.domain.media import MediaSource, StoredMedia
 
@@ -38,6 +39,14 @@ class ToolCallDelta:
     id: str | None = None
     name: str | None = None
     signature: str | None = None  # opaque vendor token that must come back with the call
+    choice: int = 0
+
+
+@dataclass(slots=True)
+class Likelihoods:
+    """How likely the tokens of the text before it were: `logprobs.content` in OpenAI's form."""
+
+    tokens: list[dict[str, Any]]
     choice: int = 0
 
 
@@ -90,6 +99,7 @@ Event = (
     TextDelta
     | ReasoningDelta
     | ToolCallDelta
+    | Likelihoods
     | MediaReady
     | MediaStored
     | Progress

@@ -55,6 +55,16 @@ class Answer:
                 yield {"tool_calls": [{"index": index, "function": {"arguments": part}}]}
 
 
+def likelihoods(body: Fields, pieces: Sequence[str]) -> dict[str, object] | None:
+    """How likely each token was, if that was asked for; here a token is a piece of the text."""
+    if not body.flag("logprobs") or not pieces:
+        return None
+    tokens = [{"token": p, "logprob": -0.25, "bytes": list(p.encode())} for p in pieces]
+    most = body.integer("top_logprobs", 0, 20) or 0
+    content = [{**token, "top_logprobs": [token][:most]} for token in tokens]
+    return {"content": content, "refusal": None}
+
+
 def sse(payload: object) -> bytes:
     """Return one event without a name."""
     return b"data: " + orjson.dumps(payload) + b"\n\n"

@@ -22,6 +22,7 @@ from gateway.domain.events import (
     Events,
     Finish,
     FinishReason,
+    Likelihoods,
     MediaReady,
     ReasoningDelta,
     TextDelta,
@@ -210,6 +211,8 @@ class ChatReader:
                         self._parts(text, index, events)
                 if len(delta) > 1 or not text:
                     self._rarities(delta, index, events, whole="message" in choice)
+            if (likely := choice.get("logprobs")) and (tokens := likely.get("content")):
+                events.append(Likelihoods(tokens, index))
             if reason := choice.get("finish_reason"):
                 self._finished(reason, index)
 

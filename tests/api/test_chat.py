@@ -149,6 +149,19 @@ def test_a_session_is_kept_when_asked(gateway, simulators):
     assert "gemini_enterprise.sessions.delete" not in simulators.operations(key)
 
 
+@pytest.mark.parametrize("model", ["doubao", "test-model"])
+def test_likelihoods_come_when_they_are_asked_for(gateway, model):
+    asked = {"model": model, "logprobs": True, "top_logprobs": 2}
+    whole = gateway.chat(**asked).json()["choices"][0]
+    tokens = whole["logprobs"]["content"]
+    assert "".join(token["token"] for token in tokens) == whole["message"]["content"]
+    assert tokens[0]["top_logprobs"][0]["token"] == tokens[0]["token"]
+    chunks = [f for f in frames(gateway.chat(**asked, stream=True)) if isinstance(f, dict)]
+    told = [c["choices"][0]["logprobs"] for c in chunks if c["choices"][0]["logprobs"]]
+    assert [token for piece in told for token in piece["content"]] == tokens
+    assert gateway.chat(model=model).json()["choices"][0]["logprobs"] is None
+
+
 def test_a_generated_picture_comes_as_a_part(gateway):
     message = gateway.chat(DRAW, model="gemini-enterprise").json()["choices"][0]["message"]
     (part,) = message["content"]

@@ -20,6 +20,7 @@ from gateway.domain.events import (
     Event,
     Events,
     Finish,
+    Likelihoods,
     MediaStored,
     Progress,
     ReasoningDelta,
@@ -32,6 +33,7 @@ from gateway.net.sse import DONE, unbroken
 
 # A `data:` line stays under 64 KiB even when every character needs six bytes of JSON.
 _LONGEST_DELTA = 10_000
+_MOST_TOKENS = 20  # each with twenty that it might have been
 _NOUNS = {"image": "image", "video": "video", "audio": "audio"}
 
 Sign = Callable[[StoredMedia], str]
@@ -58,6 +60,10 @@ def media_part(kind: str, url: str) -> dict[str, Any]:
     return {"type": f"{kind}_url", f"{kind}_url": {"url": url}}
 
 
+def logprobs(tokens: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"content": tokens, "refusal": None}
+
+
 def markdown(kind: str, url: str) -> str:
     return f"![image]({url})" if kind == "image" else f"[{_NOUNS[kind]}]({url})"
 
@@ -68,7 +74,12 @@ class _Choice:
     reasoning: list[str] = field(default_factory=list)
     media: list[tuple[str, str]] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
+    likely: list[dict[str, Any]] = field(default_factory=list)
     finish: str = "stop"
+
+    @property
+    def logprobs(self) -> dict[str, Any] | None:
+        return logprobs(self.likely) if self.likely else None
 
     def tool_call(self, event: ToolCallDelta) -> None:
         call = self.calls.get(event.index)
@@ -125,7 +136,7 @@ def completion(batches: Events, model: str, sign: Sign, *, as_parts: bool) -> di
             {
                 "index": index,
                 "message": choices[index].message(as_parts=as_parts),
-                "logprobs": None,
+                "logprobs": choices[index].logprobs,
                 "finish_reason": choices[index].finish,
             }
             for index in sorted(choices)
@@ -146,6 +157,8 @@ def _collect(event: Event, choices: dict[int, _Choice], sign: Sign) -> None:
             choice.reasoning.append(event.text)
         case ToolCallDelta():
             choice.tool_call(event)
+        case Likelihoods():
+            choice.likely += event.tokens
         case MediaStored():
             choice.media.append((event.kind, sign(event.media)))
         case Finish():
@@ -207,6 +220,8 @@ class ChunkWriter:
                 return frames + self._pieces("reasoning_content", event.text, choice)
             case ToolCallDelta():
                 return frames + self._tool_call(event)
+            case Likelihoods():
+                return frames + self._likelihoods(event)
             case MediaStored():
                 url = self._sign(event.media)
                 delta = {
@@ -244,8 +259,19 @@ class ChunkWriter:
             call, function = {"index": event.index}, {}
         return b"".join(frames)
 
-    def _delta(self, delta: dict[str, Any], choice: int = 0, reason: str | None = None) -> bytes:
-        body = {"index": choice, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def _likelihoods(self, event: Likelihoods) -> bytes:
+        starts = range(0, len(event.tokens), _MOST_TOKENS)
+        pieces = [event.tokens[i : i + _MOST_TOKENS] for i in starts]
+        return b"".join([self._delta({}, event.choice, likely=logprobs(p)) for p in pieces])
+
+    def _delta(
+        self,
+        delta: dict[str, Any],
+        choice: int = 0,
+        reason: str | None = None,
+        likely: dict[str, Any] | None = None,
+    ) -> bytes:
+        body = {"index": choice, "delta": delta, "logprobs": likely, "finish_reason": reason}
         return self._head + b'"choices":[' + orjson.dumps(body) + b"]" + self._tail
 
 

@@ -14,7 +14,15 @@ from gateway.simulators.ark.media import CHAT, invalid, load_image, load_kind
 from gateway.simulators.ark.models import chat_model
 from gateway.simulators.ark.wire import ArkError, open_json_call
 from gateway.simulators.calls import Call, json_response, stream_response
-from gateway.simulators.completions import DONE, Answer, choose_tools, json_wanted, sse, usage
+from gateway.simulators.completions import (
+    DONE,
+    Answer,
+    choose_tools,
+    json_wanted,
+    likelihoods,
+    sse,
+    usage,
+)
 from gateway.simulators.conversation import Conversation, read
 from gateway.simulators.fields import Fields
 from gateway.simulators.inputs import Unreadable, decode_base64
@@ -64,10 +72,15 @@ def create() -> Response:
         "service_tier": "default",
     }
     if body.flag("stream"):
-        frames = _stream(call, head, answers, talk.tokens, body.inner("stream_options"))
+        frames = _stream(call, head, answers, talk.tokens, body)
         return stream_response(frames, "text/event-stream; charset=utf-8")
     choices = [
-        {"index": at, **_ending(answer, call), "logprobs": None, "message": answer.message()}
+        {
+            "index": at,
+            **_ending(answer, call),
+            "logprobs": likelihoods(body, answer.pieces),
+            "message": answer.message(),
+        }
         for at, answer in enumerate(answers)
     ]
     total = usage(talk.tokens, answers)
@@ -135,15 +148,16 @@ def _ending(answer: Answer, call: Call) -> dict[str, object]:
 
 
 def _stream(
-    call: Call, head: dict[str, object], answers: list[Answer], prompt: int, options: Fields | None
+    call: Call, head: dict[str, object], answers: list[Answer], prompt: int, body: Fields
 ) -> Iterator[bytes]:
     """Return the chunks: thoughts first, then the text word by word, then the endings."""
-    total = usage(prompt, answers)
+    total, options = usage(prompt, answers), body.inner("stream_options")
     running = options is not None and options.flag("chunk_include_usage")
     base = {**head, "object": "chat.completion.chunk", "usage": total if running else None}
 
     def chunk(at: int, delta: dict[str, object], finish: dict[str, object]) -> bytes:
-        choice = {"index": at, "delta": delta, **finish, "logprobs": None}
+        likely = likelihoods(body, [str(delta["content"])] if delta.get("content") else [])
+        choice = {"index": at, "delta": delta, **finish, "logprobs": likely}
         return sse({**base, "choices": [choice]})
 
     opening: list[bytes] = []

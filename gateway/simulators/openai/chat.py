@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from gateway.simulators.calls import Call, json_response, stream_response
-from gateway.simulators.completions import DONE, Answer, choose_tools, json_wanted, sse, usage
+from gateway.simulators.completions import (
+    DONE,
+    Answer,
+    choose_tools,
+    json_wanted,
+    likelihoods,
+    sse,
+    usage,
+)
 from gateway.simulators.conversation import Conversation, read
 from gateway.simulators.fields import Fields
 from gateway.simulators.openai.media import MEDIA
@@ -92,13 +100,13 @@ def create() -> Response:
         "service_tier": "default",
     }
     if body.flag("stream"):
-        frames = _stream(call, head, answers, images, talk.tokens, _wants_usage(body))
+        frames = _stream(call, head, answers, images, talk.tokens, body)
         return stream_response(frames, "text/event-stream; charset=utf-8")
     choices = [
         {
             "index": at,
             "finish_reason": answer.finish,
-            "logprobs": None,
+            "logprobs": likelihoods(body, answer.pieces),
             "message": {**answer.message(), "refusal": None, **images},
         }
         for at, answer in enumerate(answers)
@@ -174,15 +182,17 @@ def _stream(
     answers: list[Answer],
     images: dict[str, object],
     prompt: int,
-    counted: bool,
+    body: Fields,
 ) -> Iterator[bytes]:
     """Return the chunks: the roles and thoughts, the text word by word, then the endings."""
     base: dict[str, object] = {**head, "object": "chat.completion.chunk"}
+    counted = _wants_usage(body)
     if counted:
         base["usage"] = None
 
     def chunk(at: int, delta: dict[str, object], finish: str | None = None) -> bytes:
-        choice = {"index": at, "delta": delta, "logprobs": None, "finish_reason": finish}
+        likely = likelihoods(body, [str(delta["content"])] if delta.get("content") else [])
+        choice = {"index": at, "delta": delta, "logprobs": likely, "finish_reason": finish}
         return sse({**base, "choices": [choice]})
 
     opening: list[bytes] = []
