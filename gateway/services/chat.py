@@ -86,6 +86,9 @@ class ChatService:
             said = Estimate()
             try:
                 yield from keep_media(batches, self._media, caller, trace, said)
+                if trace.usage is None:  # the vendor does not count
+                    trace.usage = _estimated(resolved, said)
+                    yield [trace.usage]
             finally:
                 if trace.usage is None and said.tokens:  # broken off before the vendor's count
                     trace.usage = _estimated(resolved, said)

@@ -131,3 +131,18 @@ def test_an_answer_in_one_piece_says_the_same(echoing, text):
     (call,) = choice["message"]["tool_calls"]
     assert json.loads(call["function"]["arguments"]) == {"text": text}
     assert choice["message"]["content"] is None
+
+
+def test_tokens_that_the_vendor_does_not_count_are_estimated(echoing):
+    text = "twelve words of plain text, or nearly so, are about fifteen tokens"
+    answer = echoing.chat(text, model="parrot")
+    assert answer.headers["X-Gateway-Usage"] == "estimated"
+    usage = answer.json()["usage"]
+    assert 10 < usage["prompt_tokens"] == usage["completion_tokens"] < 20
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    streamed = echoing.chat(
+        text, model="parrot", stream=True, stream_options={"include_usage": True}
+    )
+    assert events(streamed)[-1]["usage"] == usage
+    silent = events(echoing.chat(text, model="parrot", stream=True))
+    assert all("usage" not in chunk for chunk in silent)
