@@ -22,6 +22,8 @@ from gateway.stores.media import open_media_store
 from gateway.stores.redis_counters import SCHEME, SharedCounters
 from gateway.surroundings import Surroundings
 
+_SHORTEST_SECRET = 16  # characters
+
 Level = Literal["ok", "warn", "bad"]
 
 
@@ -186,7 +188,10 @@ def accounts(case: Case) -> Iterator[Finding]:
 
 def secret_key(case: Case) -> Iterator[Finding]:
     about = "secret key"
-    if case.settings.secret_keys:
+    if any(len(key.reveal()) < _SHORTEST_SECRET for key in case.settings.secret_keys):
+        advice = "Use a long random text, such as: openssl rand -hex 32."
+        yield Finding("bad", about, "GATEWAY_SECRET_KEY is short enough to be guessed.", advice)
+    elif case.settings.secret_keys:
         yield Finding("ok", about, "Links are signed with GATEWAY_SECRET_KEY.")
     elif case.several:
         advice = "Set GATEWAY_SECRET_KEY to a long random text, the same on all machines."
