@@ -110,11 +110,15 @@ def _secret(text: object, env: Mapping[str, str], where: str) -> str:
     scheme, _, rest = text.partition(":")
     if scheme == "env":
         text = env.get(rest, "")
+        if not text.strip():
+            raise SettingsError(f"{where}: the variable {rest!r} is not set")
     elif scheme == "file":
         try:
             text = Path(rest).read_text("utf-8")
         except OSError as exc:
             raise SettingsError(f"{where}: {rest}: {exc.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{where}: {rest} is no text") from None
     if not text.strip():
         raise SettingsError(f"{where}: the credential is empty")
     return text.strip()

@@ -120,7 +120,8 @@ def test_an_engine_is_required_with_its_credentials():
         (ACCOUNT.replace('"ark"', '"arc"'), "upstream"),
         (ACCOUNT.replace('"ark"', '["ark"]'), "upstream"),
         (ACCOUNT.replace('"ark"', '"gemini-enterprise"'), "credential"),
-        (ACCOUNT.replace('"k"', '"env:NOWHERE"'), "credential"),
+        (ACCOUNT.replace('"k"', '"env:NOWHERE"'), "credential: the variable 'NOWHERE'"),
+        (ACCOUNT.replace('"k"', '"file:/dev/null"'), "credential"),
         (ACCOUNT.replace('"k"', '"file:/nowhere"'), "credential"),
         (ACCOUNT.replace('"k"', '"a b"'), "credential"),
         (ACCOUNT.replace('"k"', "5"), "credential"),
@@ -161,6 +162,12 @@ def test_an_engine_is_required_with_its_credentials():
 )
 def test_a_bad_table_is_named(tmp_path, toml, named):
     assert named in complaint({}, toml, tmp_path)
+
+
+def test_a_credential_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
+    toml = ACCOUNT.replace('"k"', f'"file:{tmp_path}/key"')
+    assert f"credential: {tmp_path}/key is no text" in complaint({}, toml, tmp_path)
 
 
 def test_good_settings_are_taken(tmp_path):
