@@ -10,6 +10,7 @@ from gateway.domain.errors import NotFound
 bp = Blueprint("unsupported", __name__)
 
 _CHAT = "POST /v1/chat/completions"
+_ANEW = "POST /v1/videos with a prompt, and a picture as input_reference"
 _INSTEAD = {
     "/v1/completions": f"the messages form, {_CHAT}",
     "/v1/responses": _CHAT,
@@ -22,6 +23,10 @@ _INSTEAD = {
     "/v1/audio/<path:what>": "a vendor's speech API",
     "/v1/images/variations": "POST /v1/images/edits",
     "/v1/batches": 'jobs: "async": true on pictures and videos',
+    "/v1/videos/edits": _ANEW,
+    "/v1/videos/extensions": _ANEW,
+    "/v1/videos/characters": _ANEW,
+    "/v1/videos/<video_id>/remix": _ANEW,
 }
 
 

@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/videos
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,28 +19,32 @@ from gateway.api.idempotency import once
 from gateway.api.media import send
 from gateway.api.paging import page_answer, page_asked
 from gateway.api.render import generations as render
-from gateway.api.schemas.videos import VideoRequestSchema
+from gateway.api.schemas.videos import VideoFormSchema, VideoRequestSchema
 from gateway.api.state import services, state, trace
 from gateway.api.waiting import bridge
 from gateway.api.wire import json_body, json_response, load, polled
 from gateway.domain.errors import Conflict, NotFound
 from gateway.domain.jobs import Job
+from gateway.domain.requests import VideoRequest
 from gateway.services.job_records import stored_of
 
 bp = Blueprint("videos", __name__)
 _schema = VideoRequestSchema()
+_form = VideoFormSchema()
 _POLL_MS = "2000"
 
 
 @bp.post("/v1/videos")
 def create() -> ResponseReturnValue:
     if request.mimetype == "multipart/form-data":
-        return _create(pictures_in(read_form(), "input_reference"))
-    return _create(json_body())
+        values = pictures_in(read_form(), "input_reference")
+        return _create(load(_form, values), values)
+    document = json_body()
+    return _create(load(_schema, document), document)
 
 
-def _create(document: dict[str, Any]) -> Response:
-    wanted = replace(load(_schema, document), asynchronous=True)
+def _create(asked: VideoRequest, document: Mapping[str, Any]) -> Response:
+    wanted = replace(asked, asynchronous=True)
     generation, who = services().generation, caller()
     if wants_plan():
         return dry_run(generation.plan(wanted, who, trace()))

@@ -6,7 +6,16 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from gateway.api.schemas.fields import Duration, Flag, ImagesField, Number, RequestSchema, Word
+from gateway.api.schemas.fields import (
+    Duration,
+    Flag,
+    ImagesField,
+    Number,
+    RequestSchema,
+    TextFlag,
+    TextNumber,
+    Word,
+)
 from gateway.api.schemas.images import Size
 from gateway.domain.requests import VideoRequest
 
@@ -48,3 +57,13 @@ class VideoRequestSchema(RequestSchema):
             data.setdefault("ratio", "16:9")
         audio = data.pop("generate_audio", None)
         return VideoRequest(images=images, audio=audio, **data)
+
+
+class VideoFormSchema(VideoRequestSchema):
+    """The same from a multipart form, whose values are text."""
+
+    seed = TextNumber(-1, 2**32 - 1, whole=True)
+    watermark = TextFlag()
+    generate_audio = TextFlag()
+    stream = TextFlag(load_default=False)
+    asynchronous = TextFlag(data_key="async", load_default=False)
