@@ -23,7 +23,8 @@ async function ending(n) {
     await calls[make](n);
     return { complete: true };
   } catch (err) {
-    return { complete: false, name: err.constructor.name, status: err.status, code: err.code };
+    const { status, code, message } = err;
+    return { complete: false, name: err.constructor.name, status, code, message };
   }
 }
 
