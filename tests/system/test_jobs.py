@@ -24,9 +24,28 @@ ASYNC = {"Prefer": "respond-async"}
 ENDED = ("completed", "failed", "cancelled")
 
 
+SPENT = """
+[[accounts]]
+name = "spent"
+upstream = "ark"
+credential = "ark-empty4"
+models = ["spent-film"]
+
+[[accounts]]
+name = "filming"
+upstream = "ark"
+credential = "ark-pool-video3-killed"
+models = ["doubao-video"]
+
+[models."spent-film"]
+kind = "video"
+routes = [{ upstream = "ark", model = "doubao-seedance-1-0-pro-250528" }]
+"""
+
+
 @pytest.fixture(scope="module")
 def site(own_factory):
-    with own_factory.started(ARK_API_KEYS="ark-pool-video1") as running:
+    with own_factory.started(toml=SPENT, ARK_API_KEYS="") as running:
         yield running
 
 
@@ -64,23 +83,38 @@ def submissions(vendors):
     )
 
 
+def own_job_whose_process_dies(site, vendors, key):
+    until(lambda: answers(site))
+    job_id = ordered(site, key=key)
+    until(lambda: vendors.operations(key).get("ark.videos.get"))
+    for worker in site.workers():
+        worker.send_signal(signal.SIGKILL)
+    until(lambda: answers(site))
+    return job_id
+
+
 @pytest.mark.timeout(1800)
-def test_killed_workers_lose_no_job_and_submit_none_twice(own_factory, vendors, soak):
+def test_killed_workers_lose_no_job_and_submit_none_twice(site, vendors, soak):
     kills, orders = (100, 3) if soak else (4, 5)
     made, twice, unknown = [], 0, 0
-    with own_factory.started(ARK_API_KEYS="ark-pool-video3-killed") as gateway:
-        for kill in range(kills):
-            for number in range(orders):
-                prompt = f"kill {kill} order {number} {uuid.uuid4().hex}"
-                # When its worker was the one that was killed, nothing was promised.
-                with contextlib.suppress(requests.RequestException):
-                    made.append(ordered(gateway, prompt=prompt))
-                if number == random.randrange(orders):
-                    time.sleep(random.uniform(0, 1.5))
-                    random.choice(gateway.workers()).send_signal(signal.SIGKILL)
-            twice += sum(count > 1 for count in submissions(vendors).values())
-        results = [ended(gateway, job_id, within_s=90) for job_id in made]
+    own = "ark-own-video2-orphan"
+    for kill in range(kills):
+        for number in range(orders):
+            prompt = f"kill {kill} order {number} {uuid.uuid4().hex}"
+            # When its worker was the one that was killed, nothing was promised.
+            with contextlib.suppress(requests.RequestException):
+                made.append(ordered(site, prompt=prompt))
+            if number == random.randrange(orders):
+                time.sleep(random.uniform(0, 1.5))
+                random.choice(site.workers()).send_signal(signal.SIGKILL)
         twice += sum(count > 1 for count in submissions(vendors).values())
+    orphan = own_job_whose_process_dies(site, vendors, own)
+    results = [ended(site, job_id, within_s=90) for job_id in made]
+    twice += sum(count > 1 for count in submissions(vendors).values())
+    found = ended(site, orphan, own, within_s=60)
+    assert found["status"] == "completed", found["error"]
+    assert vendors.operations(own)["ark.videos.create"] == 1
+    assert own not in site.log.read_text()
     for found in results:
         if found["status"] == "failed":
             assert found["error"]["code"] == "outcome_unknown"
@@ -113,20 +147,6 @@ def test_a_draining_process_hands_its_jobs_to_another_machine_at_once(
             assert ended(second, job_id)["status"] == "completed"
     assert left_after_s < 5
     assert vendors.operations("ark-pool-video8-handed")["ark.videos.create"] == 1
-
-
-def test_an_own_job_goes_on_when_its_owner_asks_again(own_factory, vendors):
-    key = "ark-own-video2-orphan"
-    with own_factory.started(workers=2) as gateway:
-        job_id = ordered(gateway, key=key)
-        until(lambda: job(gateway, job_id, key)["status"] == "in_progress")
-        for worker in gateway.workers():
-            worker.send_signal(signal.SIGKILL)
-        until(lambda: answers(gateway))
-        found = ended(gateway, job_id, key, within_s=60)
-        assert found["status"] == "completed"
-        assert vendors.operations(key)["ark.videos.create"] == 1
-        assert key not in gateway.log.read_text()
 
 
 def answers(gateway):
@@ -195,37 +215,41 @@ def test_jobs_are_listed_page_by_page(site):
     assert not rest["has_more"]
 
 
-def test_without_a_free_account_who_waits_is_refused_and_who_does_not_is_queued(own_factory):
-    with own_factory.started(workers=1, ARK_API_KEYS="ark-empty4") as gateway:
-        for _ in range(2):
-            answer = gateway.post(VIDEO, {"prompt": "waves"})
-            assert answer.json()["error"]["code"] == "no_account_available"
-            assert answer.status_code == 429
-            assert int(answer.headers["Retry-After"]) >= 1
-            assert "x-should-retry" not in answer.headers
-        job_id = ordered(gateway)
-        time.sleep(1)
-        assert job(gateway, job_id)["status"] == "queued"
-        assert delete(gateway, f"{JOBS}/{job_id}").json()["status"] == "cancelled"
+def test_without_a_free_account_who_waits_is_refused_and_who_does_not_is_queued(site):
+    wanted = {"prompt": "waves", "model": "spent-film"}
+    for _ in range(2):
+        answer = site.post(VIDEO, wanted)
+        assert answer.json()["error"]["code"] == "no_account_available"
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert "x-should-retry" not in answer.headers
+    job_id = ordered(site, **wanted)
+    time.sleep(1)
+    assert job(site, job_id)["status"] == "queued"
+    assert delete(site, f"{JOBS}/{job_id}").json()["status"] == "cancelled"
 
 
-@pytest.mark.parametrize("path", [VIDEO, IMAGES])
-def test_what_cannot_be_stored_now_is_stored_later(own_factory, vendors, tmp_path, path):
-    key = f"ark-video1-unstored-{path.split('/')[2]}"
-    folder = tmp_path / "media"
-    with own_factory.started(workers=1, GATEWAY_MEDIA=f"file:{folder}") as gateway:
-        assert gateway.get("/ready").status_code == 200
-        folder.rename(tmp_path / "aside")
-        folder.write_text("no folder")
-        job_id = ordered(gateway, path, key=key)
-        until(lambda: job(gateway, job_id, key)["progress"] == 99)
-        assert gateway.chat("Hello").status_code == 200
-        folder.unlink()
-        (tmp_path / "aside").rename(folder)
-        found = ended(gateway, job_id, key)
+def test_what_cannot_be_stored_now_is_stored_later(site, vendors):
+    folder = site.directory / "var" / "media"
+    aside = folder.with_name("aside")
+    assert site.get("/ready").status_code == 200
+    folder.rename(aside)
+    folder.write_text("no folder")
+    made = {
+        path: (key, ordered(site, path, key=key))
+        for path in (VIDEO, IMAGES)
+        for key in [f"ark-video1-unstored-{path.split('/')[2]}"]
+    }
+    for key, job_id in made.values():
+        until(lambda key=key, job_id=job_id: job(site, job_id, key)["progress"] == 99)
+    assert site.chat("Hello", model="test-model").status_code == 200
+    folder.unlink()
+    aside.rename(folder)
+    for path, (key, job_id) in made.items():
+        found = ended(site, job_id, key)
         assert found["status"] == "completed"
         message = found["result"]["choices"][0]["message"]
         url = message["videos"][0]["url"] if path == VIDEO else message["images"][0]
         assert requests.get(url, timeout=10).status_code == 200
-    creations = [name for name in vendors.operations(key) if name != "ark.videos.get"]
-    assert sum(vendors.operations(key)[name] for name in creations) == 1
+        creations = [name for name in vendors.operations(key) if name != "ark.videos.get"]
+        assert sum(vendors.operations(key)[name] for name in creations) == 1
