@@ -202,13 +202,20 @@ def test_no_broken_stream_looks_complete_to_the_node_sdk(address, soak):
 # -- callers that do not read -------------------------------------------------------------
 
 
-def test_callers_that_do_not_read_stop_the_vendor_and_cost_little(own_factory, soak):
-    count = 200 if soak else 40
+@pytest.fixture(scope="module")
+def flood(own_factory):
+    """A gateway of one worker, and how much each connection took from its endless vendor."""
     with (
         firehose() as (vendor, taken),
-        own_factory.started(workers=1, OPENAI_BASE_URL=vendor) as gateway,
-        ExitStack() as stack,
+        own_factory.started(workers=1, OPENAI_BASE_URL=vendor) as running,
     ):
+        yield running, taken
+
+
+def test_callers_that_do_not_read_stop_the_vendor_and_cost_little(flood, soak):
+    count = 200 if soak else 40
+    gateway, taken = flood
+    with ExitStack() as stack:
         (worker,) = gateway.workers()
         gateway.chat(key="ark-warm", stream=True)
         before = worker.memory_info().rss
@@ -233,21 +240,21 @@ def steady(value):
     return value() == before
 
 
-def test_a_slow_caller_gets_everything(own_factory, vendors):
-    with own_factory.started(workers=1) as gateway:
-        (worker,) = gateway.workers()
-        key = "ark-words3000-slowly"
-        quick = gateway.chat(key=key, stream=True).text
-        with Client(int(gateway.url.rpartition(":")[2]), receive_buffer=4096) as caller:
-            body = ask("Hello", model="doubao", stream=True)
-            caller.send(request_bytes(CHAT, body, key=key)).head()
-            text = b""
-            while chunk := caller.chunk():
-                text += chunk
-                time.sleep(0.0005)
-        assert text.endswith(b"data: [DONE]\n\n")
-        assert content(text.decode()) == content(quick)
-        assert psutil.pid_exists(worker.pid)
+def test_a_slow_caller_gets_everything(flood):
+    gateway, _ = flood
+    (worker,) = gateway.workers()
+    key = "ark-words3000-slowly"
+    quick = gateway.chat(key=key, stream=True).text
+    with Client(int(gateway.url.rpartition(":")[2]), receive_buffer=4096) as caller:
+        body = ask("Hello", model="doubao", stream=True)
+        caller.send(request_bytes(CHAT, body, key=key)).head()
+        text = b""
+        while chunk := caller.chunk():
+            text += chunk
+            time.sleep(0.0005)
+    assert text.endswith(b"data: [DONE]\n\n")
+    assert content(text.decode()) == content(quick)
+    assert psutil.pid_exists(worker.pid)
 
 
 def content(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 import uuid
@@ -12,10 +13,12 @@ import pytest
 import requests
 
 from tests.support.callers import ask, request_bytes
+from tests.support.media import png
 from tests.worker.serving import Client, report, until
 
 CHAT, IMAGES = "/v1/chat/completions", "/v1/images/generations"
 VIDEO, SORA, FILES = "/v1/video/generations", "/v1/videos", "/v1/files"
+EDITS = "/v1/images/edits"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +48,7 @@ def fresh(name):
         (CHAT, True, "ark.chat"),
         (IMAGES, False, "ark.images"),
         (VIDEO, False, "ark.videos.create"),
+        (SORA, False, "ark.videos.create"),
     ],
 )
 def test_a_hundred_at_once_are_one_at_the_vendor_and_all_alike(
@@ -61,6 +65,9 @@ def test_a_hundred_at_once_are_one_at_the_vendor_and_all_alike(
     bodies = {answer.content.replace(b": waiting\n\n", b"").strip() for answer in found}
     if path == VIDEO:  # progress is a comment of the moment
         bodies = {body for body in bodies if not body.startswith(b":")}
+    if path == SORA:  # the film's state is of the moment, too
+        bodies = {json.loads(body)["id"] for body in bodies}
+        vendors.until(lambda ledger: operation in ledger["operations"].get(key, {}))
     assert len(bodies) == 1
     assert vendors.operations(key)[operation] == 1
     assert sum("Idempotent-Replayed" in answer.headers for answer in found) == 99
@@ -178,21 +185,36 @@ def test_a_file_uploaded_twice_is_one_file(site):
     assert len(site.get(FILES, key=key).json()["data"]) == 1
 
 
-def test_a_request_whose_worker_was_killed_is_not_ordered_twice(own_factory, vendors):
-    key, token = "ark-video3-killed-once", fresh("killed")
-    with own_factory.started(workers=1) as gateway:
-        first = send(gateway, VIDEO, body_for(VIDEO), key, token, Prefer="respond-async").json()
-        until(lambda: vendors.operations(key).get("ark.videos.get"))
-        gateway.workers()[0].send_signal(signal.SIGKILL)
-        until(lambda: answers(gateway))
-        answer = gateway.post(
-            VIDEO,
-            body_for(VIDEO),
-            key=key,
-            headers={"Idempotency-Key": token},
-            timeout=90,
+@pytest.mark.parametrize(("path", "field"), [(EDITS, "image"), (SORA, "input_reference")])
+def test_a_form_sent_twice_is_one_order(site, path, field):
+    """Though its boundary is another: what counts are the fields, and the files' contents."""
+    key, token = f"ark-form-{field}", fresh("form")
+
+    def send_form(picture):
+        return requests.post(
+            site.url + path,
+            files={field: ("a.png", picture, "image/png")},
+            data={"prompt": "waves"},
+            headers={"Authorization": f"Bearer {key}", "Idempotency-Key": token},
+            timeout=30,
         )
-        assert answer.json()["id"] == first["id"]
+
+    first, second = (send_form(png(320, 320)) for _ in range(2))
+    assert (first.status_code, second.headers["Idempotent-Replayed"]) == (200, "true")
+    assert first.json()["id"] == second.json()["id"]
+    assert send_form(png(321, 320)).status_code == 422
+
+
+def test_a_request_whose_worker_was_killed_is_not_ordered_twice(site, vendors):
+    key, token = "ark-video3-killed-once", fresh("killed")
+    first = send(site, VIDEO, body_for(VIDEO), key, token, Prefer="respond-async").json()
+    until(lambda: vendors.operations(key).get("ark.videos.get"))
+    for worker in site.workers():
+        worker.send_signal(signal.SIGKILL)
+    until(lambda: answers(site))
+    headers = {"Idempotency-Key": token}
+    answer = site.post(VIDEO, body_for(VIDEO), key=key, headers=headers, timeout=90)
+    assert answer.json()["id"] == first["id"]
     assert vendors.operations(key)["ark.videos.create"] == 1
 
 
