@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.worker.serving import Answer, Client, Cut, Server, serving, until
 MAIN = """
 {user}
 pid {directory}/nginx.pid;
+worker_shutdown_timeout 1s;
 error_log {directory}/nginx-error.log;
 events {{}}
 http {{
@@ -201,6 +203,18 @@ def test_log_has_no_query(edge):
 def test_connections_to_the_gateway_are_reused(edge):
     ports = {edge.get("/environ").json()["REMOTE_PORT"] for _ in range(5)}
     assert len(ports) < 5
+
+
+def test_reload_ends_streams_when_their_time_is_over_and_refuses_nothing(edge):
+    with edge.client() as client:
+        client.get("/stream?n=1000&every=0.1").head()
+        assert client.chunk()
+        os.kill(int((edge.log.parent / "nginx.pid").read_text()), signal.SIGHUP)
+        for _ in range(20):
+            assert edge.get("/plain").status == 200
+        with pytest.raises(Cut):
+            list(iter(client.chunk, b""))
+    edge.server.noted("stream cleaned up")
 
 
 def test_gateway_that_is_down_is_an_error_in_the_shape_of_the_api(edge):
