@@ -7,6 +7,7 @@ and by the label that it carries at the vendor.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections import Counter
@@ -52,7 +53,7 @@ class Sessions:
         self._pool = pool
         self._upstream = upstream
         self._clock = clock
-        self._owner = uuid.uuid4().hex
+        self._made = uuid.uuid4().hex
         self._mark: str | None = None
         self._open: set[str] = set()
         self._untold: dict[str, bool] = {}  # deleted or given up, while the journal was away
@@ -134,6 +135,11 @@ class Sessions:
                 self._store.failed(label, retry_in_s=0)
         except StorageUnavailable:
             self._untold[label] = deleted
+
+    @property
+    def _owner(self) -> str:
+        """This process: with `--preload` several are made of one that was there before."""
+        return f"{self._made}-{os.getpid()}"
 
     def _label(self, *, keep: bool) -> str:
         """What is kept on purpose has a label that no sweep for strays looks for."""

@@ -26,9 +26,15 @@ class Notes:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._run = directory / _identity(os.getppid())
+        self._alive: Callable[[], object] | None = None
+        self._settle()
+        this = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _settle(this()))
+
+    def _settle(self) -> None:
+        self._end()
+        self._run = self._directory / _identity(os.getppid())
         self._name = secrets.token_hex(8)
-        self._alive: Callable[[], object] | None = None  # ends it
 
     def write(self, data: bytes) -> None:
         try:
@@ -38,9 +44,12 @@ class Notes:
             fresh.write_bytes(data)
             fresh.replace(self._run / f"{self._name}.note")
         except OSError:
-            if self._alive is not None:
-                self._alive()
-                self._alive = None
+            self._end()
+
+    def _end(self) -> None:
+        if self._alive is not None:
+            self._alive()
+            self._alive = None
 
     def others(self) -> Iterator[Note]:
         """The notes of the run's other processes, also of those that have ended."""
@@ -62,6 +71,11 @@ class Notes:
         end = weakref.finalize(self, os.close, alive)
         fcntl.flock(alive, fcntl.LOCK_EX)
         return end
+
+
+def _settle(notes: Notes | None) -> None:
+    if notes is not None:
+        notes._settle()
 
 
 def _is_locked(path: Path) -> bool:

@@ -83,3 +83,17 @@ def test_where_nothing_can_be_written_there_are_no_notes(tmp_path):
     notes = Notes(tmp_path / "file" / "notes")
     notes.write(b"lost")
     assert list(notes.others()) == []
+
+
+def test_forked_processes_have_notes_of_their_own(tmp_path):
+    notes = Notes(tmp_path)
+    notes.write(b"parent")
+    said, say = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(say, notes._name.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(said, 100).decode() != notes._name
+    os.close(said)
+    os.close(say)

@@ -176,9 +176,12 @@ def test_a_session_whose_name_never_arrived_is_found_by_its_label(own_factory, v
 
 @pytest.mark.timeout(900)
 def test_sessions_of_killed_workers_are_swept(own_factory, vendors, soak):
+    """Also where all workers are copies of a process that had loaded the app before."""
     kills = 100 if soak else 2
     own = "ya29.slow200-words60-own-killed"
-    with own_factory.started(**pool_of(vendors, "pool-slow100-words30-killed")) as gateway:
+    with own_factory.started(
+        GUNICORN_CMD_ARGS="--preload", **pool_of(vendors, "pool-slow100-words30-killed")
+    ) as gateway:
 
         def stream(number, key=None):
             body = ask(f"Tell me of {number}", model="gemini-enterprise", stream=True)
