@@ -148,21 +148,27 @@ def test_the_access_log_of_the_buildpack_shows_no_query(app):
     assert "in-the-query" not in log.read_text()
 
 
-def test_a_restart_loses_neither_jobs_nor_films_though_the_disk_is_lost(config, tmp_path):
-    (tmp_path / "one").mkdir()
-    (tmp_path / "two").mkdir()
-    with dyno(config, tmp_path / "one") as (router, web, _):
-        job = post(router, VIDEO, {"prompt": "waves"}, Prefer="respond-async").json()
-        until(lambda: get(router, f"/v1/jobs/{job['id']}").json()["status"] == "in_progress")
-        with Client(router.app[1]) as idle:
-            idle.get("/health").answer()
-            began = time.monotonic()
-            for _ in range(2):
-                for process in [*psutil.Process(web.pid).children(recursive=True), web]:
-                    process.send_signal(signal.SIGTERM)
-            web.wait(25)
-            assert time.monotonic() - began < 10
-    with dyno(config, tmp_path / "two") as (router, _, _):
+def test_app_json_names_settings_that_exist():
+    from gateway.settings import VARIABLES
+
+    named = json.loads((ROOT / "deploy/app.json").read_text())["env"]
+    assert {name for name in named if not name.startswith("AWS_")} <= set(VARIABLES)
+
+
+def test_a_restart_loses_neither_jobs_nor_films_though_the_disk_is_lost(app, config, tmp_path):
+    """Last, for it ends the dyno of the tests before."""
+    router, web, _ = app
+    job = post(router, VIDEO, {"prompt": "waves"}, Prefer="respond-async").json()
+    until(lambda: get(router, f"/v1/jobs/{job['id']}").json()["status"] == "in_progress")
+    with Client(router.app[1]) as idle:
+        idle.get("/health").answer()
+        began = time.monotonic()
+        for _ in range(2):
+            for process in [*psutil.Process(web.pid).children(recursive=True), web]:
+                process.send_signal(signal.SIGTERM)
+        web.wait(25)
+        assert time.monotonic() - began < 10
+    with dyno(config, tmp_path) as (router, _, _):
 
         def ended():
             found = get(router, f"/v1/jobs/{job['id']}").json()
@@ -171,10 +177,3 @@ def test_a_restart_loses_neither_jobs_nor_films_though_the_disk_is_lost(config, 
         url = until(ended, within_s=60)["result"]["choices"][0]["message"]["videos"][0]["url"]
         link = router.url + "/media/" + url.split("/media/")[1]
         assert requests.get(link, timeout=30).content[4:8] == b"ftyp"
-
-
-def test_app_json_names_settings_that_exist():
-    from gateway.settings import VARIABLES
-
-    named = json.loads((ROOT / "deploy/app.json").read_text())["env"]
-    assert {name for name in named if not name.startswith("AWS_")} <= set(VARIABLES)
