@@ -67,7 +67,7 @@ class Database:
 
         The last seconds before a power cut may be lost in SQLite, as leases and counters can
         be. What is `durable` is on disk when the block ends, and with it all that was written
-        before; it costs a few milliseconds in which the process does nothing else.
+        before; it takes some milliseconds, for which other writers wait.
         """
         with _translated(), self._writer.begin() as connection:
             self._backend.begin(connection, durable=durable)

@@ -12,12 +12,12 @@ from sqlalchemy import URL, Connection, Engine, Table, event
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from gateway.net.turns import aside
 from gateway.stores.backend import MIGRATION_WAIT_S, pooled
 from gateway.stores.clock import SteadyClock
 from gateway.stores.tables import SQLITE_NOW
 
 _READERS = 4
-_DURABLE = "durable"  # how the writing connection is set
 
 
 class Sqlite:
@@ -42,9 +42,9 @@ class Sqlite:
         return reader, writer
 
     def begin(self, connection: Connection, *, durable: bool) -> None:
-        if connection.info.get(_DURABLE, False) is not durable:
-            connection.info[_DURABLE] = durable
-            connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, _Connection)
+        driver.set_durable(durable)
         _patiently(connection, "BEGIN IMMEDIATE", self._wait_s)
 
     def insert(self, table: Table) -> Insert:
@@ -58,7 +58,12 @@ class Sqlite:
 
     def _engine(self, size: int) -> Engine:
         # Without an isolation level the driver begins no transactions of its own.
-        arguments = {"timeout": self._wait_s, "isolation_level": None, "check_same_thread": False}
+        arguments = {
+            "timeout": self._wait_s,
+            "isolation_level": None,
+            "check_same_thread": False,
+            "factory": _Connection,
+        }
         engine = pooled(self._url, arguments, size=size, wait_s=self._wait_s)
         event.listen(engine, "do_connect", self._create_file)
         event.listen(engine, "connect", self._give_time)
@@ -74,6 +79,23 @@ class Sqlite:
     def _give_time(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         # Deterministic: the same throughout a statement, so that it can use an index.
         connection.create_function(SQLITE_NOW, 0, self._clock, deterministic=True)
+
+
+class _Connection(sqlite3.Connection):
+    """Its commits wait for the disk where they are to be durable, but hold nobody else up."""
+
+    _durable = False
+
+    def set_durable(self, durable: bool) -> None:
+        if durable is not self._durable:
+            self._durable = durable
+            self.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+
+    def commit(self) -> None:
+        if self._durable and self.in_transaction:
+            aside(super().commit)
+        else:
+            super().commit()
 
 
 def _run(statement: str) -> Callable[[sqlite3.Connection, ConnectionPoolEntry], None]:
