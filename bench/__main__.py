@@ -22,6 +22,7 @@ from typing import Any
 
 from bench import peers, report, run
 from bench.measures import Scale
+from bench.steps import steps
 
 RESULTS = Path(__file__).parent / "results"
 QUICK = Scale(seconds=2, held=(1000,), jobs=50, sizes=1000)
@@ -37,6 +38,7 @@ def main() -> None:
             peers=tuple(options.peers),
             given=tuple(options.target),
             before=tuple(options.before),
+            steps=tuple(options.steps.split(",") if options.steps else ()),
             growth=not options.quick,
         )
         found = run.measured(plan, Path(name))
@@ -52,6 +54,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peers", help=f"of {', '.join(peers.PEERS)}; those found, if not given")
     parser.add_argument("--before", action="append", default=[], help="a commit of this project")
     parser.add_argument("--target", action="append", default=[], help="a server that runs already")
+    parser.add_argument(
+        "--steps", help="only these of " + ", ".join(s.name for s in steps(Scale()))
+    )
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--out", type=Path, help="the result file; bench/results/DATE.json")
     options = parser.parse_args()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bench.results import ratio
+from bench.summary import ratio
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ class Step:
 
 
 def calls(connections: int, bench: Bench, target: Target) -> Metrics:
-    found = bench.load(target, "fast", connections)
+    seconds = bench.scale.seconds / (1 if connections == 64 else 2)
+    found = bench.load(target, "fast", connections, seconds=seconds)
     times = found["answer_ms"]
     return {
         f"calls_per_s_c{connections}": found["answers"] / found["seconds"],

@@ -108,6 +108,20 @@ def choices_table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def history_table(found: dict[str, Any]) -> str:
+    """What the gateway cost as each of some commits left it."""
+    metrics = ("call_cpu_us_c64", "burst_cpu_us", "paced_cpu_us")
+    lines = ["| commit | µs of a call | of a chunk at once | of a paced one |", "|---|---|---|---|"]
+    for revision, what in found["revisions"].items():
+        own = found["targets"][f"gateway-{revision}"]["median"]
+        lines.append(f"| `{revision}` {what} | {' | '.join(shown(own[m]) for m in metrics)} |")
+    now = found["targets"]["gateway"]["median"]
+    lines.append(
+        f"| `{found['machine']['revision']}` | {' | '.join(shown(now[m]) for m in metrics)} |"
+    )
+    return "\n".join(lines)
+
+
 def machine_line(found: dict[str, Any]) -> str:
     about = found["machine"]
     packages = about["packages"]
@@ -133,9 +147,7 @@ def blocks(found: dict[str, Any]) -> dict[str, str]:
         "goals": goals.table(found),
         "growth": growth_table(found),
         "layers": layers_table(found),
-        "sizing": sizing.table(found),
-        "million": sizing.million(found),
-    }
+    } | (sizing.blocks(found) if "layers" in found else {})
 
 
 def publish(result: Path) -> None:
@@ -152,6 +164,7 @@ def quoted(found: dict[str, Any], file: str) -> dict[str, str]:
         "source": f"All figures of this page: `bench/results/{file}`.",
         "caption": caption(found),
         "choices": choices_table(json.loads(documents.CHOICES.read_text("utf-8"))),
+        "history": history_table(json.loads(documents.HISTORY.read_text("utf-8"))),
     }
 
 

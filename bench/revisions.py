@@ -23,3 +23,9 @@ def checked_out(revision: str, folder: Path) -> Iterator[Path]:
         yield root
     finally:
         subprocess.run([*git, "remove", "--force", root], check=True)
+
+
+def subject(revision: str) -> str:
+    """What the commit says it does."""
+    command = ["git", "-C", str(ROOT), "log", "-1", "--format=%s", revision]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

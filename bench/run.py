@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench import growth, layers, machine, measures, results, targets
+from bench import growth, layers, machine, measures, summary, targets
 from bench.measures import Bench, Metrics, Scale, Step
 from bench.peers import PEERS, Start
-from bench.results import Turns
-from bench.revisions import checked_out
+from bench.revisions import checked_out, subject
 from bench.steps import steps
+from bench.summary import Turns
 from bench.targets import Target
 
 _ONCE_S = 20  # what takes longer is not repeated
@@ -28,6 +28,7 @@ class Plan:
     peers: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     before: tuple[str, ...] = ()  # commits of this project
+    steps: tuple[str, ...] = ()  # the names of those to take; none: all, and what follows them
     growth: bool = True
 
 
@@ -46,13 +47,15 @@ def measured(plan: Plan, folder: Path) -> dict[str, Any]:
         for target in compared[1:]:
             idle = {"idle_rss_mb": machine.rss_mb(target.pid)}
             idle["idle_pss_mb"] = machine.pss_mb(target.pid)
-            results.note(turns, target.name, idle)
+            summary.note(turns, target.name, idle)
             bench.load(target, "fast", 8, seconds=plan.scale.seconds / 4)
-        _turns(bench, compared, plan.repeats, turns)
-        found["targets"] = results.summed(turns)
-        found["gateway_against"] = results.ratios(found["targets"])
-        found["layers"] = layers.measured(bench, compared[1])
-    if plan.growth:
+        _turns(bench, compared, plan, turns)
+        found["targets"] = summary.summed(turns)
+        found["gateway_against"] = summary.ratios(found["targets"])
+        found["revisions"] = {revision: subject(revision) for revision in plan.before}
+        if not plan.steps:
+            found["layers"] = layers.measured(bench, compared[1])
+    if plan.growth and not plan.steps:
         with targets.mock(folder / "mock", picture, folder) as vendor:
             found["growth"] = growth.measured(bench, vendor, folder, plan.repeats)
     return found
@@ -86,21 +89,22 @@ def _started(
                 cold.append(target.cold_s)
     target = stack.enter_context(begin(vendor, folder))
     for seconds in (*cold, target.cold_s):
-        results.note(turns, target.name, {"cold_start_s": seconds})
+        summary.note(turns, target.name, {"cold_start_s": seconds})
     return target
 
 
-def _turns(bench: Bench, compared: list[Target], repeats: int, turns: Turns) -> None:
+def _turns(bench: Bench, compared: list[Target], plan: Plan, turns: Turns) -> None:
     once: set[tuple[str, str]] = set()
-    for turn in range(repeats):
+    taken = [step for step in steps(plan.scale) if step.name in plan.steps or not plan.steps]
+    for turn in range(plan.repeats):
         order = compared[turn % len(compared) :] + compared[: turn % len(compared)]
-        for step in steps(bench.scale):
+        for step in taken:
             for target in order:
                 if not _concerns(step, target) or (step.name, target.name) in once:
                     continue
                 began = time.monotonic()
                 metrics = step.run(bench, target)
-                results.note(turns, target.name, metrics)
+                summary.note(turns, target.name, metrics)
                 _say(turn, target, step, metrics)
                 if time.monotonic() - began > _ONCE_S and target.name not in ("gateway", "mock"):
                     once.add((step.name, target.name))

@@ -11,7 +11,7 @@ need chromium chromium /usr/bin/chromium
 need curl curl /usr/bin/curl
 need node nodejs /usr/bin/node
 need npm npm /usr/bin/npm
-need cc gcc /usr/bin/gcc
+need cc "gcc libc6-dev" /usr/bin/gcc
 [ -z "$missing" ] && exit 0
 as_root=""
 [ "$(id -u)" = 0 ] || as_root="sudo"
