@@ -75,7 +75,7 @@ GOALS = (
     ),
     *_goals("idle, two workers, PSS", "idle_pss_mb", ("≤", 130.0, ""), unit="MB"),
     *_goals("idle, two workers, RSS", "idle_rss_mb", ("≤", 130.0, ""), unit="MB"),
-    *_goals("memory per held stream", "held4000_kb_per_stream", ("≤", 40.0, ""), unit="kB"),
+    *_goals("memory per held stream", "kb_per_stream", ("≤", 40.0, ""), unit="kB"),
     *_goals("5 MB bodies/s", "body5mb_per_s", ("≥", 0.6, "nginx")),
     *_goals("5 MB bodies: peak RSS", "body5mb_peak_rss_mb", ("≤", 1.0, "gw-full")),
     *_goals("p99 beside held calls / alone", "beside_calls_p99_ratio", ("≤", 1.1, "")),

@@ -37,6 +37,7 @@ class Bench:
         self.program = program
         self.folder = folder
         self.scale = scale
+        self.idle_mb: dict[str, float] = {}  # RSS of targets that have not been under load yet
 
     def load(self, target: Target, model: str, connections: int, **how: Any) -> dict[str, Any]:
         """One run of the load client, with the target's CPU seconds in `cpu_s`."""
@@ -127,22 +128,25 @@ def paced(bench: Bench, target: Target) -> Metrics:
 
 def held(count: int, bench: Bench, target: Target) -> Metrics:
     """Many streams at once, a chunk of each every 100 ms; without a gateway it takes 7 s."""
-    before = rss_mb(target.pid)
+    idle_mb = bench.idle_mb.get(target.name, 0)
     with Peak(target.pid) as peak:
         found = bench.load(
             target, "stream-50x100", count, requests=count, seconds=60, ramp=count / 2
         )
     machine.settle(target.pid)
-    return {
+    metrics = {
         f"held{count}_complete": found["chunks"] / (50 * count),
         f"held{count}_wall_s": found["seconds"],
         f"held{count}_first_chunk_p99_ms": found["first_chunk_ms"].get("p99", 0),
         f"held{count}_transit_p50_ms": found["transit_ms"].get("p50", 0),
         f"held{count}_cpu_us": found["cpu_s"] / max(1, found["chunks"]) * 1e6,
-        f"held{count}_kb_per_stream": (peak.mb - before) * 1024 / count,
         f"held{count}_peak_rss_mb": peak.mb,
         f"held{count}_errors": found["wrong"] + found["unfinished"],
     }
+    if count == bench.scale.held[-1] and idle_mb:
+        metrics["kb_per_stream"] = (peak.mb - idle_mb) * 1024 / count
+        del bench.idle_mb[target.name]  # later turns find memory that this one has left
+    return metrics
 
 
 def bodies(bench: Bench, target: Target) -> Metrics:

@@ -38,7 +38,7 @@ ROWS = (
     ("held4000_wall_s", "4,000 paced streams: wall s (ideal 7)"),
     ("held4000_first_chunk_p99_ms", "4,000 paced streams: first chunk p99 ms"),
     ("held4000_cpu_us", "4,000 paced streams: CPU per chunk, µs"),
-    ("held4000_kb_per_stream", "4,000 paced streams: kB each"),
+    ("kb_per_stream", "kB per held stream"),
     ("held4000_peak_rss_mb", "4,000 paced streams: peak RSS MB"),
     ("body5mb_per_s", "5 MB bodies/s"),
     ("body5mb_cpu_ms", "CPU per 5 MB body, ms"),

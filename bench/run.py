@@ -45,9 +45,9 @@ def measured(plan: Plan, folder: Path) -> dict[str, Any]:
         compared += [targets.given(text) for text in plan.given]
         time.sleep(plan.scale.seconds / 2)
         for target in compared[1:]:
-            idle = {"idle_rss_mb": machine.rss_mb(target.pid)}
-            idle["idle_pss_mb"] = machine.pss_mb(target.pid)
-            summary.note(turns, target.name, idle)
+            rss, pss = machine.rss_mb(target.pid), machine.pss_mb(target.pid)
+            summary.note(turns, target.name, {"idle_rss_mb": rss, "idle_pss_mb": pss})
+            bench.idle_mb[target.name] = rss
             bench.load(target, "fast", 8, seconds=plan.scale.seconds / 4)
         _turns(bench, compared, plan, turns)
         found["targets"] = summary.summed(turns)

@@ -18,7 +18,7 @@ def per_core(found: dict[str, Any]) -> dict[str, float]:
         "bodies": _BUSY * 1e3 / own["body5mb_cpu_ms"],
         "pictures": _BUSY * 1e3 / own["picture_url_cpu_ms"],
         "worker_mb": own["idle_pss_mb"] / 2,
-        "stream_kb": max(own.get("held4000_kb_per_stream", 0), own["held1000_kb_per_stream"]),
+        "stream_kb": own["kb_per_stream"],
     }
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bench import documents, goals, report, run
+from bench import documents, goals, layers, report, run
 from bench.measures import Scale
 
 TINY = Scale(seconds=0.2, held=(20,), jobs=3, sizes=20, picture=20_000, body=100_000)
@@ -60,6 +60,21 @@ def test_a_goal_is_met_missed_or_not_measured():
     assert verdict(found, "calls/s, 64 at once", "≥ 15 × litellm") is None
     assert verdict(found, "CPU per paced chunk", "≤ 105 µs") is True
     assert verdict(found, "CPU per paced chunk", "≤ 60 µs") is False
+
+
+def test_a_sample_belongs_to_the_innermost_layer_that_asked(tmp_path):
+    worker = "handle (/srv/gateway/worker/connection.py:10)"
+    limits = "take (/srv/gateway/services/limits.py:44)"
+    loop = "run (/venv/gevent/hub.py:1)"
+    raw = tmp_path / "samples"
+    raw.write_text(
+        f"{loop} 1\n{worker};send (/venv/gevent/_socket3.py:5) 2\n"
+        f"{worker};{limits};hash (/usr/lib/python3.13/hashlib.py:1) 5\n"
+    )
+    shares = layers.told_apart(raw)
+    assert shares["limits"] == 0.625
+    assert shares["worker: connections, requests, answers"] == 0.25
+    assert shares["event loop"] == 0.125
 
 
 @pytest.mark.parametrize("document", documents.DOCUMENTS, ids=lambda path: path.name)
