@@ -26,7 +26,7 @@ LAYERS = (
     ("keys", ("api/auth", "services/keys")),
     ("answers to callers", ("gateway/api/render/",)),
     ("api: the rest", ("gateway/api/",)),
-    ("logs and metrics", ("/structlog/", "gateway/logs", "prometheus", "services/metrics")),
+    ("logs and metrics", ("gateway/logs", "prometheus", "services/metrics")),
     ("pool and dispatch", ("services/pool", "services/dispatch", "services/account_limits")),
     (
         "usage and records",
