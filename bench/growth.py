@@ -35,6 +35,8 @@ def measured(bench: Bench, vendor: Target, folder: Path, repeats: int) -> dict[s
             gateways[name] = target
         time.sleep(bench.scale.seconds / 2)
         idle = {name: _idle(target) for name, target in gateways.items()}
+        for name, target in gateways.items():
+            idle[name]["first_cpu_us"] = _first(bench, target, name)
         for turn in range(repeats):
             for name, target in list(gateways.items())[:: -1 if turn % 2 else 1]:
                 cores = _cores(name)
@@ -86,6 +88,17 @@ def _idle(target: Target) -> Metrics:
         "idle_rss_mb": machine.rss_mb(target.pid),
         "idle_pss_mb": machine.pss_mb(target.pid),
     }
+
+
+def _first(bench: Bench, target: Target, name: str) -> float:
+    """What a call costs while each goes to an account that no vendor has accepted yet.
+
+    Afterwards all accounts have been used, however many there are.
+    """
+    accounts = bench.scale.sizes if name.endswith("accounts") else _FEW
+    found = bench.load(target, "fast", 16, requests=round(accounts * 1.2) + 100, seconds=120)
+    cpu_us: float = found["cpu_s"] / max(1, found["answers"]) * 1e6
+    return cpu_us
 
 
 def _cost(bench: Bench, target: Target) -> Metrics:
