@@ -109,17 +109,19 @@ def choices_table(found: dict[str, Any]) -> str:
 
 
 def history_table(found: dict[str, Any]) -> str:
-    """What the gateway cost as each of some commits left it."""
-    metrics = ("call_cpu_us_c64", "burst_cpu_us", "paced_cpu_us")
+    """What the gateway cost as each of some commits left it: the least of all turns."""
     lines = ["| commit | µs of a call | of a chunk at once | of a paced one |", "|---|---|---|---|"]
-    for revision, what in found["revisions"].items():
-        own = found["targets"][f"gateway-{revision}"]["median"]
-        lines.append(f"| `{revision}` {what} | {' | '.join(shown(own[m]) for m in metrics)} |")
-    now = found["targets"]["gateway"]["median"]
-    lines.append(
-        f"| `{found['machine']['revision']}` | {' | '.join(shown(now[m]) for m in metrics)} |"
-    )
+    names = {f"gateway-{revision}": f"`{revision}` {what}" for revision, what in _past(found)}
+    names["gateway"] = f"`{found['machine']['revision']}`"
+    for target, name in names.items():
+        turns = found["targets"][target]["turns"]
+        costs = (turns[m] for m in ("call_cpu_us_c64", "burst_cpu_us", "paced_cpu_us"))
+        lines.append(f"| {name} | {' | '.join(shown(min(cost)) for cost in costs)} |")
     return "\n".join(lines)
+
+
+def _past(found: dict[str, Any]) -> list[tuple[str, str]]:
+    return list(found["revisions"].items())
 
 
 def machine_line(found: dict[str, Any]) -> str:
