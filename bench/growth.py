@@ -97,15 +97,15 @@ def _first(bench: Bench, target: Target, name: str) -> float:
     """
     accounts = bench.scale.sizes if name.endswith("accounts") else _FEW
     found = bench.load(target, "fast", 16, requests=round(accounts * 1.2) + 100, seconds=120)
-    cpu_us: float = found["cpu_s"] / max(1, found["answers"]) * 1e6
+    cpu_us: float = found["cpu_s"] / max(1, found["good"]) * 1e6
     return cpu_us
 
 
 def _cost(bench: Bench, target: Target) -> Metrics:
     found = bench.load(target, "fast", _CONNECTIONS)
     return {
-        "calls_per_s": found["answers"] / found["seconds"],
-        "cpu_us": found["cpu_s"] / max(1, found["answers"]) * 1e6,
+        "calls_per_s": found["good"] / found["seconds"],
+        "cpu_us": found["cpu_s"] / max(1, found["good"]) * 1e6,
         "errors": found["wrong"],
     }
 

@@ -69,7 +69,8 @@ class Bench:
             **how,
         )
         found["cpu_s"] = cpu_s(target.pid) - before if target.pid else 0.0
-        found["wrong"] = found["failures"] + found["answers"] - found["codes"].get("200", 0)
+        found["good"] = found["codes"].get("200", 0)
+        found["wrong"] = found["failures"] + found["answers"] - found["good"]
         return found
 
 
@@ -88,11 +89,11 @@ def calls(connections: int, bench: Bench, target: Target) -> Metrics:
     found = bench.load(target, "fast", connections, seconds=seconds)
     times = found["answer_ms"]
     return {
-        f"calls_per_s_c{connections}": found["answers"] / found["seconds"],
+        f"calls_per_s_c{connections}": found["good"] / found["seconds"],
         f"call_p50_ms_c{connections}": times.get("p50", 0),
         f"call_p99_ms_c{connections}": times.get("p99", 0),
         f"call_spread_c{connections}": times["p99"] / times["p50"] if times["count"] else 0,
-        f"call_cpu_us_c{connections}": found["cpu_s"] / max(1, found["answers"]) * 1e6,
+        f"call_cpu_us_c{connections}": found["cpu_s"] / max(1, found["good"]) * 1e6,
         "errors_calls": found["wrong"],
     }
 
@@ -158,8 +159,8 @@ def bodies(bench: Bench, target: Target) -> Metrics:
     with Peak(target.pid) as peak:
         found = bench.load(target, "fast", 4, messages=[message], seconds=seconds)
     return {
-        "body5mb_per_s": found["answers"] / found["seconds"],
-        "body5mb_cpu_ms": found["cpu_s"] / max(1, found["answers"]) * 1e3,
+        "body5mb_per_s": found["good"] / found["seconds"],
+        "body5mb_cpu_ms": found["cpu_s"] / max(1, found["good"]) * 1e3,
         "body5mb_peak_rss_mb": peak.mb,
         "errors_bodies": found["wrong"],
     }
@@ -174,8 +175,8 @@ def pictures(form: str, bench: Bench, target: Target) -> Metrics:
     document = {"model": "openai/gpt-image-1", "prompt": "a cat", "response_format": form}
     found = bench.send(target, document, 4, path="/v1/images/generations")
     return {
-        f"picture_{form}_per_s": found["answers"] / found["seconds"],
-        f"picture_{form}_cpu_ms": found["cpu_s"] / max(1, found["answers"]) * 1e3,
+        f"picture_{form}_per_s": found["good"] / found["seconds"],
+        f"picture_{form}_cpu_ms": found["cpu_s"] / max(1, found["good"]) * 1e3,
         "errors_pictures": found["wrong"],
     }
 

@@ -51,7 +51,7 @@ def _compared(bench: Bench, target: Target, name: str, path: str, document: Any)
 
 
 def _cpu(found: dict[str, Any]) -> float:
-    seconds: float = found["cpu_s"] / max(1, found["answers"])
+    seconds: float = found["cpu_s"] / max(1, found["good"])
     return seconds
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from getpass import getuser
 from pathlib import Path
 
 from bench.machine import free_port, running
@@ -18,7 +19,7 @@ FOLDER = Path(os.environ.get("BENCH_PEERS") or Path.home() / ".cache" / "gateway
 MODELS = ("fast", "stream-20x0", "stream-200x0", "stream-50x20", "stream-50x100", "slow-20000")
 
 NGINX = """
-worker_processes 2; worker_rlimit_nofile 20000; daemon off; pid {folder}/nginx.pid;
+user {user}; worker_processes 2; worker_rlimit_nofile 20000; daemon off; pid {folder}/nginx.pid;
 error_log {folder}/nginx.log warn;
 events {{ worker_connections 9000; }}
 http {{
@@ -42,7 +43,7 @@ http {{
 def _nginx(vendor: Target, folder: Path) -> Iterator[Target]:
     port = free_port()
     conf = folder / "nginx.conf"
-    conf.write_text(NGINX.format(folder=folder, vendor=vendor.port, port=port))
+    conf.write_text(NGINX.format(folder=folder, vendor=vendor.port, port=port, user=getuser()))
     with running([program("nginx"), "-c", conf], log=folder / "nginx.out") as process:
         yield ready(Target("nginx", port), process)
 

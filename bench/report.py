@@ -111,17 +111,16 @@ def choices_table(found: dict[str, Any]) -> str:
 def history_table(found: dict[str, Any]) -> str:
     """What the gateway cost as each of some commits left it: the least of all turns."""
     lines = ["| commit | µs of a call | of a chunk at once | of a paced one |", "|---|---|---|---|"]
-    names = {f"gateway-{revision}": f"`{revision}` {what}" for revision, what in _past(found)}
+    names = {
+        f"gateway-{revision}": f"`{revision}` {what}"
+        for revision, what in found["revisions"].items()
+    }
     names["gateway"] = f"`{found['machine']['revision']}`"
     for target, name in names.items():
         turns = found["targets"][target]["turns"]
         costs = (turns[m] for m in ("call_cpu_us_c64", "burst_cpu_us", "paced_cpu_us"))
         lines.append(f"| {name} | {' | '.join(shown(min(cost)) for cost in costs)} |")
     return "\n".join(lines)
-
-
-def _past(found: dict[str, Any]) -> list[tuple[str, str]]:
-    return list(found["revisions"].items())
 
 
 def machine_line(found: dict[str, Any]) -> str:
@@ -131,7 +130,8 @@ def machine_line(found: dict[str, Any]) -> str:
     return (
         f"{about['cores']} cores of {about['cpu']}, {about['memory_gb']} GB, Linux "
         f"{about['kernel']}, Python {about['python']}, {versions}; commit {about['revision']}, "
-        f"{about['date']}, {found['took_s'] // 60} minutes."
+        f"{about['date']}, {found['took_s'] // 60} minutes, "
+        f"load before it {about['load_before']:g}."
     )
 
 

@@ -63,3 +63,7 @@ def _two(value: float) -> str:
     """Two digits are all that a rule of thumb can promise."""
     step = 10 ** max(0, len(str(int(value))) - 2)
     return f"{value // step * step:,.0f}"
+
+
+def blocks(found: dict[str, Any]) -> dict[str, str]:
+    return {"sizing": table(found), "million": million(found)}

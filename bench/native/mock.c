@@ -4,11 +4,12 @@
 //   fast             a completion of 600 bytes
 //   slow-MS          the same after MS milliseconds
 //   stream-NxMS      N chunks, MS apart; each tells when it left as @T<nanoseconds>@
+//                    and is sent by itself, so that whoever is quick gets it alone
 // POST .../images/generations answers PICTURE.json. .../tasks are videos that never end.
 #include "common.h"
 
 typedef struct {
-    int fd, chunks, pause_ms, serial;
+    int fd, chunks, pause_ms, serial, waiting;
     int64_t due;  // of the next chunk or the answer; 0: none
     buffer in, out;
 } client;
@@ -51,7 +52,7 @@ static size_t spares, spare_room;
 static client *join(int fd) {
     client *c = spares ? spare[--spares] : calloc(1, sizeof *c);
     c->fd = fd;
-    c->due = c->chunks = 0;
+    c->due = c->chunks = c->waiting = 0;
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     epoll_ctl(poller, EPOLL_CTL_ADD, fd, &e);
     return c;
@@ -73,7 +74,9 @@ static int flush(client *c) {
         if (n < 0) break;
         c->out.start += n;
     }
-    struct epoll_event e = {.events = EPOLLIN | (held(&c->out) ? EPOLLOUT : 0), .data.ptr = c};
+    if (c->waiting == !!held(&c->out)) return 0;
+    c->waiting = !c->waiting;
+    struct epoll_event e = {.events = EPOLLIN | (c->waiting ? EPOLLOUT : 0), .data.ptr = c};
     return epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &e);
 }
 
@@ -124,8 +127,7 @@ static void stream(client *c, const char *plan) {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     sscanf(plan, "%dx%d", &c->chunks, &c->pause_ms);
     append(&c->out, head, sizeof head - 1);
-    do chunk(c);
-    while (c->chunks && !c->pause_ms);
+    chunk(c);
     if (c->chunks) later(c, now_ns() + c->pause_ms * 1000000LL);
 }
 
@@ -173,15 +175,19 @@ static int readable(client *c) {
     return flush(c);
 }
 
+// Each chunk is sent by itself, as vendors do; without a pause all streams take turns.
 static void ring(void) {
-    while (timers && heap[0].due <= now_ns()) {
+    int64_t now = now_ns();
+    while (timers && heap[0].due <= now) {
         timer t = soonest();
         client *c = t.who;
         if (c->serial != t.serial || c->due != t.due) continue;
         c->due = 0;
-        if (c->chunks) {
+        if (c->chunks && held(&c->out)) {  // its reader is slow
+            later(c, now_ns() + 1000000);
+        } else if (c->chunks) {
             chunk(c);
-            if (c->chunks) later(c, t.due + c->pause_ms * 1000000LL);
+            if (c->chunks) later(c, c->pause_ms ? t.due + c->pause_ms * 1000000LL : now_ns());
         } else
             completion(c);
         if (flush(c)) leave(c);
