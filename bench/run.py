@@ -45,9 +45,11 @@ def measured(plan: Plan, folder: Path) -> dict[str, Any]:
         compared += [targets.given(text) for text in plan.given]
         time.sleep(plan.scale.seconds / 2)
         for target in compared[1:]:
-            rss, pss = machine.rss_mb(target.pid), machine.pss_mb(target.pid)
-            summary.note(turns, target.name, {"idle_rss_mb": rss, "idle_pss_mb": pss})
-            bench.idle_mb[target.name] = rss
+            turns.setdefault(target.name, {})
+            if target.pid:
+                rss, pss = machine.rss_mb(target.pid), machine.pss_mb(target.pid)
+                summary.note(turns, target.name, {"idle_rss_mb": rss, "idle_pss_mb": pss})
+                bench.idle_mb[target.name] = rss
             bench.load(target, "fast", 8, seconds=plan.scale.seconds / 4)
         _turns(bench, compared, plan, turns)
         found["targets"] = summary.summed(turns)

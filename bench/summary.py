@@ -13,8 +13,6 @@ _ADDED = (
     *("call_p50_ms_c1", "call_p50_ms_c16", "call_p99_ms_c16"),
     *("first_chunk_ms_c1", "first_chunk_ms_c16"),
 )
-# Metrics of which more is better; of all others less is.
-_MORE = ("calls_per_s", "burst_chunks_per_s", "body5mb_per_s", "picture_", "complete")
 
 
 def note(turns: Turns, target: str, metrics: Metrics) -> None:
@@ -31,12 +29,10 @@ def summed(turns: Turns) -> dict[str, Any]:
             if name != "mock" and metric in found and metric in bare:
                 pairs = zip(found[metric], bare[metric], strict=False)
                 found[f"added_{metric}"] = [round(mine - its, 4) for mine, its in pairs]
-    return {
-        name: {"median": _medians(found), "turns": found} for name, found in sorted_turns(turns)
-    }
+    return {name: {"median": _medians(found), "turns": found} for name, found in _in_order(turns)}
 
 
-def sorted_turns(turns: Turns) -> list[tuple[str, dict[str, list[float]]]]:
+def _in_order(turns: Turns) -> list[tuple[str, dict[str, list[float]]]]:
     return sorted(turns.items(), key=lambda item: (item[0] != "mock", item[0] != "gateway"))
 
 
@@ -47,7 +43,7 @@ def _medians(found: dict[str, list[float]]) -> Metrics:
 
 
 def more_is_better(metric: str) -> bool:
-    return (metric.startswith(_MORE[:4]) and "cpu" not in metric) or metric.endswith(_MORE[4])
+    return ("_per_s" in metric and metric != "kb_per_stream") or metric.endswith("_complete")
 
 
 def ratio(found: dict[str, Any], metric: str, other: str, own: str = "gateway") -> float | None:

@@ -9,6 +9,8 @@ import pytest
 from bench import documents, goals, layers, report, run
 from bench.measures import Scale
 
+pytestmark = pytest.mark.timeout(600)  # with --soak six gateways start
+
 TINY = Scale(seconds=0.2, held=(20,), jobs=3, sizes=20, picture=20_000, body=100_000)
 ROOT = documents.ROOT
 
