@@ -8,6 +8,7 @@ from gevent import monkey
 monkey.patch_all(ssl=False)
 
 import argparse  # noqa: E402  the standard library is imported patched
+import os  # noqa: E402
 import resource  # noqa: E402
 import signal  # noqa: E402
 import socket  # noqa: E402
@@ -49,7 +50,10 @@ def main() -> None:
         handler_class=_Handler,
         backlog=_BACKLOG,
     )
-    server.start()
+    try:
+        server.start()
+    except OSError as err:
+        sys.exit(f"--port {args.port}: {os.strerror(err.errno or 0)}")
     if args.until_eof:
         # A parent that drains still has sessions to delete when the signal arrives.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -66,12 +70,18 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m gateway.simulators", description=__doc__)
-    parser.add_argument("--port", type=int, required=True, help="0 takes a free port")
+    parser.add_argument("--port", type=_port, required=True, help="0 takes a free port")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument(
         "--until-eof", action="store_true", help="ignore signals, exit when standard input ends"
     )
     return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError("a port is a number below 65536")
+    return int(text)
 
 
 def _stop_at_end_of_input(server: pywsgi.WSGIServer) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from subprocess import PIPE, Popen
+from subprocess import PIPE, Popen, run
 from threading import Thread
 from typing import Any
 
@@ -237,3 +238,14 @@ def test_process_of_a_parent_that_drains_outlives_signals_until_its_input_ends(k
             assert post(url, key).status_code == 200
         process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("port", ["taken", "65536", "x"])
+def test_a_port_that_cannot_be_had_is_told_in_one_line(port: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wanted = port.replace("taken", str(taken.getsockname()[1]))
+        command = [sys.executable, "-m", "gateway.simulators", "--port", wanted]
+        ended = run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "--port" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
