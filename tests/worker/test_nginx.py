@@ -145,6 +145,13 @@ def test_large_body_under_the_limit_passes(edge):
     [
         (b"GET / HTTP/1.1\r\n\r\n", 400, "invalid_request"),
         (b"nonsense here\r\n\r\n", 400, "invalid_request"),
+        (b"TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, "method_not_allowed"),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n",
+            501,
+            "unsupported_transfer_coding",
+        ),
+        (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "invalid_request"),
         (b"GET /" + b"x" * 20000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "uri_too_long"),
         (
             b"GET / HTTP/1.1\r\nHost: a\r\nX-A: " + b"x" * 20000 + b"\r\n\r\n",
