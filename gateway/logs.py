@@ -6,6 +6,7 @@ pygments: 9 MB of every process. It imports nothing of the gateway; any layer ma
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
@@ -53,11 +54,18 @@ def _write(level: str, event: str, fields: dict[str, Any]) -> None:
             value = value[:_LONGEST] + "…"  # what callers wrote cannot fill the log
         line[name] = value
     out = sys.stderr.buffer
-    out.write(orjson.dumps(line, default=_other, option=_OPTIONS))
+    out.write(_harmless(orjson.dumps(line, default=_other, option=_OPTIONS)))
     out.flush()
 
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+
+
+def _harmless(line: bytes) -> bytes:
+    """`line` without what some reader takes for its end, or a terminal for an order."""
+    if not line.isascii():
+        line = json.dumps(orjson.loads(line)).encode() + b"\n"
+    return line.replace(b"\x7f", b"\\u007f")
 
 
 def _other(value: object) -> str:
