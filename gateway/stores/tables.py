@@ -65,7 +65,7 @@ def _now_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 
 class Words(TypeDecorator[str]):
-    """Text chosen by callers. PostgreSQL has no NUL, so none is stored anywhere."""
+    """Text chosen by callers. PostgreSQL has no NUL, so none is stored or looked for."""
 
     impl = String
     cache_ok = True
@@ -95,7 +95,7 @@ _Json = JSON(none_as_null=True)
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("id", Words, primary_key=True),
     Column("kind", String, nullable=False),
     Column("owner", String, nullable=False),
     Column("model", Words, nullable=False),
@@ -245,7 +245,7 @@ idempotency = Table(
 media = Table(
     "media",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("id", Words, primary_key=True),
     Column("extension", String, nullable=False),
     Column("mime_type", String, nullable=False),
     Column("size", BigInteger, nullable=False),
@@ -272,7 +272,7 @@ job_media = Table(
 files = Table(
     "files",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("id", Words, primary_key=True),
     Column("owner", String, nullable=False),
     Column("media_id", ForeignKey("media.id"), nullable=False, index=True),
     Column("filename", Words, nullable=False),

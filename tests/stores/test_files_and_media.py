@@ -48,6 +48,15 @@ def test_media_come_back_as_they_were_added_and_to_their_owners_only(index):
     assert index.total_bytes() == stored.size
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\0", "\uffff", "x" * 5000, "' OR 1=1 --", "%", "_"])
+def test_whatever_is_asked_for_is_at_most_not_there(index, files, database, name):
+    assert index.get(name) is None
+    assert index.owned(name, "ann") is None
+    assert files.get(name, "ann") is None
+    assert JobStore(database).get_owned(name, "ann") is None
+    assert files.list("ann", purpose=name, after=name) == []
+
+
 def test_an_empty_index_has_no_bytes(index):
     assert index.total_bytes() == 0
 
