@@ -36,8 +36,10 @@ def last_words(found: Trace) -> Callable[[GatewayError], bytes]:
 
 def signer() -> Callable[[StoredMedia], str]:
     """Media URLs on the address that the caller used, unless one is configured."""
-    sign, asked = services().media.sign, the_request()
-    return lambda stored: sign(stored, base=asked.host_url.rstrip("/"))
+    sign, asked = services().media.sign, the_request().environ
+    scheme = "https" if asked["wsgi.url_scheme"] == "https" else "http"  # a proxy's word
+    host = asked.get("HTTP_HOST") or f"{asked['SERVER_NAME']}:{asked['SERVER_PORT']}"
+    return lambda stored: sign(stored, base=f"{scheme}://{host}")
 
 
 def wants_plan() -> bool:

@@ -13,8 +13,8 @@ from gunicorn.util import unquote_to_wsgi_str
 
 Environ = dict[str, Any]
 
-# RFC 3986, 3.2.2 and 3.2.3: what a host and a port are made of.
-_HOST = re.compile(r"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]+")
+# A name or an address, and a port. RFC 3986 has more signs, which no name here can need.
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _BLOCK_BYTES = 256 * 1024
 
 

@@ -110,6 +110,21 @@ def test_a_client_of_old_names_no_host(closed):
     assert raw(closed, "GET /health HTTP/1.0")[0] == 200
 
 
+@pytest.mark.parametrize("host", ["my_gateway:8000", "[::1]:8000", "ai.example", "10.0.0.1"])
+def test_links_are_on_the_host_that_the_caller_named(gateway, host):
+    headers = {"Host": host, "X-Forwarded-Proto": "javascript", "X-Forwarded-Host": "evil.example"}
+    answer = gateway.post("/v1/images/generations", {"prompt": "a cat"}, headers=headers)
+    assert answer.json()["data"][0]["url"].startswith(f"http://{host}/media/")
+
+
+@pytest.mark.parametrize(
+    "host", ["a:b", "x,y", "x;y", "[", "[zz]", "x]", "%zz", "x(y)", "x:1:2", "x@y", "a b", "é", ""]
+)
+def test_a_host_that_is_none_is_refused(gateway, host):
+    status, body = raw(gateway, f"GET /v1/models HTTP/1.1\r\nHost: {host}")
+    assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_request")
+
+
 @pytest.mark.parametrize("guess", ["correct horse %d", '"quoted-%d"', "Token clé-%d"])
 def test_guesses_of_every_form_are_counted_by_address(closed, guess):
     address = {"X-Forwarded-For": f"198.51.100.{len(guess)}"}
