@@ -6,19 +6,18 @@ that take minutes and clients that leave. `GUNICORN_CMD_ARGS` still wins over al
 
 from gevent import monkey
 
-# The worker class lives in the gateway's package, so the arbiter imports what workers
-# use. TLS classes that were imported before they are patched recurse without end.
+# The arbiter imports the worker class, and with it what workers use. TLS classes that were
+# imported before they are patched recurse without end.
 monkey.patch_all()
 
 import gc  # noqa: E402
 import os  # noqa: E402
 import resource  # noqa: E402
+import subprocess  # noqa: E402
 import sys  # noqa: E402
 
-import gateway.demo  # noqa: E402
+# Nothing of the gateway but what an arbiter needs: it keeps all it imports for ever.
 from gateway.domain.connection import on_drain  # noqa: E402
-from gateway.domain.errors import StorageUnavailable  # noqa: E402
-from gateway.settings_tables import SettingsError  # noqa: E402
 from gateway.worker.listening import choose_slot, open_listeners  # noqa: E402
 
 
@@ -57,6 +56,13 @@ if os.access("/dev/shm", os.W_OK):  # noqa: S108
     worker_tmp_dir = "/dev/shm"  # noqa: S108
 
 
+INVITATION = """Demo mode: no account is configured, so simulators stand in for the vendors. Try
+
+  curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\
+    -d '{"model": "doubao", "messages": [{"role": "user", "content": "Hello"}]}'
+"""
+
+
 def on_starting(server):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
@@ -64,17 +70,37 @@ def on_starting(server):
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
     open_listeners(server)
-    try:
-        gateway.demo.start()
-    except SettingsError as err:
-        sys.exit(f"gateway: {err}")
-    except StorageUnavailable as err:
-        sys.exit(f"gateway: DATABASE_URL: {err.message}")
+    _start_simulators()
+
+
+_kept = []  # a collected Popen would close the pipe
+
+
+def _start_simulators():
+    """Start the simulators if there is no account at all; they end with their parents.
+
+    The pipe to the child is held by the arbiter and, through fork, by every worker: the
+    simulators outlive a drain in which sessions are still to be deleted.
+    """
+    found_here = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    child = subprocess.Popen(
+        [sys.executable, "-m", "gateway.demo"],
+        env=os.environ | found_here,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    if said := child.stdout.readline():
+        os.environ["GATEWAY_DEMO_URL"] = said.split()[-1]
+        _kept.append(child)
+    elif code := child.wait():
+        sys.exit(code)  # it has said why
 
 
 def when_ready(server):
     if "GATEWAY_DEMO_URL" in os.environ:
-        server.log.info(gateway.demo.INVITATION, bind.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
+        server.log.info(INVITATION, bind.replace("0.0.0.0", "127.0.0.1"))  # noqa: S104
 
 
 def pre_fork(server, worker):

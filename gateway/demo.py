@@ -6,43 +6,31 @@ thread of its own process.
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from dataclasses import replace
 from threading import Thread
 
 from gateway.domain.accounts import Account, Secret
-from gateway.settings import Settings, announce_demo
+from gateway.domain.errors import StorageUnavailable
+from gateway.settings import Settings
+from gateway.settings_tables import SettingsError
 
 _ENGINE = "projects/demo/locations/global/collections/default_collection/engines/demo"
-INVITATION = """Demo mode: no account is configured, so simulators stand in for the vendors. Try
-
-  curl http://%s/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{"model": "doubao", "messages": [{"role": "user", "content": "Hello"}]}'
-"""
 _SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccount.com"
 
 
-def start() -> None:
-    """Start the simulators as a child process if they are wanted; they end with their parents.
+def main() -> None:
+    """`python -m gateway.demo`: become the simulators if they are wanted, else end.
 
-    The pipe to the child is held by the arbiter and, through fork, by every worker: the
-    simulators outlive a drain in which sessions are still to be deleted.
+    The arbiter runs it as a process of its own, for it need not know the settings and the
+    database for as long as it runs, only once.
     """
     settings = Settings.from_env()
     settings.make_state_dir()
-    if settings.demo_url or not wanted(settings):
-        return
-    command = [sys.executable, "-m", "gateway.simulators", "--port", "0", "--until-eof"]
-    child = subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert child.stdout is not None
-    announce_demo(child.stdout.readline().split()[-1])
-    _KEPT.append(child)
-
-
-_KEPT: list[subprocess.Popen[str]] = []  # a collected Popen would close the pipe
+    if settings.demo_url is None and wanted(settings):
+        simulators = ("-m", "gateway.simulators", "--port", "0", "--until-eof")
+        os.execv(sys.executable, (sys.executable, *simulators))  # noqa: S606
 
 
 def wanted(settings: Settings) -> bool:
@@ -52,7 +40,7 @@ def wanted(settings: Settings) -> bool:
     """
     if settings.accounts:
         return False
-    # The arbiter asks, too, and goes on without any of it where accounts are configured.
+    # Most processes that ask have accounts configured, and some have no use for a database.
     from gateway.stores.accounts import AccountStore
     from gateway.stores.database import Database
 
@@ -105,3 +93,12 @@ def _in_process() -> str:
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     Thread(target=server.serve_forever, name="simulators", daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SettingsError as err:
+        sys.exit(f"gateway: {err}")
+    except StorageUnavailable as err:
+        sys.exit(f"gateway: DATABASE_URL: {err.message}")

@@ -128,11 +128,6 @@ def account_from(table: Mapping[str, Any], settings: Settings) -> Account:
     return account_of(table, os.environ, "account", settings.engine)
 
 
-def announce_demo(url: str) -> None:
-    """Tell the processes that will be forked where the simulators listen."""
-    os.environ["GATEWAY_DEMO_URL"] = url
-
-
 def _stored_key(path: Path) -> str:
     """Read the key file, or be the one process that makes it."""
     if not path.exists():

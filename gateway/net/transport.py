@@ -134,7 +134,7 @@ class Transport(BaseAdapter):
                 exchange.close()
                 raise
             else:
-                return Reply(request, answer, exchange)
+                return Reply(url, answer, exchange)
 
     def _dial(self, origin: Origin, connect_s: float) -> Stream:
         deadline = time.monotonic() + connect_s
@@ -160,16 +160,18 @@ class Transport(BaseAdapter):
 
 
 class Reply(Response):
-    """A response of requests with what is asked of it here; its own also makes a cookie jar."""
+    """A response of requests with what is asked of it here.
 
-    def __init__(self, request: PreparedRequest, head: wire.Head, exchange: Exchange) -> None:
+    Its own also makes a cookie jar, and keeps the request, whose body may be large.
+    """
+
+    def __init__(self, url: str, head: wire.Head, exchange: Exchange) -> None:
         self._content = False  # type: ignore[assignment]  # as requests has it
         self._content_consumed = False
         self.status_code = head.status
         self.headers = head.fields  # type: ignore[assignment]
         self.raw = exchange
-        self.request = request
-        self.url = cast(str, request.url)
+        self.url = url
 
 
 def _is_quiet(stream: Stream) -> bool:

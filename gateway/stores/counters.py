@@ -162,6 +162,7 @@ class MachineCounters(Counters):
         with self._turn:
             if self._table[_TABLE_BYTES:] != boot:  # the clock began anew, so no row is true
                 self._table[:] = bytes(_TABLE_BYTES) + boot
+                self._table.madvise(mmap.MADV_DONTNEED)  # the file keeps it; we need few pages
 
 
 class _Turn:

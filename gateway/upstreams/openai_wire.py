@@ -120,14 +120,16 @@ def converse(
     with http.send(
         "POST", call.url, headers=call.headers, body=call.body, timeouts=call.timeouts
     ) as answer:
+        streamed = call.stream
+        del call  # and with it the body: the answer may take minutes
         if answer.status != 200:
             raise dialect.failure(answer, account)
         reader = ChatReader(dialect, account, fetcher)
         kind = answer.headers.get("content-type", "").lower()
-        if call.stream and kind.startswith("text/event-stream"):
+        if streamed and kind.startswith("text/event-stream"):
             yield from reader.stream(answer.chunks())
             answer.drain()
-        elif call.stream and not kind.startswith("application/json"):
+        elif streamed and not kind.startswith("application/json"):
             raise dialect.invalid("is no event stream")
         else:
             yield reader.whole(answer.json())
