@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -56,7 +57,8 @@ class MediaUrls:
         self._keys = [derive_key(key, "media links") for key in keys]
         self._public_url = public_url.rstrip("/") if public_url else None
         self._ttl_s = ttl_s
-        self.longest_s = ttl_s + _ROUND_S + _SKEW_S  # for so long a link works at most
+        self._round_s = min(_ROUND_S, ttl_s)
+        self.longest_s = ttl_s + self._round_s + _SKEW_S  # for so long a link works at most
         self._clock = clock
 
     def sign(self, stored: StoredMedia, *, base: str | None = None) -> str:
@@ -64,8 +66,8 @@ class MediaUrls:
 
         It is the same for a whole clock hour, so that browsers find it in their cache.
         """
-        hour = self._clock() // _ROUND_S * _ROUND_S
-        expires = str(int(hour + _ROUND_S + self._ttl_s))
+        hour = self._clock() // self._round_s * self._round_s
+        expires = str(math.ceil(hour + self._round_s + self._ttl_s))
         root = self._public_url or (base or "").rstrip("/")
         signature = _signature(self._keys[0], stored.name, expires)
         return f"{root}/media/{stored.name}?exp={expires}&sig={signature}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from threading import Event
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ from gateway.domain.media import Media
 from gateway.net.http import Http
 from gateway.upstreams.errors import redact
 from gateway.upstreams.gemini.wire import API, Endpoint, raise_for_status
+from gateway.upstreams.side_by_side import uploads
 
 _LONGEST_PROCESSING_S = 300.0
 _FIRST_PAUSE_S = 0.1
@@ -48,27 +50,30 @@ def uploaded(
     http: Http, endpoint: Endpoint, account: Account, attachments: Mapping[str, Media]
 ) -> Iterator[dict[str, str]]:
     """Keep `attachments` (by digest) at the vendor for the block, which gets their URIs."""
-    with ExitStack() as files:
-        yield {
-            digest: files.enter_context(_uploaded(http, endpoint, account, media))
-            for digest, media in attachments.items()
-        }
+    with ExitStack() as kept:
+
+        def upload(media: Media, over: Event) -> dict[str, Any]:
+            file = _upload(http, endpoint, account, media)
+            url = f"{endpoint.base_url}/{API}/{file['name']}"
+            if over.is_set():
+                _delete(http, url, endpoint)
+            else:
+                kept.callback(_delete, http, url, endpoint)
+            return {**file, "url": url}
+
+        files = uploads(upload, list(attachments.values()))
+        uris = [_ready_uri(http, file["url"], endpoint, account, file) for file in files]
+        yield dict(zip(attachments, uris, strict=True))
 
 
-@contextmanager
-def _uploaded(http: Http, endpoint: Endpoint, account: Account, media: Media) -> Iterator[str]:
-    file = _upload(http, endpoint, account, media)
-    url = f"{endpoint.base_url}/{API}/{file['name']}"
-    try:
-        yield _ready_uri(http, url, endpoint, account, file)
-    finally:
-        # Files go by themselves after two days, so a failure to delete is no failure.
-        with (
-            shielded(),
-            suppress(GatewayError),
-            http.send("DELETE", url, headers=endpoint.headers) as answer,
-        ):
-            answer.read()
+def _delete(http: Http, url: str, endpoint: Endpoint) -> None:
+    # Files go by themselves after two days, so a failure to delete is no failure.
+    with (
+        shielded(),
+        suppress(GatewayError),
+        http.send("DELETE", url, headers=endpoint.headers) as answer,
+    ):
+        answer.read()
 
 
 def _upload(http: Http, endpoint: Endpoint, account: Account, media: Media) -> dict[str, Any]:

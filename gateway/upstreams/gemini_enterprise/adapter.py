@@ -110,7 +110,7 @@ class GeminiEnterprise:
         with context.journal.session(
             account, create=client.create_session, delete=client.delete_session, keep=keep
         ) as session:
-            files = [client.add_file(session, file) for file in question.attachments.values()]
+            files = client.add_files(session, question.attachments.values())
             body = question.body(session, files)
             decoder = Decoder(account, question.text, client.source_in(session))
             with client.ask(body) as answer:

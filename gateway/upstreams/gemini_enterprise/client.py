@@ -6,14 +6,16 @@ https://docs.cloud.google.com/gemini/enterprise/docs/reference/rest
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from threading import Event
 from typing import Any
 from urllib.parse import urlencode, urljoin
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import Fault, UpstreamError, UpstreamInvalidResponse
-from gateway.domain.media import MediaSource
+from gateway.domain.media import Media, MediaSource
 from gateway.net import jsonbody
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Answer, Http
@@ -21,6 +23,7 @@ from gateway.upstreams import google_status
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR, Engine
 from gateway.upstreams.gemini_enterprise.tokens import Tokens, has_key_file, shortened
 from gateway.upstreams.gemini_enterprise.turns import Attachment
+from gateway.upstreams.side_by_side import uploads
 from gateway.upstreams.sources import LARGEST_RESULT_BYTES
 
 _PAGE_SIZE = 1000
@@ -96,8 +99,16 @@ class Client:
             if not query["pageToken"]:
                 return
 
-    def add_file(self, session: str, attachment: Attachment) -> str:
-        """Upload an attachment into a session and return the id it has there."""
+    def add_files(self, session: str, attachments: Collection[Attachment]) -> list[str]:
+        """Upload attachments into a session and return the ids they have there, in order."""
+        of_media = {attachment.media.digest: attachment for attachment in attachments}
+
+        def upload(media: Media, _: Event) -> str:
+            return self._add_file(session, replace(of_media[media.digest], media=media))
+
+        return uploads(upload, [attachment.media for attachment in attachments])
+
+    def _add_file(self, session: str, attachment: Attachment) -> str:
         url = self.engine.file_url(session)
         file_id = self._housekeep("POST", url, file_body(attachment)).get("fileId")
         if not isinstance(file_id, str) or not file_id:
