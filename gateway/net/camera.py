@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 
+from gateway.net import heif
 from gateway.net.blobs import RandomBlob, spool
 from gateway.net.sniff import HEAD_BYTES, sniff
 
@@ -21,6 +22,8 @@ _MOST_PARTS = 10_000  # what has more is no photograph
 _LONGEST_EXIF = 1024 * 1024
 _ORIENTATION = 0x0112
 _TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")  # of PNG, in which others are welcome
+_LONGEST_META = 4 * 1024 * 1024  # of HEIF
+_EMPTY_EXIF = bytes(4) + b"II*\0\x08\0\0\0" + bytes(6)
 _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04  # of WebP
 
 
@@ -135,6 +138,23 @@ def _webp(blob: RandomBlob) -> Iterator[_Cut]:
     yield from cuts
 
 
+def _heif(blob: RandomBlob) -> Iterator[_Cut]:
+    """Notes are overwritten in place, as everything else is found by its place in the file."""
+    at = 0
+    for _ in range(_MOST_PARTS):
+        size, kind = struct.unpack(">I4s", blob.read_at(at, 8))
+        if kind == b"meta" and size <= _LONGEST_META:
+            done = at + size
+            for start, end in sorted(heif.notes(blob.read_at(at + 8, size - 8))):
+                if done <= start < end <= blob.size:
+                    yield _Cut(start, end, _EMPTY_EXIF.ljust(end - start, b"\0")[: end - start])
+                    done = end
+            return
+        if size < 8:
+            return
+        at += size
+
+
 def _upright(tiff: bytes) -> bytes:
     """Exif that says which side is up and nothing else; nothing when it is the usual one."""
     with suppress(struct.error):
@@ -150,5 +170,11 @@ def _upright(tiff: bytes) -> bytes:
 
 
 _FINDERS: MappingProxyType[str, Callable[[RandomBlob], Iterator[_Cut]]] = MappingProxyType(
-    {"image/jpeg": _jpeg, "image/png": _png, "image/webp": _webp}
+    {
+        "image/jpeg": _jpeg,
+        "image/png": _png,
+        "image/webp": _webp,
+        "image/heic": _heif,
+        "image/heif": _heif,
+    }
 )
