@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -29,7 +30,7 @@ def upload() -> ResponseReturnValue:
     file = form.files.get("file")
     if file is None:
         raise MissingField("file is required.", param="file")
-    expires_after_s = _seconds(form.values.get("expires_after[seconds]"))
+    expires_after_s = _seconds(form.values)
 
     def answer(_: str | None) -> Response:
         record = services().files.create(
@@ -73,8 +74,8 @@ def get_file(file_id: str) -> ResponseReturnValue:
 
 @bp.get("/v1/files/<file_id>/content")
 def get_content(file_id: str) -> ResponseReturnValue:
-    _, stored = services().files.content(file_id, caller())
-    return send(stored, private=True)
+    record, stored = services().files.content(file_id, caller())
+    return send(stored, private=True, filename=record.filename)
 
 
 @bp.delete("/v1/files/<file_id>")
@@ -83,7 +84,12 @@ def delete_file(file_id: str) -> ResponseReturnValue:
     return json_response({"id": file_id, "object": "file", "deleted": True})
 
 
-def _seconds(text: str | None) -> int | None:
+def _seconds(values: Mapping[str, Any]) -> int | None:
+    anchor, text = values.get("expires_after[anchor]"), values.get("expires_after[seconds]")
+    if anchor not in (None, "created_at"):
+        raise InvalidRequest(
+            "expires_after[anchor] must be `created_at`.", param="expires_after[anchor]"
+        )
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_NUMBER:

@@ -6,9 +6,11 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
+from werkzeug.http import dump_options_header
 
 from gateway.api.answers import signer
 from gateway.api.auth import caller
@@ -52,13 +54,15 @@ def renew(media_id: str) -> ResponseReturnValue:
     )
 
 
-def send(stored: StoredMedia, *, private: bool = False) -> ResponseReturnValue:
+def send(
+    stored: StoredMedia, *, private: bool = False, filename: str | None = None
+) -> ResponseReturnValue:
     """The bytes, or a redirect to where the store serves them; one range at most.
 
     `private`: for the caller of this request only, so that no cache may keep them.
     """
     media = services().media
-    headers = _headers(stored)
+    headers = _headers(stored, filename or f"{stored.id[:16]}.{stored.extension}")
     if private:
         headers["Cache-Control"] = "no-store"
     if request.if_none_match.contains_weak(stored.id):
@@ -122,11 +126,14 @@ def _pieces(opened: AbstractContextManager[Any]) -> Generator[bytes, None, None]
         yield from chunks
 
 
-def _headers(stored: StoredMedia) -> dict[str, str]:
+def _headers(stored: StoredMedia, filename: str) -> dict[str, str]:
     kind = "inline" if inline(stored.mime_type) else "attachment"
+    named = {"filename": filename}
+    if not filename.isascii():
+        named = {"filename*": f"UTF-8''{quote(filename, safe='')}"}
     return {
         "Content-Type": stored.mime_type,
-        "Content-Disposition": f'{kind}; filename="{stored.id[:16]}.{stored.extension}"',
+        "Content-Disposition": dump_options_header(kind, named),
         "ETag": _etag(stored),
         "Accept-Ranges": "bytes",
         "Cache-Control": f"private, max-age={_MONTH_S}, immutable",

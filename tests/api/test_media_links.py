@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from openai import OpenAI
 
 from tests.support.media import png
 
@@ -128,6 +129,32 @@ def test_what_needs_a_credential_is_kept_by_no_cache(uploaded):
     answer = ask(uploaded)
     assert answer.content == UPLOAD
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_life_is_counted_from_the_creation_only(gateway):
+    form = {"purpose": "vision", "expires_after[seconds]": "3600"}
+    files = {"file": ("a.png", UPLOAD, "image/png")}
+    for anchor, status in (("created_at", 200), ("last_active_at", 400)):
+        data = {**form, "expires_after[anchor]": anchor}
+        answer = requests.post(f"{gateway.url}/v1/files", files=files, data=data, timeout=10)
+        assert answer.status_code == status
+    assert answer.json()["error"]["param"] == "expires_after[anchor]"
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("a.png", "inline; filename=a.png"),
+        ('my "cat"; x.png', 'inline; filename="my \\"cat\\"; x.png"'),
+        ("кот.png", "inline; filename*=UTF-8''%D0%BA%D0%BE%D1%82.png"),
+    ],
+)
+def test_a_file_comes_back_under_its_name(gateway, name, header):
+    client = OpenAI(base_url=f"{gateway.url}/v1", api_key="pooled")
+    made = client.files.create(file=(name, UPLOAD, "image/png"), purpose="vision")
+    answer = client.files.with_raw_response.content(made.id)
+    assert answer.headers["Content-Disposition"] == header
+    assert answer.content == UPLOAD
 
 
 def test_links_that_were_changed_are_forbidden_in_json(link):
