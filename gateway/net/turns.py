@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 _TURN_BYTES = 1024 * 1024
 
@@ -50,8 +50,13 @@ def aside(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     found = hub()
     if found is None:
         return call(*args, **kwargs)
-    result: T = found.threadpool.apply(call, args, kwargs)
-    return result
+    from gevent.util import wrap_errors
+
+    # The pool prints what is raised in it, so errors come back as results.
+    result = found.threadpool.apply(wrap_errors(Exception, call), args, kwargs)
+    if isinstance(result, Exception):
+        raise result
+    return cast(T, result)
 
 
 def _patched() -> bool:

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from gateway.domain.accounts import Kind
 from gateway.domain.errors import GatewayError, UnsupportedMediaType
-from gateway.domain.media import Blob, Media, MediaRef
+from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
-from gateway.net import pictures
+from gateway.net.pictures import Drawn, can_draw, redrawn
 from gateway.services.catalog import Route
 
 AnyRequest = ChatRequest | ImageRequest | VideoRequest
@@ -56,18 +56,23 @@ def fitted(request: Request, route: Route) -> Request:
     Raises UnsupportedMediaType naming the picture that cannot be converted.
     """
     taken = route.upstream.pictures(route.model, _kind(request))
-    drawn: dict[str, tuple[Blob, str]] = {}
+    drawn: dict[str, Drawn] = {}
 
     def fit(media: MediaRef | Media) -> Media:
         assert isinstance(media, Media)
         if not _strange(media, taken):
             return media
         if media.digest not in drawn:
-            drawn[media.digest] = _as_png(media, taken)
-        blob, digest = drawn[media.digest]
-        name = media.filename and PurePath(media.filename).stem + ".png"
+            drawn[media.digest] = _drawn(media, taken)
+        new = drawn[media.digest]
+        suffix = new.mime_type.rpartition("/")[2]
         return replace(
-            media, mime_type=pictures.DRAWN, blob=blob, digest=digest, url=None, filename=name
+            media,
+            mime_type=new.mime_type,
+            blob=new.blob,
+            digest=new.digest,
+            url=None,
+            filename=media.filename and f"{PurePath(media.filename).stem}.{suffix}",
         )
 
     if any(_strange(media, taken) for media in attachments(request)):
@@ -79,15 +84,15 @@ def _strange(media: MediaRef | Media, taken: frozenset[str]) -> bool:
     return isinstance(media, Media) and media.kind == "image" and media.mime_type not in taken
 
 
-def _as_png(media: Media, taken: frozenset[str]) -> tuple[Blob, str]:
-    if not pictures.can_draw(media.mime_type):
+def _drawn(media: Media, taken: frozenset[str]) -> Drawn:
+    if not can_draw(media.mime_type):
         types = ", ".join(sorted(name.removeprefix("image/") for name in taken))
         raise UnsupportedMediaType(
             f"The vendor of this model takes no {media.mime_type}. Send one of {types}.",
             param=media.param,
         )
     try:
-        return pictures.as_png(media.blob, media.mime_type)
+        return redrawn(media.blob, media.mime_type)
     except GatewayError as err:
         err.param = err.param or media.param
         raise

@@ -74,6 +74,29 @@ print(counted(lambda: decode_base64("aGkh" * 4_000_000, limit=100_000_000)))
 """
 
 
+ASIDE = """
+from gateway.domain.errors import UnsupportedMediaType
+from gateway.net.blobs import BytesBlob
+from gateway.net.pictures import redrawn
+try:
+    redrawn(BytesBlob(b"GIF89a"), "image/gif")
+except UnsupportedMediaType as err:
+    print(err.code)
+"""
+
+
+def test_an_error_on_another_thread_is_only_raised():
+    run = subprocess.run(
+        [sys.executable, "-c", PATCHED + ASIDE],
+        cwd=HERE.parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    )
+    assert (run.stdout, run.stderr) == ("unsupported_media_type\n", "")
+
+
 def test_work_that_never_waits_lets_other_greenlets_run():
     sending, receiving, decoding = map(int, under_gevent(TURNS).split())
     assert sending >= 32

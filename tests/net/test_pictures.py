@@ -14,7 +14,7 @@ from PIL import Image
 from gateway.domain.errors import UnsupportedMediaType
 from gateway.net import pictures
 from gateway.net.blobs import BytesBlob
-from gateway.net.pictures import as_png, can_draw
+from gateway.net.pictures import can_draw, redrawn
 
 
 def picture(form: str, size: tuple[int, int] = (40, 30), mode: str = "RGB", **options) -> bytes:
@@ -31,10 +31,12 @@ def gif(frames: int, size: tuple[int, int] = (40, 30)) -> bytes:
 
 
 def drawn(data: bytes, mime_type: str) -> Image.Image:
-    blob, digest = as_png(BytesBlob(data), mime_type)
-    content = b"".join(blob.chunks())
-    assert digest == hashlib.sha256(content).hexdigest()
-    return Image.open(io.BytesIO(content), formats=["PNG"])
+    found = redrawn(BytesBlob(data), mime_type)
+    content = b"".join(found.blob.chunks())
+    assert found.digest == hashlib.sha256(content).hexdigest()
+    image = Image.open(io.BytesIO(content), formats=["PNG", "JPEG"])
+    assert found.mime_type == Image.MIME[image.format]
+    return image
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,11 @@ def test_a_picture_keeps_its_size_and_only_one_frame_remains(mime_type, data):
     image.load()
     assert image.size == (40, 30)
     assert image.n_frames == 1
+
+
+@pytest.mark.parametrize(("side", "form"), [(100, "PNG"), (2100, "JPEG")])
+def test_a_large_photograph_becomes_a_jpeg(side, form):
+    assert drawn(picture("BMP", (side, side)), "image/bmp").format == form
 
 
 def test_transparency_survives():
