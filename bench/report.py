@@ -110,7 +110,7 @@ def choices_table(found: dict[str, Any]) -> str:
 
 def history_table(found: dict[str, Any]) -> str:
     """What the gateway cost as each of some commits left it: the least of all turns."""
-    lines = ["| commit | µs of a call | of a chunk at once | of a paced one |", "|---|---|---|---|"]
+    lines = ["| commit | µs of a call | µs of a paced chunk |", "|---|---|---|"]
     names = {
         f"gateway-{revision}": f"`{revision}` {what}"
         for revision, what in found["revisions"].items()
@@ -118,7 +118,7 @@ def history_table(found: dict[str, Any]) -> str:
     names["gateway"] = f"`{found['machine']['revision']}`"
     for target, name in names.items():
         turns = found["targets"][target]["turns"]
-        costs = (turns[m] for m in ("call_cpu_us_c64", "burst_cpu_us", "paced_cpu_us"))
+        costs = (turns[metric] for metric in ("call_cpu_us_c64", "paced_cpu_us"))
         lines.append(f"| {name} | {' | '.join(shown(min(cost)) for cost in costs)} |")
     return "\n".join(lines)
 
