@@ -185,8 +185,8 @@ def text_of(stream):
 def test_what_is_no_answer_is_502_and_not_shown(site, vendor, case, stream):
     model, prefix = VENDORS[vendor]
     got = site.chat(model=model, key=prefix + case, stream=stream)
-    expected = BROKEN[case][1]
-    if vendor == "gemini" and stream and expected == LOST and "Content" in str(BROKEN[case][0]):
+    script, expected = BROKEN[case]
+    if vendor == "gemini" and stream and script.pieces and expected == LOST:
         expected = INVALID  # its head tells already that it is no stream
     assert (got.status_code, got.json()["error"]["code"]) == (502, expected)
     assert got.json()["error"]["type"] == "upstream_error"
@@ -211,9 +211,12 @@ def test_a_line_of_a_megabyte_leaves_in_short_ones(site):
 @pytest.mark.parametrize("case", FAILING)
 def test_a_stream_that_fails_says_how_and_is_not_complete(site, case):
     got = site.chat(model="test-model", key=f"sk-{case}", stream=True)
-    assert got.status_code == 200
-    assert text_of(got.text) == "Hello"
-    last = json.loads(got.text.strip().split("\n\n")[-1].removeprefix("data: "))
+    if got.status_code == 200:
+        assert text_of(got.text) == "Hello"
+        last = json.loads(got.text.strip().split("\n\n")[-1].removeprefix("data: "))
+    else:  # a busy machine read the failure together with the first event
+        assert got.status_code == 502
+        last = got.json()
     assert last["error"]["code"] == FAILING[case][1]
     assert "[DONE]" not in got.text
     assert MARK not in got.text
