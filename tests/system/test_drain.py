@@ -119,6 +119,7 @@ def test_rolling_restarts_under_load_refuse_nothing(own_factory, vendors, soak):
                     headers=ASYNC,
                     timeout=30,
                 )
+                assert answer.status_code == 202, answer.text
                 made.append(answer.json()["id"])
                 time.sleep(0.5)
             return made
