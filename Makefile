@@ -3,6 +3,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 WORKERS ?= 2
+# The suite starts hundreds of processes: none of them need compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test tools soak check format bench clean
 
@@ -10,7 +12,7 @@ run: $(VENV)/run.stamp
 	@exec $(BIN)/gunicorn wsgi:app
 
 test: $(VENV)/dev.stamp tools tests/node/node_modules
-	$(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 soak: $(VENV)/dev.stamp tools tests/node/node_modules
 	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/worker $(TESTS)/stores $(TESTS)/services

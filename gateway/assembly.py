@@ -74,22 +74,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     dispatcher = Dispatcher(pool)
     jobs, journal = JobStore(database), SessionJournalStore(database)
     sessions = Sessions(journal, pool, catalog.upstream)
-    store, index, files = (
-        open_media_store(settings.media),
-        MediaIndex(database),
-        FileStore(database),
-    )
-    media = MediaService(
-        store=store,
-        index=index,
-        files=files,
-        fetcher=fetcher,
-        urls=MediaUrls(
-            settings.secret_keys, public_url=settings.public_url, ttl_s=settings.media_url_ttl_s
-        ),
-        keep_s=settings.media_ttl_s,
-        max_bytes=settings.media_max_bytes,
-    )
+    media, files = _media(settings, database, fetcher)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database))
     metrics, notes = _metrics(catalog, pool, sessions, rates), Notes(settings.state_dir / "metrics")
@@ -100,15 +85,8 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     keys.refresh()
     chores = (
         Chore("keys", 1, keys.refresh),
-        Chore("accounts", 1, pool.refresh),
-        Chore("account-places", pool_places.RENEW_S, pool.renew, to_the_end=True),
-        Chore("jobs", 2, generation.runner.sweep),
-        Chore("old-jobs", 3600, lambda: generation.purge(settings.media_ttl_s)),
-        Chore("session-leases", 3, sessions.renew, to_the_end=True),
-        Chore("sessions", 5, sessions.sweep, to_the_end=True),
-        Chore("stray-sessions", 60, sessions.reconcile),
-        Chore("served-keys", 3, idempotency.renew, to_the_end=True),
-        Chore("answers", 600, idempotency.purge),
+        *_pool_chores(pool, sessions),
+        *_answer_chores(idempotency, generation, settings.media_ttl_s),
         Chore("media-links", 60, media.note_links),
         Chore("media", 600, media.sweep),
         Chore("ledger", EVERY_S, ledger.write),
@@ -128,11 +106,55 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         generation=generation,
         idempotency=idempotency,
         media=media,
-        files=FileService(store=store, index=index, files=files),
+        files=files,
         sessions=sessions,
         background=Background(
             chores, at_stop=(generation.runner.stop, sessions.stop, ledger.close)
         ),
+    )
+
+
+def _media(
+    settings: Settings, database: Database, fetcher: Fetcher
+) -> tuple[MediaService, FileService]:
+    """Both keep their bytes in one store, and know of each other's through one index."""
+    store, index, files = (
+        open_media_store(settings.media),
+        MediaIndex(database),
+        FileStore(database),
+    )
+    media = MediaService(
+        store=store,
+        index=index,
+        files=files,
+        fetcher=fetcher,
+        urls=MediaUrls(
+            settings.secret_keys, public_url=settings.public_url, ttl_s=settings.media_url_ttl_s
+        ),
+        keep_s=settings.media_ttl_s,
+        max_bytes=settings.media_max_bytes,
+    )
+    return media, FileService(store=store, index=index, files=files)
+
+
+def _pool_chores(pool: Pool, sessions: Sessions) -> tuple[Chore, ...]:
+    return (
+        Chore("accounts", 1, pool.refresh),
+        Chore("account-places", pool_places.RENEW_S, pool.renew, to_the_end=True),
+        Chore("session-leases", 3, sessions.renew, to_the_end=True),
+        Chore("sessions", 5, sessions.sweep, to_the_end=True),
+        Chore("stray-sessions", 60, sessions.reconcile),
+    )
+
+
+def _answer_chores(
+    idempotency: Idempotency, generation: GenerationService, keep_s: float
+) -> tuple[Chore, ...]:
+    return (
+        Chore("jobs", 2, generation.runner.sweep),
+        Chore("old-jobs", 3600, partial(generation.purge, keep_s)),
+        Chore("served-keys", 3, idempotency.renew, to_the_end=True),
+        Chore("answers", 600, idempotency.purge),
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 MediaKind = Literal["image", "video", "audio", "file"]
@@ -116,14 +115,3 @@ class StoredMedia:
     @property
     def name(self) -> str:
         return f"{self.id}.{self.extension}"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """Where a vendor's result waits, as it can be written down in a job's record."""
-
-    url: str
-    mime_type: str
-    headers: Mapping[str, str] = field(
-        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
-    )

@@ -41,6 +41,12 @@ class Call:
             self.ledger.finish(self.credential)
 
 
+def bearer() -> str:
+    """Return the credential of the current request, empty where it brings none."""
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return credential.strip() if scheme.lower() == "bearer" else ""
+
+
 def receive(operation: str, credential: str, body: object = None, *, main: bool = True) -> Call:
     """Count the current request and read how it shall be treated.
 

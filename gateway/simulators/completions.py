@@ -9,13 +9,24 @@ from dataclasses import dataclass
 
 import orjson
 
+from gateway.simulators.calls import Call
 from gateway.simulators.conversation import Conversation
 from gateway.simulators.fields import Fields
-from gateway.simulators.replies import sample_json
+from gateway.simulators.replies import compose, sample_json
 
 DONE = b"data: [DONE]\n\n"
+THOUGHT = ("Let", " me", " think", " about", " it.")
 
 _CHOICES = ("none", "auto", "required")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request says of the length and number of its answers."""
+
+    tokens: int | None
+    choices: int
+    stop: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,27 @@ def likelihoods(body: Fields, pieces: Sequence[str]) -> dict[str, object] | None
     most = body.integer("top_logprobs", 0, 20) or 0
     content = [{**token, "top_logprobs": [token][:most]} for token in tokens]
     return {"content": content, "refusal": None}
+
+
+def give_answer(
+    call: Call, body: Fields, talk: Conversation, limits: Limits, thought: tuple[str, ...]
+) -> Answer:
+    """Return one choice: the calls of tools, or a text that tells what arrived."""
+    calls = choose_tools(body, talk)
+    wanted = json_wanted(body, talk.last)
+    if calls:
+        return Answer(thought, (), calls, "tool_calls")
+    reply = compose(
+        turns=talk.turns,
+        last=talk.last,
+        seen=talk.seen,
+        behaviour=call.behaviour,
+        max_tokens=limits.tokens,
+        stop=limits.stop,
+        json_text=wanted,
+    )
+    finish = "content_filter" if reply.finish == "filtered" else reply.finish
+    return Answer(thought, reply.pieces, (), finish)
 
 
 def sse(payload: object) -> bytes:

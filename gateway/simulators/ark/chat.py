@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
@@ -16,17 +15,17 @@ from gateway.simulators.ark.wire import ArkError, open_json_call
 from gateway.simulators.calls import Call, json_response, stream_response
 from gateway.simulators.completions import (
     DONE,
+    THOUGHT,
     Answer,
-    choose_tools,
-    json_wanted,
+    Limits,
+    give_answer,
     likelihoods,
     sse,
     usage,
 )
-from gateway.simulators.conversation import Conversation, read
+from gateway.simulators.conversation import read
 from gateway.simulators.fields import Fields
 from gateway.simulators.inputs import Unreadable, decode_base64
-from gateway.simulators.replies import compose
 from gateway.simulators.seen import Seen, describe
 from gateway.simulators.streams import play
 
@@ -37,14 +36,6 @@ _DETAILS = ("low", "high", "xhigh", "auto")
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _LIMIT_BYTES = 50 * 1024 * 1024
 _MOST_TOKENS = 65_536
-_THOUGHT = ("Let", " me", " think", " about", " it.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    tokens: int | None
-    choices: int
-    stop: tuple[str, ...]
 
 
 @bp.post("/chat/completions")
@@ -64,7 +55,7 @@ def create() -> Response:
         message = "The request failed because the input text may contain sensitive information."
         raise ArkError(400, "InputTextSensitiveContentDetected", message)
     thought = _thought(body, thinks)
-    answers = [_answer(call, body, talk, limits, thought) for _ in range(limits.choices)]
+    answers = [give_answer(call, body, talk, limits, thought) for _ in range(limits.choices)]
     head = {
         "id": f"02{time.time_ns() // 1_000_000}{secrets.token_hex(9)}",
         "created": int(time.time()),
@@ -87,7 +78,7 @@ def create() -> Response:
     return json_response({**head, "object": "chat.completion", "choices": choices, "usage": total})
 
 
-def _read_parameters(body: Fields) -> _Limits:
+def _read_parameters(body: Fields) -> Limits:
     if "max_tokens" in body and "max_completion_tokens" in body:
         raise body.invalid("max_tokens", "cannot be set together with max_completion_tokens")
     most = body.integer("max_tokens", 1, 10**9)
@@ -108,38 +99,14 @@ def _read_parameters(body: Fields) -> _Limits:
     if options:
         options.flag("include_usage")
         options.flag("chunk_include_usage")
-    return _Limits(most, body.integer("n", 1, 128) or 1, body.strings("stop", most=4))
+    return Limits(most, body.integer("n", 1, 128) or 1, body.strings("stop", most=4))
 
 
 def _thought(body: Fields, thinks: bool) -> tuple[str, ...]:
     thinking = body.inner("thinking")
     wanted = thinking.choice("type", ("enabled", "disabled", "auto")) if thinking else None
     off = wanted == "disabled" or body.data.get("reasoning_effort") in ("none", "minimal")
-    return _THOUGHT if thinks and not off else ()
-
-
-def _answer(
-    call: Call,
-    body: Fields,
-    talk: Conversation,
-    limits: _Limits,
-    thought: tuple[str, ...],
-) -> Answer:
-    calls = choose_tools(body, talk)
-    wanted = json_wanted(body, talk.last)
-    if calls:
-        return Answer(thought, (), calls, "tool_calls")
-    reply = compose(
-        turns=talk.turns,
-        last=talk.last,
-        seen=talk.seen,
-        behaviour=call.behaviour,
-        max_tokens=limits.tokens,
-        stop=limits.stop,
-        json_text=wanted,
-    )
-    finish = "content_filter" if reply.finish == "filtered" else reply.finish
-    return Answer(thought, reply.pieces, (), finish)
+    return THOUGHT if thinks and not off else ()
 
 
 def _ending(answer: Answer, call: Call) -> dict[str, object]:

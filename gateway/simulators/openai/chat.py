@@ -6,16 +6,16 @@ import base64
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
 from gateway.simulators.calls import Call, json_response, stream_response
 from gateway.simulators.completions import (
     DONE,
+    THOUGHT,
     Answer,
-    choose_tools,
-    json_wanted,
+    Limits,
+    give_answer,
     likelihoods,
     sse,
     usage,
@@ -30,7 +30,6 @@ from gateway.simulators.openai.wire import (
     open_json_call,
 )
 from gateway.simulators.pictures import draw
-from gateway.simulators.replies import compose
 from gateway.simulators.streams import play
 
 bp = Blueprint("chat", __name__)
@@ -50,17 +49,9 @@ _COMPATIBLE = ("top_k", "min_p", "repetition_penalty", "chat_template_kwargs", "
 _KNOWN = frozenset((*_OPENAI, *_COMPATIBLE))
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
-_THOUGHT = ("Let", " me", " think", " about", " it.")
 _MODELS = ("sim-chat", "sim-reason", "gpt-image-2", "sim-image")
 _CREATED_AT = 1_760_486_400
 _PICTURE_PX = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    tokens: int | None
-    choices: int
-    stop: tuple[str, ...]
 
 
 @bp.get("/models")
@@ -90,7 +81,9 @@ def create() -> Response:
     if "blocked" in call.behaviour:
         message = "The request was rejected as a result of the safety system."
         raise OpenAIError(400, message, "content_policy_violation")
-    answers = [_answer(call, body, talk, limits, model) for _ in range(limits.choices)]
+    thinks = "reason" in model and body.data.get("reasoning_effort") != "none"
+    thought = THOUGHT if thinks else ()
+    answers = [give_answer(call, body, talk, limits, thought) for _ in range(limits.choices)]
     images = _images(call, body, talk)
     head = {
         "id": f"chatcmpl-{secrets.token_urlsafe(18)}",
@@ -119,7 +112,7 @@ def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": _CREATED_AT, "owned_by": "simulators"}
 
 
-def _read_parameters(body: Fields) -> _Limits:
+def _read_parameters(body: Fields) -> Limits:
     if "max_tokens" in body and "max_completion_tokens" in body:
         message = "'max_tokens' and 'max_completion_tokens' cannot be set at the same time."
         raise OpenAIError(400, message, "invalid_parameter_combination", "max_tokens")
@@ -140,31 +133,12 @@ def _read_parameters(body: Fields) -> _Limits:
     body.choice("service_tier", _TIERS)
     body.choice("verbosity", ("low", "medium", "high"))
     body.text("user")
-    return _Limits(most, body.integer("n", 1, 128) or 1, body.strings("stop", most=4))
+    return Limits(most, body.integer("n", 1, 128) or 1, body.strings("stop", most=4))
 
 
 def _wants_usage(body: Fields) -> bool:
     options = body.inner("stream_options")
     return options is not None and options.flag("include_usage") is True
-
-
-def _answer(call: Call, body: Fields, talk: Conversation, limits: _Limits, model: str) -> Answer:
-    thought = _THOUGHT if "reason" in model and body.data.get("reasoning_effort") != "none" else ()
-    calls = choose_tools(body, talk)
-    wanted = json_wanted(body, talk.last)
-    if calls:
-        return Answer(thought, (), calls, "tool_calls")
-    reply = compose(
-        turns=talk.turns,
-        last=talk.last,
-        seen=talk.seen,
-        behaviour=call.behaviour,
-        max_tokens=limits.tokens,
-        stop=limits.stop,
-        json_text=wanted,
-    )
-    finish = "content_filter" if reply.finish == "filtered" else reply.finish
-    return Answer(thought, reply.pieces, (), finish)
 
 
 def _images(call: Call, body: Fields, talk: Conversation) -> dict[str, object]:

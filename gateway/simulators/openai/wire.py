@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from flask import Response, g, request
 
-from gateway.simulators.calls import Call, json_response, parse_json, receive
+from gateway.simulators.calls import Call, bearer, json_response, parse_json, receive
 from gateway.simulators.fields import Fields, Problem
 
 _REQUESTS_PER_MINUTE = 60
@@ -66,10 +66,8 @@ _AT_WORK: Mapping[str, OpenAIError] = MappingProxyType(
 
 def open_call(operation: str, *, body: object = None, main: bool = True) -> Call:
     """Count the current request, and refuse it if its key or the service's state say so."""
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    credential = credential.strip() if scheme.lower() == "bearer" else ""
-    call = receive(operation, credential, body, main=main)
-    if not credential:
+    call = receive(operation, bearer(), body, main=main)
+    if not call.credential:
         raise OpenAIError(401, "No API key was provided in the Authorization header.")
     for word in call.behaviour.words:
         refusal = _ALWAYS.get(word) or (_AT_WORK.get(word) if main else None)
