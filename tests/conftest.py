@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.stores.postgres import PostgresServer
 from tests.support.gateway import Gateway, GatewayFactory
 from tests.support.media import MediaServer
 from tests.support.s3 import S3Server
@@ -30,6 +31,13 @@ def simulators():
 def media_server():
     """A web server with pictures and videos to link to."""
     with MediaServer.started() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server: use a database of your own."""
+    with PostgresServer.started() as running:
         yield running
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 
 import pytest
 import requests
@@ -89,15 +88,13 @@ def test_a_slow_video_does_not_delay_a_chat_on_the_same_worker(gateway_factory):
         job = gateway.post(
             "/v1/video/generations",
             {"prompt": "waves"},
-            key="ark-video10",
+            key="ark-video60",
             headers={"Prefer": "respond-async"},
         )
         assert job.status_code == 202
-        started = time.monotonic()
         for _ in range(5):
             assert gateway.chat().status_code == 200
-        assert time.monotonic() - started < 5
-        view = gateway.get(job.headers["Location"], key="ark-video10").json()
+        view = gateway.get(job.headers["Location"], key="ark-video60").json()
         assert view["status"] in ("queued", "in_progress")
 
 

@@ -5,7 +5,7 @@ import pytest
 from gateway.net.http import Http, Timeouts
 from tests.net.certificates import Authority
 
-SHORT = Timeouts(connect_s=2, first_byte_s=5, idle_s=5, total_s=10)
+SHORT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=40)
 
 
 @pytest.fixture

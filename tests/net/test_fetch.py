@@ -172,7 +172,7 @@ def test_endless_file_is_cut_off_at_the_limit():
     with running(script) as server:
         with pytest.raises(RequestTooLarge):
             fetch(open_fetcher(), server.url)
-        assert over.wait(5)
+        assert over.wait(20)
     assert sum(sent) < 30_000_000
 
 
@@ -225,7 +225,7 @@ def test_slow_file_ends_with_the_total_time():
             begun = time.monotonic()
             with pytest.raises(kind):
                 fetch(open_fetcher(total_s=0.4), server.url, vendor=vendor)
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 15
         with pytest.raises(InvalidImageUrl):
             fetch(open_fetcher(), server.url, total_s=0.3)
 
@@ -240,7 +240,7 @@ def test_all_redirects_together_have_one_total_time():
         begun = time.monotonic()
         with pytest.raises(InvalidImageUrl):
             fetch(open_fetcher(total_s=0.5), server.url, accept_redirects=1000)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
         assert server.connections <= 2
 
 
@@ -264,7 +264,7 @@ def test_slow_resolver_does_not_hold_its_caller():
     try:
         with pytest.raises(InvalidImageUrl):
             fetch(fetcher, "http://slow.test/")
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
     finally:
         over.set()
 
@@ -307,4 +307,4 @@ def test_abandoned_file_closes_its_connection_at_once():
     with running(script) as server:
         with open_fetcher().open(server.url, limit=LIMIT):
             pass
-        assert left.wait(2)
+        assert left.wait(20)

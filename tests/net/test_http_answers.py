@@ -156,7 +156,7 @@ def test_body_beyond_the_limit_is_refused_and_the_connection_closed(http):
             pytest.raises(UpstreamInvalidResponse),
         ):
             answer.read(limit=100_000)
-        assert left.wait(5)
+        assert left.wait(20)
 
 
 def test_chunks_that_have_arrived_come_out_in_few_pieces(http):
@@ -169,7 +169,7 @@ def test_chunks_that_have_arrived_come_out_in_few_pieces(http):
         peer.client_left()
 
     with running(script) as server, http.send("POST", server.url, headers={}) as answer:
-        assert whole.wait(5)
+        assert whole.wait(20)
         pieces = list(answer.chunks())
     assert b"".join(pieces) == b"".join(b"%04d" % n for n in range(200))
     assert len(pieces) <= 3
@@ -183,7 +183,7 @@ def test_paced_chunks_come_out_one_by_one_without_delay(http):
         peer.send(CHUNKED)
         for n in range(20):
             peer.send(chunk(b"%d" % n))
-            assert taken.acquire(timeout=5), "the piece before was held back"
+            assert taken.acquire(timeout=20), "the piece before was held back"
         peer.send(b"0\r\n\r\n")
 
     got = []
@@ -200,7 +200,7 @@ def test_part_of_a_large_chunk_does_not_wait_for_the_rest(http):
     def script(peer):
         peer.request()
         peer.send(CHUNKED + b"a\r\n12345")
-        assert taken.wait(5)
+        assert taken.wait(20)
         peer.send(b"67890\r\n0\r\n\r\n")
 
     with running(script) as server, http.send("POST", server.url, headers={}) as answer:

@@ -80,7 +80,7 @@ def test_connection_closed_while_idle_is_replaced_without_a_trace(http):
         for _ in range(3):
             closed.clear()
             assert post(http, server.url) == (200, b"{}")
-            assert closed.wait(5)
+            assert closed.wait(20)
         assert len(count) == server.connections == 3
 
 
@@ -151,14 +151,14 @@ def test_abandoned_answer_closes_its_connection_at_once(http):
     with expecting_departure() as (server, left):
         with http.send("GET", server.url, headers={}):
             pass
-        assert left.wait(2)
+        assert left.wait(20)
 
 
 def test_error_of_the_caller_closes_the_connection_and_passes_through(http):
     with expecting_departure() as (server, left):
         with pytest.raises(KeyError), http.send("GET", server.url, headers={}):
             raise KeyError
-        assert left.wait(2)
+        assert left.wait(20)
 
 
 def test_closed_generator_closes_the_connection(http):
@@ -170,7 +170,7 @@ def test_closed_generator_closes_the_connection(http):
         pieces = stream(server.url)
         assert next(pieces) == b"x"
         pieces.close()
-        assert left.wait(2)
+        assert left.wait(20)
 
 
 def test_answer_cannot_be_read_after_its_block(http):
@@ -210,7 +210,7 @@ def test_no_more_connections_are_kept_than_the_pool_holds():
 
     def script(peer):
         peer.request()
-        together.wait(5)
+        together.wait(20)
         peer.answer()
         if peer.client_left():
             left.release()
@@ -223,10 +223,10 @@ def test_no_more_connections_are_kept_than_the_pool_holds():
         for thread in threads:
             thread.join()
         for _ in range(3):
-            assert left.acquire(timeout=5)
+            assert left.acquire(timeout=20)
         assert not left.acquire(timeout=0.2)
         client.close()
-        assert left.acquire(timeout=5)
+        assert left.acquire(timeout=20)
 
 
 def test_client_that_is_forgotten_closes_its_connections():
@@ -243,4 +243,4 @@ def test_client_that_is_forgotten_closes_its_connections():
         assert post(client, server.url) == (200, b"{}")
         del client
         gc.collect()
-        assert left.wait(2)
+        assert left.wait(20)

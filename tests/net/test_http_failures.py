@@ -65,7 +65,7 @@ def test_silence_before_the_answer_is_a_timeout(http):
         with pytest.raises(UpstreamTimeout) as caught:
             post(http, server.url, timeouts=Timeouts(first_byte_s=0.3))
         assert caught.value.sent
-        assert 0.3 <= time.monotonic() - begun < 5
+        assert 0.3 <= time.monotonic() - begun < 15
 
 
 def test_head_that_trickles_does_not_stretch_the_time_to_the_first_byte(http):
@@ -80,7 +80,7 @@ def test_head_that_trickles_does_not_stretch_the_time_to_the_first_byte(http):
         begun = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             post(http, server.url, timeouts=Timeouts(first_byte_s=0.4))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
 
 
 def test_silence_amid_the_answer_is_a_timeout(http):
@@ -107,7 +107,7 @@ def test_stream_that_never_pauses_ends_with_the_total_time(http):
         begun = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             post(http, server.url, timeouts=Timeouts(total_s=0.5))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
 
 
 def test_vendor_that_does_not_take_the_request_is_a_timeout_and_nothing_was_sent(http):
@@ -115,7 +115,7 @@ def test_vendor_that_does_not_take_the_request_is_a_timeout_and_nothing_was_sent
 
     def script(peer):
         peer.head()
-        over.wait(10)
+        over.wait(30)
 
     with running(script) as server:
         with pytest.raises(UpstreamTimeout) as caught:

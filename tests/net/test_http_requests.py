@@ -119,7 +119,7 @@ def test_failure_while_the_body_is_read_closes_the_connection(http):
     with running(script) as server:
         with pytest.raises(RuntimeError):
             post(http, server.url, Failing())
-        assert left.wait(5)
+        assert left.wait(20)
 
 
 @pytest.mark.parametrize(

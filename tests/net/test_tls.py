@@ -89,7 +89,7 @@ def test_handshake_that_never_ends_is_a_timeout_and_nothing_was_sent(trusting):
         with pytest.raises(UpstreamTimeout) as caught:
             get(trusting, server.secure_url, timeouts=Timeouts(connect_s=0.3))
         assert not caught.value.sent
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
 
 
 def test_handshake_that_trickles_is_a_timeout_too(trusting):
@@ -103,7 +103,7 @@ def test_handshake_that_trickles_is_a_timeout_too(trusting):
         begun = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             get(trusting, server.secure_url, timeouts=Timeouts(connect_s=0.4))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15
 
 
 class Trickle:
@@ -122,7 +122,7 @@ class Trickle:
                     continue
                 for byte in data:
                     peer.send(bytes([byte]))
-                    time.sleep(0.05)
+                    time.sleep(0.2)
 
     @staticmethod
     def _forward(source, target):
@@ -147,7 +147,7 @@ def test_record_that_trickles_does_not_stretch_the_silence(trusting, authority):
             begun = time.monotonic()
             with pytest.raises(UpstreamTimeout):
                 get(trusting, front.secure_url, timeouts=Timeouts(first_byte_s=0.5, idle_s=0.5))
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 15
 
 
 def test_records_that_have_arrived_come_out_in_few_pieces(trusting, authority):
@@ -166,7 +166,7 @@ def test_records_that_have_arrived_come_out_in_few_pieces(trusting, authority):
         running(script, tls=authority.server("localhost")) as server,
         trusting.send("GET", server.secure_url, headers={}) as answer,
     ):
-        assert whole.wait(5)
+        assert whole.wait(20)
         pieces = list(answer.chunks())
     assert b"".join(pieces) == b"".join(b"%04d" % n for n in range(200))
     assert len(pieces) <= 4
@@ -180,7 +180,7 @@ def test_paced_records_come_out_one_by_one(trusting, authority):
         peer.send(CHUNKED)
         for n in range(10):
             peer.send(b"1\r\n%d\r\n" % n)
-            assert taken.acquire(timeout=5), "the piece before was held back"
+            assert taken.acquire(timeout=20), "the piece before was held back"
         peer.send(b"0\r\n\r\n")
 
     got = []
@@ -222,7 +222,7 @@ def test_abandoned_answer_closes_its_connection_at_once(trusting, authority):
     with running(script, tls=authority.server("localhost")) as server:
         with trusting.send("GET", server.secure_url, headers={}):
             pass
-        assert left.wait(2)
+        assert left.wait(20)
 
 
 def test_connection_closed_while_idle_is_replaced(trusting, authority):
@@ -238,7 +238,7 @@ def test_connection_closed_while_idle_is_replaced(trusting, authority):
         for _ in range(3):
             closed.clear()
             assert get(trusting, server.secure_url) == b"{}"
-            assert closed.wait(5)
+            assert closed.wait(20)
         assert server.connections == 3
 
 

@@ -9,12 +9,6 @@ from tests.services.pools import World
 from tests.stores.postgres import PostgresServer
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer.started() as server:
-        yield server
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """One database that the pools of a test share."""

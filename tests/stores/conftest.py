@@ -14,12 +14,6 @@ from tests.stores.postgres import PostgresServer
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer.started() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "gateway.db"
     _migrate(f"sqlite:///{path}")

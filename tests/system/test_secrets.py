@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-import pytest
 import requests
 
-from tests.stores.postgres import PostgresServer
 from tests.support.process import BIN, clean_env, run
 from tests.support.redis import RedisServer
 from tests.support.shell import QuickShell
@@ -101,12 +99,6 @@ def toml(service_account):
         f"credential = '''{service_account}'''",
     ]
     return "\n".join(lines)
-
-
-@pytest.fixture
-def postgres():
-    with PostgresServer.started() as server:
-        yield server
 
 
 def drive(gateway, seen, key):

@@ -76,7 +76,7 @@ def test_a_service_that_is_down_is_unavailable_within_seconds():
     began = time.monotonic()
     with pytest.raises(StorageUnavailable):
         store.put([picture()], limit=MB)
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 30
 
 
 def test_a_service_that_hangs_is_given_up():
@@ -86,7 +86,7 @@ def test_a_service_that_hangs_is_given_up():
         began = time.monotonic()
         with pytest.raises(StorageUnavailable):
             store.put([picture()], limit=MB)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 30
 
 
 def test_the_standard_variables_are_enough(s3, bucket):
