@@ -56,6 +56,15 @@ def open_listeners(arbiter: Any) -> None:
         listeners.remove(first)
         listeners += [type(first)(address, _Sharing(cfg), log) for _ in range(cfg.workers)]
     arbiter.LISTENERS = listeners
+    log.error_log.addFilter(_each_address_once)
+
+
+def _each_address_once(record: logging.LogRecord) -> bool:
+    """gunicorn says where it listens by naming every queue."""
+    if str(record.msg).startswith("Listening at") and isinstance(record.args, tuple):
+        addresses, *rest = record.args
+        record.args = (",".join(dict.fromkeys(str(addresses).split(","))), *rest)
+    return True
 
 
 def choose_slot(arbiter: Any, worker: HasSlot) -> None:

@@ -157,3 +157,8 @@ def test_what_a_killed_worker_has_counted_stays(gateway_factory):
 def test_metrics_can_be_switched_off(gateway_factory):
     with gateway_factory.started(workers=1, GATEWAY_METRICS="off") as gateway:
         assert gateway.get("/metrics").status_code == 404
+
+
+def test_the_log_names_the_address_once(gateway):
+    (line,) = [line for line in gateway.log.read_text().splitlines() if "Listening at" in line]
+    assert line.count(gateway.url) == line.count("http://") == 1

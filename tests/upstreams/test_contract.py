@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import closing
 from itertools import chain
 
@@ -113,11 +114,11 @@ def test_refusal_is_blamed_on_the_right_party(
 
 
 @pytest.mark.parametrize(("word", "error"), [("wrong", InvalidApiKey), ("denied", Forbidden)])
+@pytest.mark.parametrize("name", ["ark", "openai", "gemini"])  # Enterprise takes tokens, not keys
 def test_callers_own_refused_credential_is_the_callers_401_or_403(
-    vendor: Vendor, word: str, error: type[GatewayError]
+    open_vendor: Callable[..., Vendor], name: str, word: str, error: type[GatewayError]
 ) -> None:
-    if vendor.name == "gemini-enterprise":
-        pytest.skip("a caller brings a token there, see its own tests")
+    vendor = open_vendor(name)
     with pytest.raises(error) as caught:
         vendor.chat(ask(vendor), vendor.account(word, own=True))
     assert caught.value.fault is Fault.CALLER
