@@ -106,8 +106,8 @@ def test_a_request_waits_for_a_place_and_gets_it(world):
 
 def test_a_request_waits_for_the_end_of_a_short_rest(world):
     pool = real(world, account("one"), wait_s=10)
-    call(pool, AccountExhausted("429", retry_after=0.2))
     began = time.monotonic()
+    call(pool, AccountExhausted("429", retry_after=0.2))
     assert call(pool) == "one"
     assert time.monotonic() - began >= 0.15
 
