@@ -13,49 +13,50 @@ if __name__ == "__main__":
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 from sqlalchemy import text
 
 from gateway.stores.database import Database
 from gateway.stores.usage import UsageRow, UsageStore
 
+_ENOUGH = 10
 _HOLD_LOCK = """
-import sqlite3, sys, time
+import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
 print("held", flush=True)
-time.sleep(1)
+sys.stdin.read()
 connection.execute("COMMIT")
 """
 
 
 def wait(url: str) -> None:
-    """Wait a second for the database; meanwhile another greenlet counts."""
+    """Wait for the database, which is free again once another greenlet has had its turns."""
     import gevent
 
-    turns = 0
-
-    def count() -> None:
-        nonlocal turns
-        while True:
-            gevent.sleep(0.01)
-            turns += 1
+    def count(free: Callable[[], None]) -> None:
+        for _ in range(_ENOUGH):
+            gevent.sleep(0.001)
+        free()
 
     database = Database(url)
-    counting = gevent.spawn(count)
     if url.startswith("sqlite"):
         path = url.removeprefix("sqlite:///")
         command = [sys.executable, "-c", _HOLD_LOCK, path]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, **pipes) as holder:
+            assert holder.stdin is not None
             assert holder.stdout is not None
             holder.stdout.readline()
-            turns = 0
+            gevent.spawn(count, holder.stdin.close)
             UsageStore(database).add_many([UsageRow(requests=1)])
     else:
-        with database.read() as connection:
-            connection.execute(text("SELECT pg_sleep(1)"))
-    counting.kill()
-    sys.stdout.write("others ran" if turns > 10 else f"{turns} turns of others")
+        with database.begin() as holder, database.begin() as waiter:
+            holder.execute(text("SELECT pg_advisory_xact_lock(1)"))
+            gevent.spawn(count, holder.commit)
+            waiter.execute(text("SELECT pg_advisory_xact_lock(1)"))
+    sys.stdout.write("others ran")
 
 
 def kill(url: str) -> None:
