@@ -48,6 +48,7 @@ class Postgresql:
         driver.silence_s = None
         self.begin(connection, durable=True)
         connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(MIGRATION_WAIT_S * 1000)}")
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import pytest
 from sqlalchemy import select
@@ -86,13 +87,13 @@ def unix_now(database) -> float:
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_the_clock_of_sqlite_cannot_be_set(url, monkeypatch):
-    before = Database(url)
-    assert unix_now(before) == pytest.approx(time.time(), abs=5)
     wall = time.time
-    for moved_s in (HOUR_S, -HOUR_S):
-        monkeypatch.setattr(time, "time", lambda by=moved_s: wall() + by)
-        after = Database(url)  # of a process that starts only now
-        assert unix_now(after) == pytest.approx(unix_now(before), abs=1)
+    with closing(Database(url)) as before:
+        assert unix_now(before) == pytest.approx(time.time(), abs=5)
+        for moved_s in (HOUR_S, -HOUR_S):
+            monkeypatch.setattr(time, "time", lambda by=moved_s: wall() + by)
+            with closing(Database(url)) as after:  # of a process that starts only now
+                assert unix_now(after) == pytest.approx(unix_now(before), abs=1)
 
 
 def test_a_clock_goes_by_the_wall_after_the_machine_was_started_anew(tmp_path):

@@ -144,12 +144,12 @@ def test_the_schema_can_be_migrated_from_the_command_line(empty_url, tmp_path):
 
 def test_a_sqlite_file_can_be_read_by_its_owner_only(tmp_path):
     path = tmp_path / "deep" / "folder" / "gateway.db"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    UsageStore(database).add_many([UsageRow(requests=1)])
-    files = list(path.parent.iterdir())
-    assert len(files) > 1  # with the log of SQLite
-    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    with closing(Database(f"sqlite:///{path}")) as database:
+        database.migrate()
+        UsageStore(database).add_many([UsageRow(requests=1)])
+        files = list(path.parent.iterdir())
+        assert len(files) > 1  # with the log of SQLite
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     database.close()
 
 
@@ -170,8 +170,15 @@ def test_statements_of_one_transaction_take_effect_together_or_not_at_all(databa
         assert connection.scalars(text("SELECT topic FROM changes")).all() == ["b", "c"]
 
 
-def test_many_threads_share_the_few_connections(database):
-    usage = UsageStore(database)
+@pytest.fixture
+def patient(url: str):
+    """For crowds on slow machines."""
+    with closing(Database(url, wait_s=60)) as opened:
+        yield opened
+
+
+def test_many_threads_share_the_few_connections(patient):
+    usage = UsageStore(patient)
 
     def work(number: int) -> None:
         for _ in range(10):
@@ -198,8 +205,8 @@ def test_a_database_that_is_away_is_reported_as_such(url):
 def test_a_file_that_is_no_database_is_reported_as_such(tmp_path):
     path = tmp_path / "gateway.db"
     path.write_text("something else entirely, and long enough to be looked at" * 100)
-    with pytest.raises(StorageUnavailable):
-        Database(f"sqlite:///{path}").migrate()
+    with closing(Database(f"sqlite:///{path}")) as opened, pytest.raises(StorageUnavailable):
+        opened.migrate()
 
 
 def test_a_lock_that_is_held_too_long_is_reported_as_such(database, impatient):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from gateway.domain.accounts import Secret
@@ -127,13 +129,13 @@ def test_what_a_working_link_leads_to_is_never_swept(make, clock, limits):
 def test_what_a_job_reads_is_never_swept(make, tmp_path, clock):
     media = make(keep_s=DAY, max_bytes=1)
     stored = media.archive(Source([picture()]), "alice")
-    database = Database(f"sqlite:///{tmp_path / 'gateway.db'}")
-    jobs = JobStore(database)
-    jobs.create(Job("j", "image", "alice", "m", request={}, created_at=clock.now))
-    media.need("j", [stored.name])
-    clock.now += 60 * DAY
-    assert media.sweep() == 0
-    assert jobs.cancel("j", "alice")
+    with closing(Database(f"sqlite:///{tmp_path / 'gateway.db'}")) as database:
+        jobs = JobStore(database)
+        jobs.create(Job("j", "image", "alice", "m", request={}, created_at=clock.now))
+        media.need("j", [stored.name])
+        clock.now += 60 * DAY
+        assert media.sweep() == 0
+        assert jobs.cancel("j", "alice")
     assert media.sweep() == 1
     database.close()
 
