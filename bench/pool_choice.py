@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from limits.strategies import FixedWindowRateLimiter
-
 from gateway import logs
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import AccountExhausted, NoAccountAvailable
@@ -123,7 +121,7 @@ def measure(folder: Path, count: int, picks: int, **options: int | bool) -> dict
         states=AccountStateStore(database),
         leases=LeaseStore(database),
         bell=Bell(where / "bell", (pool_accounts.TOPIC, pool_sharing.TOPIC)),
-        quota=AccountLimits(FixedWindowRateLimiter(MachineCounters())),
+        quota=AccountLimits(MachineCounters()),
     )
     pool.refresh()
     start_s = time.perf_counter() - began

@@ -21,14 +21,14 @@ def create_app(settings: Settings) -> Flask:
     from gateway.api.limits import open_limiter
     from gateway.assembly import build
     from gateway.settings_tables import SettingsError
+    from gateway.stores.counters import FILE
 
     settings.make_state_dir()
     logs.configure(settings.log_level)
     app = App()
     app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=1000)
-    counters = settings.state_dir / "counters"
     try:
-        limiter = open_limiter(app, redis_url=settings.redis_url, path=counters)
+        limiter = open_limiter(app, redis_url=settings.redis_url, path=settings.state_dir / FILE)
     except ValueError as err:
         raise SettingsError(f"REDIS_URL: {err}") from None
     app.extensions["gateway"] = build(demo.prepare(settings), limiter.limiter)

@@ -66,7 +66,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     database.migrate()
     # Where calls wait for records, a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
-    pool = open_pool(settings, database, impatient, rates)
+    pool = open_pool(settings, database, impatient, counters)
     fetcher = _fetcher(settings)
     tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
     upstreams = _upstreams(settings, fetcher, tokens)
@@ -170,7 +170,7 @@ def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimite
 
 
 def open_pool(
-    settings: Settings, database: Database, impatient: Database, rates: RateLimiter
+    settings: Settings, database: Database, impatient: Database, counters: Counters
 ) -> Pool:
     """The pool of the configured accounts and of those in the database.
 
@@ -182,7 +182,7 @@ def open_pool(
         states=AccountStateStore(impatient),
         leases=LeaseStore(impatient),
         bell=Bell(settings.state_dir / "bell", _BELL_TOPICS),
-        quota=AccountLimits(rates),
+        quota=AccountLimits(counters),
     )
     pool.refresh()
     return pool

@@ -28,7 +28,7 @@ def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
         uri = redis_counters.SCHEME + redis_url
     limiter = Limiter(
         address,
-        strategy="fixed-window",
+        strategy="moving-window",
         storage_uri=uri,
         storage_options={"path": str(path)},
     )

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from limits.strategies import FixedWindowRateLimiter, RateLimiter
 
 from gateway.assembly import open_pool
 from gateway.commands import common
@@ -17,7 +16,7 @@ from gateway.services.pool_reports import AccountView
 from gateway.settings import Settings, account_from, surroundings
 from gateway.settings_tables import KINDS, UPSTREAMS, SettingsError
 from gateway.stores.accounts import AccountRecord, AccountStatus, AccountStore
-from gateway.stores.counters import MachineCounters
+from gateway.stores.counters import FILE, Counters, MachineCounters
 from gateway.stores.leases import LeaseStore
 
 _DONE: Mapping[AccountStatus, str] = {
@@ -38,7 +37,7 @@ def list_(as_json: bool) -> None:
     """All accounts, how they fare, and when those that rest are back."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        views = open_pool(configured, database, database, _rates(configured)).snapshot()
+        views = open_pool(configured, database, database, _counters(configured)).snapshot()
         records = {record.name: record for record in AccountStore(database).list()}
         capped = [view.name for view in views if view.max_in_flight is not None]
         busy = LeaseStore(database).busy(capped)
@@ -117,7 +116,7 @@ def reset(name: str) -> None:
     """Forget what is held against an account: cooldown, quarantine, open circuit."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        if not open_pool(configured, database, database, _rates(configured)).reset(name):
+        if not open_pool(configured, database, database, _counters(configured)).reset(name):
             raise _unknown(name)
     click.echo(f"{name} may be lent again.")
 
@@ -130,7 +129,7 @@ def test(name: str, model: str | None, as_json: bool) -> None:
     """Ask an account for a few words: one real call, which may cost a little."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        pool = open_pool(configured, database, database, _rates(configured))
+        pool = open_pool(configured, database, database, _counters(configured))
         account = pool.get(name)
         if account is None:
             raise _unknown(name)
@@ -191,8 +190,8 @@ def _serving(configured: Settings) -> Settings:
     return configured.with_secret_key()
 
 
-def _rates(configured: Settings) -> RateLimiter:
-    return FixedWindowRateLimiter(MachineCounters(path=str(configured.state_dir / "counters")))
+def _counters(configured: Settings) -> Counters:
+    return MachineCounters(path=str(configured.state_dir / FILE))
 
 
 def _row(

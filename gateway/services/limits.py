@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,12 +14,10 @@ from limits.strategies import RateLimiter
 from gateway.domain.accounts import Caller
 from gateway.domain.errors import RateLimitExceeded
 from gateway.settings_tables import parse_limits
-from gateway.stores.counters import Counters
+from gateway.stores.counters import Counters, Limit
 
 _WRONG_KEYS = RateLimitItemPerMinute(100, namespace="wrong-keys")
 _ACCEPTED = RateLimitItemPerDay(1, namespace="accepted")  # a day's memory, shared like the rest
-
-_parsed = lru_cache(maxsize=1024)(parse_limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +26,11 @@ class Standing:
 
     limit: int
     remaining: int
-    reset_s: float
+    reset_s: float  # until there is room for one more than now
 
 
 class RateLimits:
-    """Counts requests in fixed windows, wherever they are kept."""
+    """Counts requests in moving windows, wherever they are kept."""
 
     def __init__(self, counters: Counters, default: str) -> None:
         self._counters = counters
@@ -45,17 +43,19 @@ class RateLimits:
             text = caller.key.limits
         unnamed = caller.key is None and caller.credential is None
         who = f"address:{network(address)}" if unnamed else caller.owner
+        items, limits = limits_of(text, who)
+        # As the library's strategy does it, which would have to ask again for the rest.
+        windows = self._counters.take(limits)
         tightest: Standing | None = None
-        for item in _parsed(text):
-            # As the library's strategy does it, which would have to ask again for the rest.
-            hits, left_s = self._counters.take(item.key_for(who), item.get_expiry())
-            standing = Standing(item.amount, max(0, item.amount - hits), left_s)
-            if hits > item.amount:
-                return standing, _exceeded(item, standing)
+        refused: tuple[Standing, RateLimitItem] | None = None
+        for item, window in zip(items, windows, strict=True):
+            standing = Standing(item.amount, max(0, item.amount - window.hits), window.left_s)
+            if not window.room and (refused is None or standing.reset_s > refused[0].reset_s):
+                refused = standing, item
             if tightest is None or standing.remaining < tightest.remaining:
                 tightest = standing
         assert tightest is not None
-        return tightest, None
+        return (tightest, None) if refused is None else (refused[0], _exceeded(*refused))
 
 
 class WrongKeys:
@@ -107,7 +107,14 @@ def network(address: str) -> str:
     return str(mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
-def _exceeded(item: RateLimitItem, standing: Standing) -> RateLimitExceeded:
+@lru_cache(maxsize=4096)
+def limits_of(text: str, *whose: str) -> tuple[Sequence[RateLimitItem], list[Limit]]:
+    """The limits that a text means, of these counted by themselves."""
+    items = parse_limits(text)
+    return items, [Limit(i.key_for(*whose), i.amount, i.get_expiry()) for i in items]
+
+
+def _exceeded(standing: Standing, item: RateLimitItem) -> RateLimitExceeded:
     return RateLimitExceeded(
         f"The limit of {item} is reached; try again in {format_s(standing.reset_s)}.",
         retry_after=standing.reset_s,

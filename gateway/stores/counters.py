@@ -14,60 +14,176 @@ import struct
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
-from limits.storage import Storage
+from limits.storage import MovingWindowSupport, Storage
 
 from gateway.stores.clock import boot_id
 
 SCHEME = "gateway"
+FILE = "windows"
+MARKS = 32
 
-# A row is a window: the digest of its key, how often it was counted, and when it ends by the
-# monotonic clock, which the processes of a machine share. Rows live in buckets of eight.
-_ROW = struct.Struct("=16sQd")
-_VALUES = struct.Struct("=Qd")
+# A row is what was counted under a key: the digest of the key, when all of it is over by the
+# monotonic clock, which the processes of a machine share, how many hits, and a ring of marks.
+# A mark is the time of some hits, of which it names the last, and their number. Rows live in
+# buckets of eight, whose heads come first.
+_HEAD = struct.Struct("=16sdIBB2x")
+_MARK = struct.Struct("=dI")
 _DIGEST_BYTES = 16
-_BUCKETS = 8192
-_BUCKET_BYTES = 8 * _ROW.size
+_BUCKETS = 4096
+_ROWS = 8
+_HEADS_BYTES = _ROWS * _HEAD.size
+_MARKS_BYTES = MARKS * _MARK.size
+_BUCKET_BYTES = _HEADS_BYTES + _ROWS * _MARKS_BYTES
 _TABLE_BYTES = _BUCKETS * _BUCKET_BYTES
 _FREE = bytes(_DIGEST_BYTES)
 
 
+class Limit:
+    """At most `amount` hits under a key in any `expiry` seconds; to be kept for the next hit."""
+
+    __slots__ = ("amount", "digest", "expiry", "grain", "key")
+
+    def __init__(self, key: str, amount: int, expiry: float) -> None:
+        self.key = key
+        self.amount = amount
+        self.expiry = expiry
+        self.digest = _digest(key)
+        # How many hits share a mark, and are over when the last of them is. Up to `MARKS` - 1
+        # hits are kept one by one; of more, about 3 % at most count too long.
+        self.grain = -(-amount // (MARKS - 1))
+
+
 class Window(NamedTuple):
-    hits: int
-    left_s: float
+    hits: int  # that count now
+    left_s: float  # until the oldest counts no more
+    room: bool = True  # whether there was any for this one
 
 
-class Counters(Storage):
-    """Fixed windows for the `limits` library, which also tell all they know in one go."""
-
-    @abstractmethod
-    def take(self, key: str, expiry: float, amount: int = 1) -> Window:
-        """Count in the running window of the key, or begin one of `expiry` seconds."""
+class Counters(Storage, MovingWindowSupport):
+    """Moving windows for the `limits` library, several of which can be counted in one go."""
 
     @abstractmethod
-    def window(self, key: str) -> Window:
-        """What is counted of a key, nothing where no window runs."""
+    def take(self, limits: Sequence[Limit]) -> list[Window]:
+        """Count a hit under all of them, or under none where one has no room for it."""
+
+    @abstractmethod
+    def window(self, limit: Limit) -> Window:
+        """How it stands, and whether it has room."""
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        assert amount == 1
+        return self.take([Limit(key, limit, expiry)])[0].room
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        """When it began, in time of the wall, and its hits."""
+        found = self.window(Limit(key, limit, expiry))
+        return time.time() + found.left_s - expiry if found.hits else time.time(), found.hits
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        return self.take(key, expiry, amount).hits
+        raise NotImplementedError("the windows move")
 
     def get(self, key: str) -> int:
-        return self.window(key).hits
+        raise NotImplementedError("the windows move")
 
     def get_expiry(self, key: str) -> float:
-        """A time of the wall, as `limits` wants it."""
-        return time.time() + self.window(key).left_s
+        raise NotImplementedError("the windows move")
+
+
+class _Row:
+    """A row as it is now, without what is over. The table's lock guards it."""
+
+    __slots__ = (
+        "_count",
+        "_digest",
+        "_expiry",
+        "_first",
+        "_grain",
+        "_head",
+        "_marks",
+        "_table",
+        "hits",
+    )
+
+    def __init__(self, table: mmap.mmap, limit: Limit, now: float) -> None:
+        bucket = _bucket(limit.digest)
+        self._table = table
+        self._digest = digest = limit.digest
+        self._expiry = limit.expiry
+        self._grain = limit.grain
+        self.hits = self._first = self._count = 0
+        found = table.find(digest, bucket, bucket + _HEADS_BYTES)
+        self._head = found if found >= 0 else _oldest(table, bucket)
+        row = (self._head - bucket) // _HEAD.size
+        self._marks = bucket + _HEADS_BYTES + row * _MARKS_BYTES
+        if found >= 0:
+            _, end, hits, first, count = _HEAD.unpack_from(table, found)
+            # An end that is too far away is of a clock that has begun anew since.
+            if now < end <= now + limit.expiry:
+                self.hits, self._first, self._count = hits, first, count
+                self._forget(now - limit.expiry)
+
+    def _forget(self, until: float) -> None:
+        while self._count:
+            at, hits = _MARK.unpack_from(self._table, self._place(0))
+            if at > until:
+                break
+            self.hits -= hits
+            self._first = (self._first + 1) % MARKS
+            self._count -= 1
+
+    def _place(self, nth: int) -> int:
+        return self._marks + (self._first + nth) % MARKS * _MARK.size
+
+    def left_s(self, now: float) -> float:
+        if not self._count:
+            return 0.0
+        oldest: float = _MARK.unpack_from(self._table, self._place(0))[0]
+        return oldest + self._expiry - now
+
+    def add(self, at: float) -> None:
+        newest = self._place(self._count - 1)
+        together = _MARK.unpack_from(self._table, newest)[1] + 1 if self._count else 1
+        if self._count and (together <= self._grain or self._count == MARKS):
+            _MARK.pack_into(self._table, newest, at, together)
+        else:
+            _MARK.pack_into(self._table, self._place(self._count), at, 1)
+            self._count += 1
+        self._written(at + self._expiry, 1)
+
+    def add_older(self, hits: int, at: float) -> None:
+        """Hits that were counted elsewhere since the oldest that is known here, or since `at`."""
+        if self._count:
+            oldest, known = _MARK.unpack_from(self._table, self._place(0))
+            end: float = _HEAD.unpack_from(self._table, self._head)[1]
+            _MARK.pack_into(self._table, self._place(0), oldest, known + hits)
+            self._written(end, hits)
+        else:
+            _MARK.pack_into(self._table, self._place(0), at, hits)
+            self._count = 1
+            self._written(at + self._expiry, hits)
+
+    def _written(self, end: float, hits: int) -> None:
+        self.hits += hits
+        _HEAD.pack_into(
+            self._table, self._head, self._digest, end, self.hits, self._first, self._count
+        )
+
+
+def _oldest(table: mmap.mmap, bucket: int) -> int:
+    """Of the rows of a full bucket, the one that is over first makes room."""
+    heads = range(bucket, bucket + _HEADS_BYTES, _HEAD.size)
+    return min(heads, key=lambda head: _HEAD.unpack_from(table, head)[1])
 
 
 class MachineCounters(Counters):
-    """Fixed windows in a file of 2 MB that is mapped into memory.
+    """Moving windows in a file that is mapped into memory: 14 MB, of which only parts in use exist.
 
-    Without a path, or where no file can be made, the counters are those of the process
-    alone. In a full bucket the window that ends first makes room.
+    Without a path, or where no file can be made, the counters are those of the process alone.
     """
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012
@@ -101,54 +217,46 @@ class MachineCounters(Counters):
         return None
 
     def clear(self, key: str) -> None:
+        digest = _digest(key)
         with self._turn:
-            at = self._find(_digest(key))
+            start = _bucket(digest)
+            at = self._table.find(digest, start, start + _HEADS_BYTES)
             if at >= 0:
-                _ROW.pack_into(self._table, at, _FREE, 0, 0.0)
+                _HEAD.pack_into(self._table, at, _FREE, 0.0, 0, 0, 0)
 
-    def take(self, key: str, expiry: float, amount: int = 1) -> Window:
-        digest = _digest(key)
+    def take(self, limits: Sequence[Limit]) -> list[Window]:
         with self._turn:
             now = self._clock()
-            at, count, end = self._row(digest)
-            if not now < end <= now + expiry:
-                count, end = 0, now + expiry
-            _ROW.pack_into(self._table, at, digest, count + amount, end)
-        return Window(count + amount, end - now)
+            rows = [_Row(self._table, limit, now) for limit in limits]
+            room = [row.hits < limit.amount for row, limit in zip(rows, limits, strict=True)]
+            if all(room):
+                for row in rows:
+                    row.add(now)
+            return [
+                Window(row.hits, row.left_s(now), fits)
+                for row, fits in zip(rows, room, strict=True)
+            ]
 
-    def learn(self, key: str, window: Window) -> None:
-        """Take over what is known elsewhere of a window, where it is more."""
-        digest = _digest(key)
+    def window(self, limit: Limit) -> Window:
         with self._turn:
             now = self._clock()
-            at, count, end = self._row(digest)
-            if end <= now or count < window.hits:
-                _ROW.pack_into(self._table, at, digest, window.hits, now + window.left_s)
+            row = _Row(self._table, limit, now)
+            return Window(row.hits, row.left_s(now), row.hits < limit.amount)
 
-    def window(self, key: str) -> Window:
-        at = self._find(_digest(key))
-        if at < 0:
-            return Window(0, 0.0)
-        count, end = _VALUES.unpack_from(self._table, at + _DIGEST_BYTES)
-        left_s = end - self._clock()
-        return Window(count, left_s) if left_s > 0 else Window(0, 0.0)
+    def learn(self, limit: Limit, shared: Window, *, at: float | None) -> None:
+        """Take over what is counted elsewhere where it is more, with a hit of `at` if there was.
 
-    def _row(self, digest: bytes) -> tuple[int, int, float]:
-        """Where the row of a window is or may be written, and what it holds."""
-        at = self._find(digest)
-        if at >= 0:
-            count, end = _VALUES.unpack_from(self._table, at + _DIGEST_BYTES)
-            return at, count, end
-        start = _bucket(digest)
-        ends = [
-            _VALUES.unpack_from(self._table, at + _DIGEST_BYTES)[1]
-            for at in range(start, start + _BUCKET_BYTES, _ROW.size)
-        ]
-        return start + ends.index(min(ends)) * _ROW.size, 0, 0.0
-
-    def _find(self, digest: bytes) -> int:
-        start = _bucket(digest)
-        return self._table.find(digest, start, start + _BUCKET_BYTES)
+        Nothing that is learnt counts for longer here than there.
+        """
+        with self._turn:
+            now = self._clock()
+            row = _Row(self._table, limit, now)
+            missing = shared.hits - row.hits
+            others = missing if at is None else missing - 1
+            if others > 0:
+                row.add_older(others, now + shared.left_s - limit.expiry)
+            if at is not None and missing > 0:
+                row.add(at)
 
     def _open(self) -> None:
         size = _TABLE_BYTES + _DIGEST_BYTES
@@ -160,9 +268,11 @@ class MachineCounters(Counters):
         self._turn = _Turn(file)
         boot = _digest(boot_id())
         with self._turn:
-            if self._table[_TABLE_BYTES:] != boot:  # the clock began anew, so no row is true
-                self._table[:] = bytes(_TABLE_BYTES) + boot
+            known = self._table[_TABLE_BYTES:]
+            if known not in (boot, _FREE):  # the clock began anew, so no row is true
+                self._table[:_TABLE_BYTES] = bytes(_TABLE_BYTES)
                 self._table.madvise(mmap.MADV_DONTNEED)  # the file keeps it; we need few pages
+            self._table[_TABLE_BYTES:] = boot
 
 
 class _Turn:

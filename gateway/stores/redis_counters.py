@@ -6,7 +6,7 @@ A storage for the `limits` library, under the scheme `gateway+redis:` and its re
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from redis import ConnectionPool, Redis, RedisError
 from redis.backoff import NoBackoff
@@ -15,25 +15,50 @@ from redis.retry import Retry
 
 from gateway.logs import log
 from gateway.stores import counters
-from gateway.stores.counters import Counters, MachineCounters, Window
+from gateway.stores.counters import Counters, Limit, MachineCounters, Window
 
 SCHEME = f"{counters.SCHEME}+"
-_PREFIX = "gateway:limit:"
+_PREFIX = "gateway:window:"
 _CONNECTIONS = 64
 _WAIT_S = 0.05  # for a connection, and for each answer
 _LATE_S = 2 * _WAIT_S  # a wait that took so long was prolonged by this process
 _MOST_LATE = 3
 _OPEN_S = 5.0
 
-# One round trip says how often a window was counted and how long it still runs.
+# One round trip counts a hit under all of the keys, or under none. What is known of a key is
+# a list of marks as in `counters`: a time in milliseconds, and how many hits.
 _TAKE = """
-local hits = redis.call('INCRBY', KEYS[1], ARGV[1])
-local left = redis.call('PTTL', KEYS[1])
-if left < 0 then
-    left = tonumber(ARGV[2])
-    redis.call('PEXPIRE', KEYS[1], left)
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local known, answer, room = {}, {}, 1
+for i, key in ipairs(KEYS) do
+    local limit, expiry = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
+    local marks, hits, packed = {}, 0, redis.call('GET', key)
+    local all = packed and cmsgpack.unpack(packed) or {}
+    for n = 1, #all, 2 do
+        if all[n] <= now and all[n] + expiry > now then
+            marks[#marks + 1], marks[#marks + 2] = all[n], all[n + 1]
+            hits = hits + all[n + 1]
+        end
+    end
+    known[i], answer[3 * i - 2], answer[3 * i] = marks, hits, 1
+    if hits >= limit then room, answer[3 * i] = 0, 0 end
 end
-return {hits, left}
+for i, key in ipairs(KEYS) do
+    local marks, expiry, grain = known[i], tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+    local size = #marks
+    if room == 1 then
+        if size > 0 and marks[size] < grain then
+            marks[size - 1], marks[size] = now, marks[size] + 1
+        else
+            marks[size + 1], marks[size + 2] = now, 1
+        end
+        answer[3 * i - 2] = answer[3 * i - 2] + 1
+        redis.call('SET', key, cmsgpack.pack(marks), 'PX', expiry)
+    end
+    answer[3 * i - 1] = #marks > 0 and marks[1] + expiry - now or 0
+end
+return answer
 """
 
 
@@ -70,7 +95,7 @@ class Breaker:
 
 
 class SharedCounters(Counters):
-    """Fixed windows in Redis, mirrored on the machine.
+    """Moving windows in Redis, mirrored on the machine.
 
     The mirror answers what is only asked, and goes on counting from what Redis said last
     when Redis does not answer: at once for `breaker.open`, else after 50 ms at most.
@@ -110,29 +135,40 @@ class SharedCounters(Counters):
     def base_exceptions(self) -> type[Exception]:
         return RedisError
 
-    def take(self, key: str, expiry: float, amount: int = 1) -> Window:
-        window = self.machine.take(key, expiry, amount)
-        if not self.breaker.allows():
-            return window
+    def take(self, limits: Sequence[Limit]) -> list[Window]:
+        before = [self.machine.window(limit).hits for limit in limits]
         began = self._clock()
+        found = self._asked(limits, began) if self.breaker.allows() else None
+        if found is None:
+            return self.machine.take(limits)
+        counted = all(window.room for window in found)
+        if counted and any(w.hits <= hits for w, hits in zip(found, before, strict=True)):
+            return self.machine.take(limits)  # Redis has forgotten what this machine knows
+        for limit, window in zip(limits, found, strict=True):
+            self.machine.learn(limit, window, at=began if counted else None)
+        return found
+
+    def _asked(self, limits: Sequence[Limit], began: float) -> list[Window] | None:
+        given: list[int] = []
+        for limit in limits:
+            given += (limit.amount, int(limit.expiry * 1000), limit.grain)
         try:
-            hits, left_ms = self._take([_PREFIX + key], [amount, int(expiry * 1000)])
+            answer = self._take([_PREFIX + limit.key for limit in limits], given)
         except MaxConnectionsError:
-            return window  # busy, not away
+            return None  # busy, not away
         except (RedisError, OSError) as err:
             self._failed(err, late=self._clock() - began > _LATE_S)
-            return window
+            return None
         self._late = 0
         if self.breaker.close():
             log.info("redis_is_back")
-        if hits <= window.hits:
-            return window
-        shared = Window(hits, left_ms / 1000)
-        self.machine.learn(key, shared)
-        return shared
+        return [
+            Window(answer[n], answer[n + 1] / 1000, bool(answer[n + 2]))
+            for n in range(0, len(answer), 3)
+        ]
 
-    def window(self, key: str) -> Window:
-        return self.machine.window(key)
+    def window(self, limit: Limit) -> Window:
+        return self.machine.window(limit)
 
     def check(self) -> bool:
         """Whether Redis answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,6 +23,11 @@ limits = "3/minute"
 name = "double"
 key = "double-key-0123456789"
 limits = "1000/hour; 4/minute"
+
+[[keys]]
+name = "brief"
+key = "brief-key-0123456789"
+limits = "4/3 seconds"
 """
 
 
@@ -73,6 +79,29 @@ def test_of_several_limits_the_tightest_is_told(limited):
     answer = limited.get("/v1/models", key="double-key-0123456789")
     assert answer.headers["x-ratelimit-limit-requests"] == "4"
     assert answer.headers["x-ratelimit-remaining-requests"] == "3"
+
+
+def test_a_caller_over_its_limit_is_told_when_there_is_room_and_no_edge_gives_more(limited):
+    key = "brief-key-0123456789"
+
+    def call():
+        asked = time.monotonic()
+        answer = limited.get("/v1/models", key=key)
+        return asked, answer, time.monotonic()
+
+    taken = []
+    while len(taken) < 12:
+        asked, answer, answered = call()
+        if answer.status_code == 200:
+            taken.append((asked, answered))
+            continue
+        back_s = int(answer.headers["Retry-After"])
+        assert answer.headers["x-ratelimit-reset-requests"] == f"{back_s}s"
+        soonest, latest = (at + 3 for at in taken[-4])
+        assert soonest - answered <= back_s <= latest - asked + 1
+        time.sleep(max(0.0, answered + back_s - time.monotonic()))
+    for (asked, _), (_, answered) in zip(taken, taken[4:], strict=False):
+        assert answered - asked >= 3
 
 
 def test_invented_forwarding_headers_do_not_make_one_client_many(limited):

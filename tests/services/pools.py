@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from limits.strategies import FixedWindowRateLimiter
-
 from gateway.domain.accounts import Account, Secret
 from gateway.services import pool_accounts, pool_sharing
 from gateway.services.account_limits import AccountLimits
@@ -90,7 +88,7 @@ class World:
             states=AccountStateStore(database),
             leases=LeaseStore(database),
             bell=self.bell(machine),
-            quota=AccountLimits(FixedWindowRateLimiter(MachineCounters())),
+            quota=AccountLimits(MachineCounters()),
             uniform=options.pop("uniform", lambda low, high: (low + high) / 2),
             **options,
         )

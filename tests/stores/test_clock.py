@@ -12,7 +12,7 @@ from gateway.domain.accounts import Secret
 from gateway.domain.jobs import Job
 from gateway.stores.account_states import AccountState, AccountStateStore
 from gateway.stores.clock import SteadyClock
-from gateway.stores.counters import MachineCounters
+from gateway.stores.counters import Limit, MachineCounters
 from gateway.stores.database import Database
 from gateway.stores.idempotency import IdempotencyStore, New
 from gateway.stores.jobs import JobStore
@@ -75,9 +75,10 @@ def test_what_a_clock_set_back_would_keep_for_an_hour_is_free(database, taken_ag
 def test_a_rate_window_ends_although_the_clock_began_anew(tmp_path):
     clock = [HOUR_S]
     counters = MachineCounters(path=str(tmp_path / "counters"), clock=lambda: clock[0])
-    assert counters.take("key", 60, 100).hits == 100
+    limit = Limit("key", 1, 60)
+    assert [window.room for _ in range(2) for window in counters.take([limit])] == [True, False]
     clock[0] = 0.0
-    assert counters.take("key", 60) == (1, 60.0)
+    assert counters.take([limit]) == [(1, 60.0, True)]
 
 
 def unix_now(database) -> float:

@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from threading import Thread
 
-from limits.strategies import FixedWindowRateLimiter
-
 from gateway import logs
 from gateway.domain.errors import AccountExhausted, AccountRejected, NoAccountAvailable
 from gateway.services import pool_accounts, pool_sharing
@@ -41,7 +39,7 @@ def main(url: str, folder: str, calls: int, seed: int) -> None:
         states=AccountStateStore(database),
         leases=LeaseStore(database),
         bell=Bell(Path(folder) / "bell", (pool_accounts.TOPIC, pool_sharing.TOPIC)),
-        quota=AccountLimits(FixedWindowRateLimiter(MachineCounters())),
+        quota=AccountLimits(MachineCounters()),
         wait_s=5,
     )
     pool.refresh()
