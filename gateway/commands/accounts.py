@@ -104,7 +104,12 @@ def drain(name: str) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget an account and its credential."""
-    with _stored(name) as database:
+    configured = settings()
+    if any(account.name == name for account in configured.accounts):
+        raise click.ClickException(
+            f"{name} is in the settings: take it out there and restart, or: accounts disable {name}"
+        )
+    with opened(configured.database_url) as database:
         if not AccountStore(database).remove(name):
             raise _unknown(name)
     click.echo(f"{name} is removed.")
@@ -140,18 +145,14 @@ def test(name: str, model: str | None, as_json: bool) -> None:
 
 
 def _set_status(name: str, status: AccountStatus) -> None:
-    with _stored(name) as database:
-        if not AccountStore(database).set_status(name, status):
+    configured = settings()
+    with opened(configured.database_url) as database:
+        store = AccountStore(database)
+        if any(account.name == name for account in configured.accounts):
+            store.switch(name, status)
+        elif not store.set_status(name, status):
             raise _unknown(name)
     click.echo(f"{name} {_DONE[status]}.")
-
-
-def _stored(name: str) -> Any:
-    """The database, for a change of an account that the settings do not have."""
-    configured = settings()
-    if any(account.name == name for account in configured.accounts):
-        raise click.ClickException(f"{name} is in the settings: change it there and restart.")
-    return opened(configured.database_url)
 
 
 def _unknown(name: str) -> click.ClickException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 
@@ -62,18 +62,25 @@ class AccountBook:
         heard = self._bell.rung(TOPIC)
         try:
             version = self._store.version()
-            records = self._store.list() if version != self._version else None
+            changed = version != self._version
+            records = self._store.list() if changed else None
+            switches = self._store.switches() if changed else {}
         except StorageUnavailable as err:
             if self._clock() >= self._away_until:
                 log.warning("accounts_not_read", message=err.message)
             self._away_until = self._clock() + _AWAY_S
             return
         if records is not None:
-            self._roster.install(self._listed(records))
+            self._roster.install(self._listed(records, switches))
         self._version, self._heard, self._away_until = version, heard, 0.0
 
-    def _listed(self, records: Sequence[AccountRecord]) -> list[Listed]:
-        listed = [Listed(account, "enabled") for account in self._configured.values()]
+    def _listed(
+        self, records: Sequence[AccountRecord], switches: Mapping[str, str]
+    ) -> list[Listed]:
+        listed = [
+            Listed(account, switches.get(name, "enabled"))
+            for name, account in self._configured.items()
+        ]
         opened = {}
         for record in records:
             if record.name in self._configured:

@@ -1,4 +1,4 @@
-"""Vendor accounts added by command; their secrets are encrypted."""
+"""Vendor accounts added by command, their secrets encrypted, and which are in service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.stores import rows
 from gateway.stores.database import Database
 from gateway.stores.sealing import Sealer
-from gateway.stores.tables import accounts
+from gateway.stores.tables import account_switches, accounts
 
 AccountStatus = Literal["enabled", "disabled", "draining"]
 
@@ -118,6 +118,21 @@ class AccountStore:
         statement = update(accounts).where(accounts.c.name == name).values(status=status)
         with self._database.begin(durable=True) as connection:
             return self._changed(connection.execute(statement).rowcount, connection)
+
+    def switch(self, name: str, status: AccountStatus) -> None:
+        """As `set_status`, for an account of the settings; it holds until it is said otherwise."""
+        statement = self._database.insert(account_switches).values(account=name, status=status)
+        statement = statement.on_conflict_do_update(
+            index_elements=[account_switches.c.account], set_={"status": status}
+        )
+        with self._database.begin() as connection:
+            connection.execute(statement)
+            rows.bump(self._database, connection, _TOPIC)
+
+    def switches(self) -> dict[str, AccountStatus]:
+        """What was said of accounts of the settings, by name."""
+        with self._database.read() as connection:
+            return {name: status for name, status in connection.execute(select(account_switches))}
 
     def remove(self, name: str) -> bool:
         statement = delete(accounts).where(accounts.c.name == name)

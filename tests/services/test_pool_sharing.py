@@ -202,6 +202,19 @@ def test_an_account_that_is_put_out_of_service_finishes_what_it_has_begun(world,
     assert view(pool, "new").in_flight == 0
 
 
+def test_an_account_of_the_settings_can_be_put_out_of_service_too(any_world):
+    here, there = (any_world.pool(account("one"), account("two")) for _ in range(2))
+    for status in ("disabled", "draining"):
+        any_world.accounts.switch("one", status)
+        for pool in (here, there, any_world.pool(account("one"), account("two"))):
+            pool.refresh()
+            assert view(pool, "one").status == status
+            assert set(names(pool, 4)) == {"two"}
+    any_world.accounts.switch("one", "enabled")
+    here.refresh()
+    assert set(names(here, 4)) == {"one", "two"}
+
+
 def test_a_removed_account_is_gone(world):
     pool = world.pool(account("fixed"))
     world.accounts.add(account("new"))

@@ -121,7 +121,33 @@ def test_an_account_lives_from_add_to_remove_while_the_gateway_serves(gateway_fa
         served_by("ark-1")
         shell.ok("accounts", "remove", "spare")
         assert [row["name"] for row in shell.json("accounts", "list")] == ["ark-1"]
-        assert shell("accounts", "disable", "ark-1").returncode == 1  # it is in the settings
+        assert shell("accounts", "remove", "ark-1").returncode == 1  # it is in the settings
+
+
+def test_an_account_of_the_settings_is_disabled_for_all_workers_and_stays_so(gateway_factory):
+    settings = {"ARK_API_KEYS": "ark-one-switched,ark-two-switched"}
+    shell = None
+    with gateway_factory.started(workers=3, accounts=False, **settings) as gateway:
+        shell = shell_of(gateway, **gateway_factory.vendors(), **settings)
+
+        def served_by(*names):
+            return {gateway.chat().headers["X-Gateway-Account"] for _ in range(12)} == {*names}
+
+        for words in ("disable", "drain"):
+            shell.ok("accounts", words, "ark-1")
+            time.sleep(2)  # is what every worker may take to hear of it
+            assert served_by("ark-2")
+            shell.ok("accounts", "enable", "ark-1")
+            time.sleep(2)
+            assert served_by("ark-1", "ark-2")
+        shell.ok("accounts", "disable", "ark-2")
+        status = {row["name"]: row["status"] for row in shell.json("accounts", "list")}
+        assert status == {"ark-1": "enabled", "ark-2": "disabled"}
+        directory = gateway.directory
+    database = f"sqlite:///{directory}/var/gateway.db"
+    again = settings | {"DATABASE_URL": database}
+    with gateway_factory.started(workers=1, accounts=False, **again) as gateway:
+        assert gateway.chat().headers["X-Gateway-Account"] == "ark-1"
 
 
 def test_an_account_that_the_vendor_refuses_is_shown_tested_and_reset(gateway_factory):
