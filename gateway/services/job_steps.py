@@ -257,7 +257,8 @@ class JobSteps:
         job = moving.job
         assert job.task_id is not None
         account = self._account(job, caller.credential)
-        task = self._upstream(job).check_video(job.task_id, account)
+        with self._pool.follow_up(account):
+            task = self._upstream(job).check_video(job.task_id, account)
         if task.running:
             percent = task.percent or min(95, job.progress + 5)
             if percent != job.progress:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from types import TracebackType
 
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.connection import shielded
-from gateway.domain.errors import GatewayError, StorageUnavailable
+from gateway.domain.errors import Fault, GatewayError, NoAccountAvailable, StorageUnavailable
 from gateway.logs import log
 from gateway.services.account_limits import Quota
 from gateway.services.pool_accounts import AccountBook
@@ -35,6 +36,7 @@ _TAKEN_S = (0.02, 0.08)  # before a full account is asked again for a place
 _HANDOVER_S = (0.005, 0.03)  # before this process takes back what others wait for too
 _CONTENDED_S = 5.0
 _TRIED_LOOK_S = 0.02  # the same, where others try out what they wait for
+_OF_ACCOUNTS = frozenset({Fault.ACCOUNT, Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
 _AWAY_S = 1.0  # before asking a database that has failed for a place
 
 
@@ -193,6 +195,39 @@ class Pool:
             raise trouble
         return self._await(wish, caller, give_up_at)
 
+    @contextmanager
+    def follow_up(self, account: Account) -> Iterator[None]:
+        """For a question about work that the account has in hand, whose refusal counts as any.
+
+        An answer says nothing of its quota, a failure of the vendor nothing of new work.
+        Raises NoAccountAvailable while the account is not to be asked anything.
+        """
+        self._listen()
+        member = self._roster.find(account.name)
+        if account.own or member is None:
+            yield
+            return
+        grant = self._roster.visit(member)
+        if grant is None:
+            raise NoAccountAvailable(
+                "The account that has the work is at rest.",
+                retry_after=left_s(member.health, self._clock()),
+            )
+        lease, failure = Lease(self, grant), None
+        obstacle = self._trial_of(lease)
+        if obstacle is not None:
+            self._return(lease, obstacle)
+            raise NoAccountAvailable("The account that has the work is tried out.")
+        try:
+            yield
+            if lease.trial:
+                self.answered(lease)
+        except GatewayError as err:
+            failure = err if err.fault in _OF_ACCOUNTS else None
+            raise
+        finally:
+            self.settle(lease, failure)
+
     def answered(self, lease: Lease) -> None:
         was_on_trial = lease.member.health.on_trial
         change = self._roster.answered(lease.member, lease.proof_at)
@@ -247,10 +282,8 @@ class Pool:
         """What can be given back is asked for first: limits keep what they count."""
         member = grant.member
         if grant.trial:
-            with shielded():
-                lease.tries = self._sharing.may_try(member)
-            if not lease.tries:
-                return Obstacle(tried_s=PROOF_S)
+            if obstacle := self._trial_of(lease):
+                return obstacle
         elif not member.health.proven:
             self._sharing.look()  # whoever tries it out has taken long; what of other machines?
         if member.cap is not None:
@@ -264,6 +297,14 @@ class Pool:
         limit = member.account.limits.get(kind)
         wait_s = self._quota.take(member.name, kind, limit) if limit else 0.0
         return Obstacle(limited=(kind, wait_s)) if wait_s > 0 else None
+
+    def _trial_of(self, lease: Lease) -> Obstacle | None:
+        if lease.trial:
+            with shielded():
+                lease.tries = self._sharing.may_try(lease.member)
+            if not lease.tries:
+                return Obstacle(tried_s=PROOF_S)
+        return None
 
     def _listen(self) -> None:
         self._book.listen()

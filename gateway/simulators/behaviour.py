@@ -39,6 +39,7 @@ WORDS: Mapping[str, int] = MappingProxyType(
         "expired": 0,
         "lost": 0,
         "gone": 0,
+        "asked": 0,
         "echo": 0,
         "words": 12,
         "image": 1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from gateway.domain.connection import ClientGone
@@ -308,3 +310,70 @@ def test_everything_about_an_account_can_be_seen_but_its_secret(world):
     assert (found.in_flight, found.reason) == (0, "minute_quota")
     assert found.back_in_s == pytest.approx(12)
     assert "canary" not in repr((pool.snapshot(), world.states.all(), lease))
+
+
+# -- questions about work that an account has in hand ----------------------------------
+
+
+def follow_up(pool, of, err=None):
+    with suppress(type(err) if err else ()), pool.follow_up(of):
+        if err is not None:
+            raise err
+
+
+@pytest.mark.parametrize(
+    ("err", "reason", "back_s"),
+    [
+        (AccountRejected("401"), "account", 300),
+        (exhausted(30), "minute_quota", 30),
+        (AccountSpent("daily", retry_after=HOUR), "day_quota", HOUR),
+        (UpstreamError("500"), "", 0),
+        (InvalidRequest("400"), "", 0),
+    ],
+)
+def test_a_refused_question_counts_against_the_account_as_any_call(world, err, reason, back_s):
+    one = account("one")
+    pool = world.pool(one, account("two"))
+    for _ in range(6):
+        follow_up(pool, one, err)
+        if back_s:
+            break
+    found = view(pool, "one")
+    assert (found.reason, found.in_flight, found.circuit) == (reason, 0, "closed")
+    assert found.back_in_s == pytest.approx(back_s)
+
+
+@pytest.mark.parametrize(
+    ("err", "asked"),
+    [(AccountRejected("401"), False), (exhausted(30), False), (AccountSpent("daily"), True)],
+)
+def test_an_account_at_rest_is_asked_nothing_unless_only_its_day_is_used_up(world, err, asked):
+    one = account("one")
+    pool = world.pool(one)
+    call(pool, err)
+    if asked:
+        follow_up(pool, one)
+    else:
+        with pytest.raises(NoAccountAvailable) as caught:
+            follow_up(pool, one)
+        assert caught.value.retry_after == pytest.approx(view(pool, "one").back_in_s)
+    assert view(pool, "one").back_in_s > 0, "an answer says nothing of its quota"
+
+
+def test_a_question_may_be_the_one_that_tries_a_refused_credential_out(world):
+    one = account("one")
+    pool = world.pool(one)
+    call(pool, AccountRejected("401"))
+    world.clock.pass_s(300)
+    with pool.follow_up(one):
+        assert rest_s(pool) <= 1
+        with pytest.raises(NoAccountAvailable):
+            follow_up(pool, one)
+    assert not view(pool, "one").quarantined
+    assert call(pool) == "one"
+
+
+def test_questions_under_the_callers_own_credential_touch_no_account(world):
+    pool = world.pool(account("own"))
+    follow_up(pool, account("own", own=True), AccountRejected("401"))
+    assert view(pool, "own").back_in_s == 0

@@ -162,6 +162,22 @@ def test_callers_are_told_when_the_soonest_account_is_back(start, vendors):
     }
 
 
+def test_a_job_whose_account_is_refused_meanwhile_waits_and_the_account_is_left_alone(
+    own_factory, postgres, vendors
+):
+    dead = "ark-asked-denied-job"
+    settings = {"DATABASE_URL": postgres.url(postgres.create()), "GATEWAY_SECRET_KEY": KEY}
+    with own_factory.started(accounts=False, workers=2, ARK_API_KEYS=dead, **settings) as gateway:
+        order = {"prompt": "waves", "async": True}
+        job = gateway.post("/v1/video/generations", order).json()
+        vendors.until(lambda ledger: ledger["calls"].get(dead, 0) == 2)
+        time.sleep(2)  # in which an unjudged account would be asked again
+        assert gateway.get(f"/v1/jobs/{job['id']}").json()["status"] == "in_progress"
+        answers = [gateway.chat() for _ in range(4)]
+    assert {a.json()["error"]["code"] for a in answers} == {"upstream_auth_failed"}
+    assert calls_of(vendors, [dead]) == {dead: 2}, "one order and one question"
+
+
 def test_rests_and_quarantines_survive_a_restart(start, vendors):
     accounts = {"sk-wrong-restart": {}, "sk-empty60-restart": {}}
     for _ in range(2):

@@ -83,6 +83,10 @@ def open_call(operation: str, *, body: object = None, main: bool = True) -> Call
     call = receive(operation, bearer(), body, main=main)
     if not call.credential:
         raise replace(_KEY)
+    if "asked" in call.behaviour:  # work is taken, and questions about it are refused
+        if main:
+            return call
+        main = True
     for word in call.behaviour.words:
         refusal = _ALWAYS.get(word) or (_AT_WORK.get(word) if main else None)
         if refusal is not None:
