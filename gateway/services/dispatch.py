@@ -24,6 +24,7 @@ from gateway.domain.errors import (
 from gateway.domain.events import Events, Usage
 from gateway.services.catalog import Model, Route
 from gateway.services.pool import Lease, Pool
+from gateway.services.pool_health import SPENT_S
 from gateway.services.retry_budget import RetryBudget
 
 _QUOTA_FAULTS = frozenset({Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
@@ -296,7 +297,9 @@ def _own_error(err: GatewayError) -> GatewayError:
     if isinstance(err, AccountRejected):
         return InvalidApiKey("The vendor refused this credential.")
     if isinstance(err, AccountExhausted):
+        unknown_s = SPENT_S if err.fault is Fault.DAY_QUOTA else None
         return RateLimitExceeded(
-            "The vendor says that this credential's quota is used up.", retry_after=err.retry_after
+            "The vendor says that this credential's quota is used up.",
+            retry_after=err.retry_after or unknown_s,
         )
     return err

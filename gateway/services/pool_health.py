@@ -17,7 +17,7 @@ BREAKS_AT = 5  # failures of the vendor in a row that open an account's circuit
 _LONGEST_COOL_S = 3600.0  # also in quarantine
 _LONGEST_BACKOFF_S = 60.0
 _SHORTEST_BACKOFF_S = 0.1
-_SPENT_S = 3600.0  # where the vendor does not say when its quota begins anew
+SPENT_S = 3600.0  # where the vendor does not say when its quota begins anew
 _LONGEST_SPENT_S = 31 * 86400.0
 _QUARANTINE_S = 300.0
 _OPEN_S = 30.0
@@ -126,7 +126,7 @@ class Failure:
             asked_s = None
         failures = health.failures
         if self.error.fault is Fault.DAY_QUOTA:
-            pause_s = min(asked_s or _SPENT_S, _LONGEST_SPENT_S)
+            pause_s = min(asked_s or SPENT_S, _LONGEST_SPENT_S)
         elif asked_s is not None:
             pause_s = min(asked_s, _LONGEST_COOL_S)
         elif stale:

@@ -30,7 +30,7 @@ from gateway.domain.errors import (
 )
 from gateway.net.http import Answer
 
-LONGEST_RETRY_AFTER_S = 3600.0
+_LONGEST_RETRY_AFTER_S = 3600.0  # but for quotas of a day, and for the owner of a credential
 _ERROR_BODY_LIMIT = 256 * 1024
 _LONGEST_TEXT = 600
 
@@ -104,13 +104,15 @@ def to_error(
     kind = _classify(refusal, table)
     if kind.fault is Fault.ACCOUNT and account.own:
         kind = InvalidApiKey if refusal.status == 401 else Forbidden
-    status = refusal.status
+    status, wait_s = refusal.status, refusal.retry_after
+    if wait_s is not None and kind.fault is not Fault.DAY_QUOTA and not account.own:
+        wait_s = min(wait_s, _LONGEST_RETRY_AFTER_S)
     param = "model" if kind is ModelNotFound else refusal.param
     message = _message(kind, refusal, vendor, account)
     return kind(
         message[:1].upper() + message[1:],
         param=param if kind.fault is Fault.CALLER else None,
-        retry_after=refusal.retry_after,
+        retry_after=wait_s,
         sent=status < 400 or status == 408 or status >= 500,
     )
 
@@ -173,7 +175,7 @@ def read_error(answer: Answer) -> dict[str, Any]:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds asked for by `retry-after-ms` or `Retry-After` (seconds or an HTTP date).
 
-    Nonsense, zero and the past count as not asked; never more than an hour.
+    Nonsense, zero and the past count as not asked.
     """
     if (millis := _number(headers.get("retry-after-ms"))) is not None:
         wait: float | None = millis / 1000
@@ -182,7 +184,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         wait = _number(value)
         if wait is None and value:
             wait = _until(value, date_s(headers))
-    return min(wait, LONGEST_RETRY_AFTER_S) if wait is not None and wait > 0 else None
+    return wait if wait is not None and wait > 0 else None
 
 
 def reset_after_s(message: str, *, now: float | None = None) -> float | None:

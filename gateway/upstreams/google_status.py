@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import time as clock_time
+from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (
@@ -26,7 +29,6 @@ from gateway.domain.errors import (
 )
 from gateway.net.http import Answer
 from gateway.upstreams.errors import (
-    LONGEST_RETRY_AFTER_S,
     Refusal,
     Row,
     retry_after_s,
@@ -37,9 +39,9 @@ _ERROR_BODY_LIMIT = 256 * 1024
 _RETRY_IN = re.compile(r"retry in (\d{1,9}(?:\.\d{1,9})?)(ms|s)\b", re.IGNORECASE)
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
-# Quotas of a day begin anew at midnight in California. Without its summer time:
-# an hour late then, and never early.
-_PACIFIC = timedelta(hours=-8)
+# Quotas of a day begin anew at midnight in California; where the machine does not know when
+# that has summer time, an hour late then, and never early.
+_ZONE = "America/Los_Angeles"
 
 _DAILY = r".*PerDay.*|quota_exceeded"
 _NONE_AT_ALL = r"\blimit: 0\b"
@@ -134,17 +136,22 @@ def _retry_delay_s(details: Sequence[Mapping[str, Any]], message: str) -> float 
     """RetryInfo's delay, else the one in "Please retry in 22.1s."."""
     for detail in details:
         if match := _DELAY.fullmatch(str(detail.get("retryDelay", ""))):
-            return _bounded(float(match[1]))
+            return float(match[1]) or None
     if match := _RETRY_IN.search(message):
-        return _bounded(float(match[1]) / (1000 if match[2] == "ms" else 1))
+        return float(match[1]) / (1000 if match[2] == "ms" else 1) or None
     return None
 
 
-def _bounded(wait_s: float) -> float | None:
-    return min(wait_s, LONGEST_RETRY_AFTER_S) if wait_s > 0 else None
-
-
 def _until_midnight_s() -> float:
-    now = datetime.now(UTC) + _PACIFIC
-    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return (midnight - now).total_seconds()
+    now = datetime.now(_pacific())
+    tomorrow = now.date() + timedelta(days=1)
+    midnight = datetime.combine(tomorrow, clock_time(), tzinfo=now.tzinfo)
+    return midnight.timestamp() - now.timestamp()
+
+
+@cache
+def _pacific() -> tzinfo:
+    try:
+        return ZoneInfo(_ZONE)
+    except (ZoneInfoNotFoundError, OSError):
+        return timezone(timedelta(hours=-8))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -200,3 +202,26 @@ def test_a_table_that_cannot_be_read_stops_the_start(tmp_path, table, named):
     done = run([BIN / "python", "-c", "import wsgi"], env=env, cwd=tmp_path)
     assert done.returncode == 1
     assert named in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "model", "reset"),
+    [
+        ("ark-daily-own-limit", "doubao", datetime(2100, 1, 3, 16, tzinfo=UTC)),
+        ("AIzaSy-daily-own-limit", "gemini-3-pro-preview", None),
+        ("sk-daily-own-limit", "test-model", None),
+    ],
+)
+def test_an_own_credential_that_is_used_up_for_the_day_is_told_when_it_is_not(
+    gateway, key, model, reset
+):
+    answer = gateway.chat(model=model, key=key)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    if reset is None and model.startswith("gemini"):
+        now = datetime.now(ZoneInfo("America/Los_Angeles"))
+        reset = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    if reset is None:
+        assert int(answer.headers["Retry-After"]) == 3600, "nobody knows"
+    else:
+        told = int(answer.headers["Retry-After"])
+        assert told == pytest.approx(reset.timestamp() - time.time(), abs=10)

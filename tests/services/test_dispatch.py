@@ -221,6 +221,7 @@ def test_the_soonest_of_all_routes_is_announced(world):
     [
         (AccountRejected("401"), InvalidApiKey),
         (AccountExhausted("429", retry_after=7), RateLimitExceeded),
+        (AccountSpent("no date given"), RateLimitExceeded),
         (UpstreamUnreachable("refused"), UpstreamUnreachable),
     ],
 )
@@ -231,7 +232,7 @@ def test_the_callers_own_credential_is_tried_once_and_touches_no_account(world, 
     with pytest.raises(told) as caught:
         ask(Dispatcher(pool), vendors, caller=caller)
     assert vendors.called == ["own"]
-    assert caught.value.retry_after == err.retry_after
+    assert caught.value.retry_after == (3600 if type(err) is AccountSpent else err.retry_after)
     assert view(pool, "one").back_in_s == 0
 
 
