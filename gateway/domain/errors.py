@@ -16,6 +16,7 @@
     + AccountRejected       502 upstream_auth_failed    account
     + AccountExhausted      429 account_exhausted       minute quota
       - AccountSpent        429 account_exhausted       day quota
+        . ModelSpent        429 account_exhausted       day quota, of the one model
   x StorageUnavailable      503 storage_unavailable     gateway
   x ShuttingDown            503 shutting_down           gateway
 """
@@ -208,6 +209,10 @@ class AccountExhausted(UpstreamError):
 
 class AccountSpent(AccountExhausted):
     fault = Fault.DAY_QUOTA
+
+
+class ModelSpent(AccountSpent):
+    """The account may go on with other models."""
 
 
 class StorageUnavailable(GatewayError):

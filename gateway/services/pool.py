@@ -11,7 +11,13 @@ from types import TracebackType
 
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.connection import shielded
-from gateway.domain.errors import Fault, GatewayError, NoAccountAvailable, StorageUnavailable
+from gateway.domain.errors import (
+    Fault,
+    GatewayError,
+    ModelSpent,
+    NoAccountAvailable,
+    StorageUnavailable,
+)
 from gateway.logs import log
 from gateway.services.account_limits import Quota
 from gateway.services.pool_accounts import AccountBook
@@ -47,10 +53,21 @@ class Lease:
     quarantined, counts a failure of its vendor, or is left alone.
     """
 
-    __slots__ = ("_pool", "_proven", "account", "member", "place", "proof_at", "trial", "tries")
+    __slots__ = (
+        "_pool",
+        "_proven",
+        "account",
+        "member",
+        "model",
+        "place",
+        "proof_at",
+        "trial",
+        "tries",
+    )
 
-    def __init__(self, pool: Pool, grant: Grant) -> None:
+    def __init__(self, pool: Pool, grant: Grant, model: str = "") -> None:
         self._pool = pool
+        self.model = model  # as the vendor calls it
         self.member = grant.member
         self.account = grant.member.account
         self.trial = grant.trial
@@ -185,7 +202,7 @@ class Pool:
             if grant is None:
                 break
             try:
-                lease = self._secured(grant, kind)
+                lease = self._secured(grant, wish)
             except StorageUnavailable as err:
                 trouble = err
                 continue
@@ -209,15 +226,13 @@ class Pool:
             return
         grant = self._roster.visit(member)
         if grant is None:
-            raise NoAccountAvailable(
-                "The account that has the work is at rest.",
-                retry_after=left_s(member.health, self._clock()),
-            )
+            back_in_s = left_s(member.health, self._clock())
+            raise NoAccountAvailable("The account of the work rests.", retry_after=back_in_s)
         lease, failure = Lease(self, grant), None
         obstacle = self._trial_of(lease)
         if obstacle is not None:
             self._return(lease, obstacle)
-            raise NoAccountAvailable("The account that has the work is tried out.")
+            raise NoAccountAvailable("The account of the work is tried out.")
         try:
             yield
             if lease.trial:
@@ -249,6 +264,8 @@ class Pool:
             if change is not None:
                 self._log(member.name, before, member.health)
                 self._sharing.tell(member, change)
+            if isinstance(failure, ModelSpent) and lease.model:
+                self._sharing.spend(member, lease.model, failure.retry_after)
         finally:
             handover = None
             if self._clock() - member.contended_at < _CONTENDED_S:
@@ -264,11 +281,11 @@ class Pool:
         if lease.tries and not told:
             self._sharing.trial_ended(lease.member)
 
-    def _secured(self, grant: Grant, kind: Kind) -> Lease | None:
+    def _secured(self, grant: Grant, wish: Wish) -> Lease | None:
         """A lease on an account that was reserved, unless something stands against it after all."""
-        lease = Lease(self, grant)
+        lease = Lease(self, grant, wish.models[-1])
         try:
-            obstacle = self._obstacle(lease, grant, kind)
+            obstacle = self._obstacle(lease, grant, wish.kind)
         except BaseException as err:
             hold_s = _AWAY_S if isinstance(err, StorageUnavailable) else 0.0
             self._return(lease, Obstacle(hold_s=hold_s))
@@ -292,7 +309,7 @@ class Pool:
                 return Obstacle(hold_s=self._uniform(*_TAKEN_S), contended=True)
         # Something may have been found out since: in the line, or while the database was asked.
         self._sharing.listen()
-        if self._roster.put_aside(grant):
+        if self._roster.put_aside(grant, lease.model):
             return Obstacle()
         limit = member.account.limits.get(kind)
         wait_s = self._quota.take(member.name, kind, limit) if limit else 0.0
@@ -318,7 +335,7 @@ class Pool:
         again = False
         while lease is None:
             self._roster.join(waiter, again=again)
-            lease = self._secured(self._granted(waiter, give_up_at), wish.kind)
+            lease = self._secured(self._granted(waiter, give_up_at), wish)
             again = True
         return lease
 
@@ -359,6 +376,7 @@ class Pool:
         """Take over what changed on other machines; to be called every second."""
         self._book.poll()
         self._sharing.poll()
+        self._roster.tidy()
 
     def renew(self) -> None:
         """Hold on to the places in use; to be called every `pool_places.RENEW_S`."""
@@ -366,7 +384,7 @@ class Pool:
 
     def reset(self, name: str) -> bool:
         """Forget what is held against an account, in all processes; False when there is none."""
-        self._book.listen()
+        self._listen()
         member = self._roster.find(name)
         if member is not None:
             self._sharing.reset(member)

@@ -7,7 +7,7 @@ number. Nothing here locks or waits; the roster does the locking.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple, get_args
@@ -41,6 +41,7 @@ class Member:
         "revision",
         "saved",
         "shelves",
+        "spent",
         "status",
         "tried_until",
     )
@@ -60,11 +61,12 @@ class Member:
         self.held_until = 0.0  # others have all of its places
         self.contended_at = -inf  # when others last had all of its places
         self.limited: dict[Kind, float] = {}  # until when its own limits rule a kind out
+        self.spent: dict[str, float] = {}  # until when the vendor gives no more of a model
         self.shelves: tuple[Shelf, ...] = ()
         self.changed = self.saved = 0  # numbers of its last change here, and of what all know
         self.revision = 0  # of the last that was saved
 
-    def back_at(self, kind: Kind | None) -> float:
+    def back_at(self, kind: Kind | None, model: str = "") -> float:
         """When it can be lent again: the past for now, infinity when no clock can tell."""
         if self.cap is not None and self.in_flight >= self.cap:
             return inf
@@ -72,6 +74,8 @@ class Member:
         at = max(health.cool_until, health.circuit_until, self.held_until, self.tried_until)
         if kind is not None:
             at = max(at, self.limited.get(kind, 0.0))
+        if model:
+            at = max(at, self.spent.get(model, 0.0))
         return at
 
     def begin_trial(self, now: float) -> bool:
@@ -98,6 +102,7 @@ class Likeness(NamedTuple):
     weight: int
     limited: frozenset[str]
     kind: Kind | None
+    model: str = ""  # one that some accounts have used up
 
 
 class Shelf:
@@ -128,7 +133,7 @@ class Shelf:
 
     def place(self, member: Member, now: float) -> None:
         """After the change: behind those that are as busy, or at rest."""
-        at = member.back_at(self.like.kind)
+        at = member.back_at(self.like.kind, self.like.model)
         if at <= now:
             level = self._levels.get(member.in_flight)
             if level is None:
@@ -165,7 +170,7 @@ class Shelf:
         resting = self._resting
         while resting:
             at, _, member = resting[0]
-            back_at = member.back_at(self.like.kind)
+            back_at = member.back_at(self.like.kind, self.like.model)
             if self._due.get(member) == at == back_at:
                 return at, member
             heappop(resting)
@@ -213,7 +218,9 @@ class Rotation:
         self._turns = [_Turn(shelf, uniform(0.0, 1.0 / shelf.like.weight)) for shelf in shelves]
         self._clock = 0.0
 
-    def choose(self, now: float, skip: Collection[str]) -> Member | None:
+    def choose(
+        self, now: float, skip: Collection[str], *, only_look: bool = False
+    ) -> Member | None:
         for shelf in self.shelves:
             shelf.wake(now)
         turns = [turn for turn in self._turns if turn.shelf.free]
@@ -221,9 +228,10 @@ class Rotation:
             turn = min(turns, key=_due) if len(turns) > 1 else turns[0]
             shelf = turn.shelf
             member = shelf.first(skip)
-            if member is not None:
+            if member is not None and not only_look:
                 self._clock = max(self._clock, turn.due)
                 turn.due = self._clock + 1.0 / (shelf.like.weight * shelf.free)
+            if member is not None:
                 return member
             turns.remove(turn)
         return None
@@ -253,17 +261,23 @@ class Choice:
     def __init__(self, uniform: Uniform) -> None:
         self._uniform = uniform
         self._shelves: dict[Likeness, Shelf] = {}
-        self._rotations: dict[tuple[str, Kind, tuple[str, ...]], Rotation] = {}
+        self._rotations: dict[tuple[str, Kind, tuple[str, ...], str], Rotation] = {}
+        self._apart: set[str] = set()  # models that some accounts have used up
         self._named: Counter[str] = Counter()  # models that accounts are restricted to
 
     def add(self, member: Member, now: float) -> None:
+        for model in ("", *self._apart):
+            self._shelve(member, model, now)
+        self._named.update(member.account.models)
+
+    def _shelve(self, member: Member, model: str, now: float) -> None:
         account = member.account
         limited = frozenset(account.limits)
         kinds: list[Kind | None] = [kind for kind in _KINDS if kind in limited]
         if limited < _KINDS:
             kinds.append(None)
         for kind in kinds:
-            like = Likeness(account.upstream, account.models, account.weight, limited, kind)
+            like = Likeness(account.upstream, account.models, account.weight, limited, kind, model)
             shelf = self._shelves.get(like)
             if shelf is None:
                 shelf = self._shelves[like] = Shelf(like)
@@ -271,7 +285,26 @@ class Choice:
             shelf.members.add(member)
             member.shelves = (*member.shelves, shelf)
             shelf.place(member, now)
-        self._named.update(account.models)
+
+    def set_apart(self, model: str, members: Iterable[Member], now: float) -> None:
+        """Give a model shelves of its own, on which those rest that have used it up."""
+        if model not in self._apart:
+            self._apart.add(model)
+            self._rotations.clear()
+            for member in members:
+                if member.shelves:
+                    self._shelve(member, model, now)
+
+    def rejoin(self, members: Collection[Member], now: float) -> None:
+        """Undo that where nobody has used the model up any more."""
+        over = {m for m in self._apart if all(x.spent.get(m, 0.0) <= now for x in members)}
+        if not over:
+            return
+        self._apart -= over
+        self._rotations.clear()
+        self._shelves = {k: shelf for k, shelf in self._shelves.items() if k.model not in over}
+        for member in members:
+            member.shelves = tuple(s for s in member.shelves if s.like.model not in over)
 
     def remove(self, member: Member) -> None:
         for shelf in member.shelves:
@@ -285,10 +318,12 @@ class Choice:
     def rotation(self, upstream: str, kind: Kind, models: Sequence[str]) -> Rotation:
         """The accounts for a model known by these names."""
         named = tuple(model for model in models if self._named[model] > 0)
-        key = (upstream, kind, named)
+        apart = next((model for model in models if model in self._apart), "")
+        key = (upstream, kind, named, apart)
         rotation = self._rotations.get(key)
         if rotation is None:
-            shelves = [s for s in self._shelves.values() if _fits(s.like, upstream, kind, named)]
+            of_model = [s for like, s in self._shelves.items() if like.model == apart]
+            shelves = [s for s in of_model if _fits(s.like, upstream, kind, named)]
             rotation = self._rotations[key] = Rotation(shelves, self._uniform)
         return rotation
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.domain.errors import Fault, GatewayError, JobFailed
+from gateway.domain.errors import Fault, GatewayError, JobFailed, ModelSpent
 from gateway.stores.account_states import AccountState
 
 Uniform = Callable[[float, float], float]
@@ -18,7 +18,7 @@ _LONGEST_COOL_S = 3600.0  # also in quarantine
 _LONGEST_BACKOFF_S = 60.0
 _SHORTEST_BACKOFF_S = 0.1
 SPENT_S = 3600.0  # where the vendor does not say when its quota begins anew
-_LONGEST_SPENT_S = 31 * 86400.0
+LONGEST_SPENT_S = 31 * 86400.0
 _QUARANTINE_S = 300.0
 _OPEN_S = 30.0
 _LONGEST_OPEN_S = 600.0
@@ -112,6 +112,8 @@ class Failure:
         """
         fault = self.error.fault
         stale = self.picked_at < health.put_aside_at and health.aside(self.at)
+        if isinstance(self.error, ModelSpent):
+            return mended(health, picked_at=self.picked_at)
         if fault in (Fault.MINUTE_QUOTA, Fault.DAY_QUOTA):
             return self._cooled(health, uniform, stale=stale)
         if fault is Fault.ACCOUNT:
@@ -126,7 +128,7 @@ class Failure:
             asked_s = None
         failures = health.failures
         if self.error.fault is Fault.DAY_QUOTA:
-            pause_s = min(asked_s or SPENT_S, _LONGEST_SPENT_S)
+            pause_s = min(asked_s or SPENT_S, LONGEST_SPENT_S)
         elif asked_s is not None:
             pause_s = min(asked_s, _LONGEST_COOL_S)
         elif stale:
@@ -195,7 +197,7 @@ def worse(one: Health, other: Health) -> Health:
 
 def from_state(state: AccountState, now: float) -> Health:
     """What another process wrote, as of now."""
-    longest_s = _LONGEST_SPENT_S if state.reason == Fault.DAY_QUOTA.value else _LONGEST_COOL_S
+    longest_s = LONGEST_SPENT_S if state.reason == Fault.DAY_QUOTA.value else _LONGEST_COOL_S
     health = Health(
         cool_until=_until(now, state.cool_s, longest_s),
         reason=state.reason,

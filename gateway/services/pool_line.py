@@ -29,6 +29,19 @@ class Grant(NamedTuple):
     trial: bool  # to be tried out, so nobody else in this process has it
 
 
+def why(member: Member, wish: Wish) -> str:
+    """What keeps an account from a wish for longest."""
+    health = member.health
+    until = {
+        health.reason: health.cool_until,
+        "vendor": health.circuit_until,
+        "busy": member.held_until,
+        "limit": member.limited.get(wish.kind, 0.0),
+        "model": max(member.spent.get(model, 0.0) for model in wish.models),
+    }
+    return max(until, key=lambda reason: until[reason])
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
     caller: str

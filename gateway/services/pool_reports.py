@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import Literal
 
-from gateway.domain.accounts import Kind
 from gateway.domain.errors import AccountRejected, Fault, GatewayError, NoAccountAvailable
 from gateway.services.pool_choice import Member
 from gateway.services.pool_health import Health
@@ -19,6 +18,7 @@ _REASONS = {
     Fault.DAY_QUOTA.value: "its quota at the vendor is used up",
     Fault.ACCOUNT.value: "the vendor refuses its credential",
     "vendor": "the vendor fails",
+    "model": "its quota of this model at the vendor is used up",
     "limit": "it has reached the limit set for it",
 }
 
@@ -40,7 +40,7 @@ class AccountView:
     proven: bool  # the vendor has accepted its credential
     quarantined: bool
     circuit: Literal["closed", "open", "half-open"]
-    limited: Mapping[Kind, float]  # kinds that its own limits rule out, and for how long
+    limited: Mapping[str, float]  # kinds and models that it may do no more of, and for how long
 
 
 def refusal(outlook: Outlook) -> GatewayError:
@@ -88,5 +88,9 @@ def view_of(member: Member, now: float, *, configured: bool) -> AccountView:
         proven=health.proven,
         quarantined=health.quarantined,
         circuit=circuit,
-        limited={kind: until - now for kind, until in member.limited.items() if until > now},
+        limited={
+            what: until - now
+            for what, until in (*member.limited.items(), *member.spent.items())
+            if until > now
+        },
     )

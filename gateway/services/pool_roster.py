@@ -25,8 +25,10 @@ from gateway.services.pool_health import (
     to_state,
     worse,
 )
-from gateway.services.pool_line import Grant, Waiter, WaitingLine, Wish
+from gateway.services.pool_line import Grant, Waiter, WaitingLine, Wish, why
 from gateway.stores.account_states import AccountState
+
+OF_MODEL = "\n"  # between an account and a model in the name of a state
 
 Change = Callable[[Member, Health], Health]
 
@@ -76,6 +78,7 @@ class Roster:
         self._line = WaitingLine(most_waiting)
         self._enabled: Counter[str] = Counter()  # by upstream
         self._ejected: Counter[str] = Counter()
+        self._spent: dict[str, dict[str, float]] = {}  # by key: until when which models are
         self._health: dict[str, Health] = {}  # of accounts that are not known (yet), by key
 
     # -- who there is ------------------------------------------------------------------
@@ -95,6 +98,7 @@ class Roster:
                 if name not in self._members:
                     fresh = Member(wanted[name].account, "new")
                     fresh.health = self._health.pop(fresh.key, NEW)
+                    fresh.spent = self._spent.setdefault(fresh.key, {})
                     self._members[name] = self._keys[fresh.key] = fresh
                 self._set_status(self._members[name], wanted[name].status)
             self._offer()
@@ -147,7 +151,7 @@ class Roster:
         """Who would be next; nothing changes hands."""
         with self._lock:
             rotation = self._choice.rotation(wish.upstream, wish.kind, wish.models)
-            member = rotation.choose(self._clock(), wish.skip)
+            member = rotation.choose(self._clock(), wish.skip, only_look=True)
             return None if member is None else member.account
 
     def reserve(self, wish: Wish) -> Grant | None:
@@ -208,12 +212,11 @@ class Roster:
                     member.limited[kind] = now + wait_s
             self._place(member)
 
-    def put_aside(self, grant: Grant) -> bool:
+    def put_aside(self, grant: Grant, model: str) -> bool:
         """Whether an account that was free when it was taken is not any more."""
         health, now = grant.member.health, self._clock()
-        return max(health.cool_until, health.circuit_until) > now or (
-            health.on_trial and not grant.trial
-        )
+        until = max(health.cool_until, health.circuit_until, grant.member.spent.get(model, 0.0))
+        return until > now or (health.on_trial and not grant.trial)
 
     def end_trial(self, member: Member) -> None:
         """Let others have the account, while the call that tried it out goes on."""
@@ -266,7 +269,7 @@ class Roster:
                 known=bool(rotation.shelves),
                 refused=rotation.refused,
                 back_in_s=max(0.0, at - now) if at < inf else inf,
-                reason=_why(member, wish.kind, now),
+                reason="" if member is None else why(member, wish),
                 engaged=rotation.engaged,
                 tried=member is not None and at == member.tried_until,
             )
@@ -321,7 +324,11 @@ class Roster:
             now = self._clock()
             for state in states:
                 health = from_state(state, now)
-                member = self._keys.get(state.account)
+                key, _, model = state.account.partition(OF_MODEL)
+                if model:
+                    self._spend(key, model, health.cool_until)
+                    continue
+                member = self._keys.get(key)
                 if member is None:
                     self._health[state.account] = health
                     continue
@@ -330,6 +337,26 @@ class Roster:
                 if health.ejected and not (member.health.ejected or self._may_eject(member)):
                     health = replace(health, circuit_failures=BREAKS_AT - 1, circuit_until=0.0)
                 self._set_health(member, health)
+
+    def spend(self, member: Member, model: str, until: float) -> None:
+        """The account has used a model up."""
+        with self._lock:
+            self._spend(member.key, model, until)
+
+    def _spend(self, key: str, model: str, until: float) -> None:
+        spent = self._spent.setdefault(key, {})
+        member = self._keys.get(key)
+        self._choice.set_apart(model, self._members.values(), self._clock())
+        if member is None:
+            spent[model] = until
+            return
+        self._lift(member)
+        spent[model] = until
+        self._place(member)
+
+    def tidy(self) -> None:
+        with self._lock:
+            self._choice.rejoin(self._members.values(), self._clock())
 
     def state_of(self, member: Member) -> tuple[AccountState, int]:
         """Its health to be stored, and the number of the change that this includes."""
@@ -354,16 +381,3 @@ class Roster:
         """Never more than half of an upstream: its accounts may all suffer from one incident."""
         upstream = member.account.upstream
         return 2 * (self._ejected[upstream] + 1) <= self._enabled[upstream]
-
-
-def _why(member: Member | None, kind: Kind, now: float) -> str:
-    if member is None:
-        return ""
-    health = member.health
-    until = {
-        health.reason: health.cool_until,
-        "vendor": health.circuit_until,
-        "busy": member.held_until,
-        "limit": member.limited.get(kind, 0.0),
-    }
-    return max(until, key=lambda reason: until[reason])

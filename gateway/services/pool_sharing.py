@@ -11,12 +11,12 @@ from collections.abc import Callable
 from threading import Lock
 
 from gateway.domain.connection import shielded
-from gateway.domain.errors import StorageUnavailable
+from gateway.domain.errors import Fault, StorageUnavailable
 from gateway.logs import log
 from gateway.services.pool_choice import PROOF_S, Member
-from gateway.services.pool_health import NEW, Health
-from gateway.services.pool_roster import Change, Roster
-from gateway.stores.account_states import AccountStateStore
+from gateway.services.pool_health import LONGEST_SPENT_S, NEW, SPENT_S, Health
+from gateway.services.pool_roster import OF_MODEL, Change, Roster
+from gateway.stores.account_states import AccountState, AccountStateStore
 from gateway.stores.bell import Bell
 
 TOPIC = "account_states"
@@ -90,12 +90,31 @@ class Sharing:
         """Let another call try: this one showed nothing."""
         self.tell(member, _unchanged)
 
+    def spend(self, member: Member, model: str, rest_s: float | None) -> None:
+        """Keep a model from the account that has used it up, in all processes."""
+        rest_s = min(rest_s or SPENT_S, LONGEST_SPENT_S)
+        log.warning("model_used_up", account=member.name, model=model[:256], back_in_s=rest_s)
+        self._roster.spend(member, model, self._clock() + rest_s)
+        state = AccountState(member.key + OF_MODEL + model, rest_s, Fault.DAY_QUOTA.value)
+        if self._clock() >= self._away_until:
+            with shielded():
+                self._guarded(lambda: self._put(state))
+
     def reset(self, member: Member) -> None:
         """Make the account one that nothing is known of, for all. Raises StorageUnavailable."""
         self._store.clear(member.key)
+        for model in list(member.spent):
+            self._store.clear(member.key + OF_MODEL + model)
+            self._roster.spend(member, model, 0.0)
         self._roster.change(member, lambda *_: NEW)
         member.saved = member.changed
         self._bell.ring(TOPIC)
+
+    def _put(self, state: AccountState, *, seen: int | None = None) -> int | None:
+        revision = self._store.set(state, seen=seen)
+        if revision is not None:
+            self._heard_own(revision, self._bell.ring(TOPIC))
+        return revision
 
     def _save(self, member: Member, change: Change) -> None:
         self._unsaved.pop(member, None)
@@ -106,11 +125,10 @@ class Sharing:
         for _ in range(_TRIES):
             seen = max(self._version, member.revision)  # first: the state has at least that
             state, number = self._roster.state_of(member)
-            revision = self._store.set(state, seen=seen)
+            revision = self._put(state, seen=seen)
             if revision is not None:
                 member.saved = max(member.saved, number)
                 member.revision = max(member.revision, revision)
-                self._heard_own(revision, self._bell.ring(TOPIC))
                 return
             # Another process was faster: its news first, then this change on top of it.
             with self._reading:
@@ -132,7 +150,7 @@ class Sharing:
                 self._version, self._heard = revision, rung
             self._reading.release()
 
-    def _guarded(self, work: Callable[[], None]) -> bool:
+    def _guarded(self, work: Callable[[], object]) -> bool:
         try:
             work()
         except StorageUnavailable as err:

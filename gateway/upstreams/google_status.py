@@ -21,6 +21,7 @@ from gateway.domain.errors import (
     ContextLengthExceeded,
     GatewayError,
     ModelNotFound,
+    ModelSpent,
     NotFound,
     RequestTooLarge,
     UpstreamError,
@@ -44,6 +45,7 @@ _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _ZONE = "America/Los_Angeles"
 
 _DAILY = r".*PerDay.*|quota_exceeded"
+_DAILY_OF_MODEL = r"(?!.*PerDay(?!\S*PerModel)).*PerDay\S*PerModel.*"  # and no other of a day
 _NONE_AT_ALL = r"\blimit: 0\b"
 
 # The code of a row is the status, then the reasons and quota ids of the details.
@@ -60,7 +62,9 @@ TABLE: Sequence[Row] = (
     Row(400, "", r"\b(safety|content) polic|prohibited content", ContentFiltered),
     Row(404, "", r"\bmodels?\b", ModelNotFound),
     Row(403, "", r"\baccess the File\b", NotFound),
+    Row(429, _DAILY_OF_MODEL, "", ModelSpent),
     Row(429, _DAILY, "", AccountSpent),
+    Row(429, "", _NONE_AT_ALL + r".*\bmodel: \S", ModelSpent),
     Row(429, "", _NONE_AT_ALL, AccountSpent),
     Row(499, "", "", UpstreamError),
     Row(500, "", r"\boverloaded\b", UpstreamOverloaded),

@@ -117,6 +117,13 @@ def test_looking_at_who_is_next_takes_nothing(world):
     end(lease)
 
 
+def test_who_is_next_is_who_the_next_call_gets(world):
+    pool = world.pool(*weighted([3, 2, 1]))
+    for _ in range(12):
+        seen = {pool.peek("vendor", models=("model",), kind="chat").name for _ in range(3)}
+        assert seen == {call(pool)}
+
+
 def test_many_accounts_cost_no_more_than_a_few(world):
     """The number of steps is what is held constant; the benchmark has the times."""
     pool = world.pool(*[account(f"n{n}", weight=1 + n % 3) for n in range(10_000)])

@@ -19,6 +19,7 @@ from gateway.domain.errors import (
     GatewayError,
     InvalidRequest,
     ModelNotFound,
+    ModelSpent,
     UpstreamError,
     UpstreamOverloaded,
 )
@@ -191,6 +192,12 @@ def test_request_id_goes_along(ark: Vendor) -> None:
         (429, "QuotaExceeded", "The request has exceeded the quota", AccountExhausted),
         (429, "QuotaExceeded", "The free trial quota is used up", AccountSpent),
         (429, "SetLimitExceeded", "", AccountSpent),
+        (
+            *(429, "SetLimitExceeded"),
+            "Your account [1] has reached the set inference limit for the [m] model, and …",
+            ModelSpent,
+        ),
+        (429, "QuotaExceeded", "Your free trial quota for the m model is exhausted.", ModelSpent),
         (500, "InternalServiceError", "", UpstreamError),
     ],
 )

@@ -16,6 +16,7 @@ from gateway.domain.errors import (
     GatewayError,
     JobFailed,
     ModelNotFound,
+    ModelSpent,
     NotFound,
     UpstreamError,
     UpstreamOverloaded,
@@ -26,6 +27,10 @@ from gateway.upstreams.openai_wire import Dialect
 VENDOR = "Ark"
 _PARAMETER = re.compile(r"parameter `([\w.\[\]]+)`")
 _BLOCKED = r".*SensitiveContentDetected.*|.*RiskDetection|ContentSecurityDetectionError"
+
+# "… has reached the set inference limit for the [X] model", "… exhausted its free trial quota
+# for the [X] model".
+_OF_MODEL = r"(limit|trial|free)\b.* for the \S+ model\b"
 
 # QuotaExceeded means three things, which only its message tells apart.
 TABLE = (
@@ -41,6 +46,7 @@ TABLE = (
     Row(404, "", "", UpstreamError),  # an empty body: no such path, so a wrong base URL
     Row(None, "ServerOverloaded", "", UpstreamOverloaded),
     Row(429, "", "reset at ", AccountSpent),
+    Row(429, "SetLimitExceeded|QuotaExceeded", _OF_MODEL, ModelSpent),
     Row(429, "QuotaExceeded", "trial|free|exhausted|used up", AccountSpent),
     Row(429, "SetLimitExceeded", "", AccountSpent),
     Row(None, ".*RateLimitExceeded.*|RequestBurstTooFast|QuotaExceeded", "", AccountExhausted),
