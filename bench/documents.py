@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = (ROOT / "docs" / "performance.md", ROOT / "README.md")
 CHART = ROOT / "docs" / "performance.svg"
 CHOICES = ROOT / "bench" / "results" / "choices.json"
-HISTORY = ROOT / "bench" / "results" / "history.json"
+HISTORY = sorted((ROOT / "bench" / "results").glob("history*.json"), key=lambda p: p.stem)
 _BLOCK = re.compile(r"(<!-- bench:(\w+) -->\n).*?(<!-- /bench -->)", re.S)
 
 

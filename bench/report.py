@@ -166,7 +166,9 @@ def quoted(found: dict[str, Any], file: str) -> dict[str, str]:
         "source": f"All figures of this page: `bench/results/{file}`.",
         "caption": caption(found),
         "choices": choices_table(json.loads(documents.CHOICES.read_text("utf-8"))),
-        "history": history_table(json.loads(documents.HISTORY.read_text("utf-8"))),
+        "history": "\n\n".join(
+            history_table(json.loads(path.read_text("utf-8"))) for path in documents.HISTORY
+        ),
     }
 
 
