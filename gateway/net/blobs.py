@@ -11,6 +11,8 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
+import pybase64
+
 from gateway.domain.errors import InvalidBase64, RequestTooLarge, StorageUnavailable
 from gateway.domain.media import Blob
 from gateway.net.turns import let_others_run
@@ -37,7 +39,7 @@ class RandomBlob(ABC):
 
     def base64(self) -> Iterator[bytes]:
         for piece in self.chunks():
-            yield binascii.b2a_base64(piece, newline=False)
+            yield pybase64.b64encode(piece)
 
     @property
     def base64_size(self) -> int:
@@ -71,7 +73,7 @@ class Base64Blob(RandomBlob):
 
     def read_at(self, offset: int, size: int) -> bytes:
         first, last = offset // 3, (offset + size + 2) // 3
-        data = binascii.a2b_base64(self._slice(first * 4, (last - first) * 4))
+        data = pybase64.b64decode(self._slice(first * 4, (last - first) * 4), validate=True)
         skip = offset - first * 3
         return data[skip : skip + size]
 
@@ -242,7 +244,7 @@ def _decoded(text: str | bytes | bytearray, start: int, end: int) -> Iterator[by
 
 def _groups(text: bytes) -> bytes | None:
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return pybase64.b64decode(text, validate=True)
     except binascii.Error:
         return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+import pybase64
 
 from gateway.domain.errors import UpstreamInvalidResponse
 from gateway.domain.media import MediaSource
@@ -35,7 +36,7 @@ class InlineSource:
             text = "".join(text.split())
         try:
             for start in range(0, len(text), _PIECE):
-                yield binascii.a2b_base64(text[start : start + _PIECE], strict_mode=True)
+                yield pybase64.b64decode(text[start : start + _PIECE], validate=True)
         except ValueError as exc:
             raise UpstreamInvalidResponse("The vendor sent damaged base64 data", sent=True) from exc
 

@@ -40,6 +40,11 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
         count: int = self.buf.getbuffer().nbytes
         return count
 
+    def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes:
+        # What is read ahead would be copied again with every piece that is taken of it.
+        data: bytes = super().read(size, read_ahead if size is None else None)
+        return data
+
     def chunk(self, size_hint: int | None = None) -> bytes:
         data: bytes
         if not self._peer.reading_body:
