@@ -151,26 +151,18 @@ class ChatReader:
 
     def stream(self, chunks: Iterator[bytes]) -> Events:
         """Events of an SSE body, up to its `[DONE]`."""
-        batches = sse.batches(chunks)
-        loads, read = orjson.loads, self._read
         started = False
-        for payloads in batches:
-            events: list[Event] = []
+        for payloads in sse.batches(chunks):
+            done = _up_to_done(payloads)
             try:
-                done = _up_to_done(payloads)
-                # What came together is parsed together, at half the price of one by one.
-                found = loads(b"[" + b",".join(payloads) + b"]")
-                if len(found) != len(payloads):
-                    raise ValueError("a chunk is no value of its own")
-                for chunk in found:
-                    read(chunk, events)
-                if done:
-                    if not self._seen:
-                        raise self._dialect.invalid("is empty")
-                    yield events + self._closing()
-                    return
+                events = self._read_all(payloads)
             except (ValueError, TypeError, AttributeError) as exc:
                 raise self._dialect.invalid("has a chunk that makes no sense") from exc
+            if done:
+                if not self._seen:
+                    raise self._dialect.invalid("is empty")
+                yield events + self._closing()
+                return
             started = True
             if events:
                 yield events
@@ -194,6 +186,16 @@ class ChatReader:
         except (TypeError, AttributeError) as exc:
             raise self._dialect.invalid("is no chat completion") from exc
         return events + self._closing()
+
+    def _read_all(self, payloads: list[bytes]) -> list[Event]:
+        """What came together is parsed together, at half the price of one by one."""
+        chunks = orjson.loads(b"[" + b",".join(payloads) + b"]")
+        if len(chunks) != len(payloads):
+            raise ValueError("a chunk is no value of its own")
+        events: list[Event] = []
+        for chunk in chunks:
+            self._read(chunk, events)
+        return events
 
     def _read(self, chunk: dict[str, Any], events: list[Event]) -> None:
         if chunk.get("error") and (error := self._dialect.reported(chunk, self._account)):

@@ -218,19 +218,25 @@ def test_callers_that_do_not_read_stop_the_vendor_and_cost_little(flood, soak):
     with ExitStack() as stack:
         (worker,) = gateway.workers()
         gateway.chat(key="ark-warm", stream=True)
-        before = worker.memory_info().rss
         port = int(gateway.url.rpartition(":")[2])
         body = ask("Hello", model="test-model", stream=True)
-        for _ in range(count):
-            caller = stack.enter_context(Client(port, receive_buffer=4096))
-            caller.send(request_bytes(CHAT, body))
-        until(lambda: len(taken) == count and steady(lambda: sum(taken)), within_s=60)
+
+        def stall(number):
+            begun = len(taken) + number
+            for _ in range(number):
+                caller = stack.enter_context(Client(port, receive_buffer=4096))
+                caller.send(request_bytes(CHAT, body))
+            until(lambda: len(taken) == begun and steady(lambda: sum(taken)), within_s=60)
+
+        stall(10)  # what the first of them need is there for all
+        before = worker.memory_info().rss
+        stall(count)
         grown = worker.memory_info().rss - before
         assert gateway.chat(key="ark-beside").status_code == 200
     assert grown / count < 256 * 1024
     report(
         f"{count} callers that do not read: {grown / count / 1024:.0f} kB each in the gateway, "
-        f"the vendor stopped after {sum(taken) / count / MIB:.1f} MB each"
+        f"the vendor stopped after {sum(taken) / len(taken) / MIB:.1f} MB each"
     )
 
 

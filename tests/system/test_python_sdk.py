@@ -182,7 +182,7 @@ def test_a_file_is_uploaded_used_and_deleted(client):
     )
     assert "image/png 21x12" in answer.choices[0].message.content
     assert client.files.content(file.id).read() == png(21, 12)
-    assert file.id in {item.id for item in client.files.list()}
+    assert file.id in {item.id for item in client.files.list(purpose="vision")}
     assert client.files.delete(file.id).deleted
     with pytest.raises(openai.NotFoundError):
         client.files.retrieve(file.id)
