@@ -44,7 +44,8 @@ def test_a_key_is_shown_once_and_works_at_once_until_it_is_revoked(gateway_facto
 
         assert shell.ok("keys", "revoke", "web-team") == "web-team is revoked.\n"
         deadline = time.monotonic() + 20
-        while {gateway.get("/v1/models", key=key).status_code for _ in range(12)} != {401}:
+        # Who sends wrong keys all the time hears 429 after the hundredth.
+        while 200 in {gateway.get("/v1/models", key=key).status_code for _ in range(12)}:
             assert time.monotonic() < deadline, "a worker did not hear of it"
         assert shell("keys", "revoke", "web-team").returncode == 1
         assert shell("keys", "create", "web-team").returncode == 1  # the name is spent

@@ -6,6 +6,7 @@ import random
 import signal
 import socket
 import time
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import psutil
@@ -265,11 +266,18 @@ def enterprise(vendors):
     )
 
 
-def journal(tmp_path, name, *accounts, upstream, **options):
-    database = Database(f"sqlite:///{tmp_path}/{name}.db")
-    database.migrate()
-    store = SessionJournalStore(database)
-    return Sessions(store, Accounts(*accounts), lambda _: upstream, **options), store
+@pytest.fixture
+def journal(tmp_path):
+    """Makes the sessions of a process that has a database of its own."""
+    with ExitStack() as opened:
+
+        def make(name, *accounts, upstream, **options):
+            database = opened.enter_context(closing(Database(f"sqlite:///{tmp_path}/{name}.db")))
+            database.migrate()
+            store = SessionJournalStore(database)
+            return Sessions(store, Accounts(*accounts), lambda _: upstream, **options), store
+
+        yield make
 
 
 def account(name):
@@ -280,11 +288,11 @@ def at_vendor(upstream, who):
     return set(upstream.session_labels(who, "gw-"))
 
 
-def test_sessions_nobody_knows_are_deleted_but_never_those_of_others(tmp_path, enterprise):
+def test_sessions_nobody_knows_are_deleted_but_never_those_of_others(journal, enterprise):
     upstream = enterprise
     who = account("strays")
-    ours, store = journal(tmp_path, "ours", who, upstream=upstream, stray_s=0)
-    theirs, _ = journal(tmp_path, "theirs", who, upstream=upstream, stray_s=0)
+    ours, store = journal("ours", who, upstream=upstream, stray_s=0)
+    theirs, _ = journal("theirs", who, upstream=upstream, stray_s=0)
     client = upstream._client(who)
     client.create_session(f"{ours.mark()}lost")
     client.create_session("a session of somebody's own")
@@ -302,10 +310,10 @@ def test_sessions_nobody_knows_are_deleted_but_never_those_of_others(tmp_path, e
         client.delete_session(name)
 
 
-def test_a_deletion_that_fails_is_tried_again_by_the_sweeper(tmp_path, enterprise):
+def test_a_deletion_that_fails_is_tried_again_by_the_sweeper(journal, enterprise):
     upstream = enterprise
     who = account("undeleted")
-    ours, store = journal(tmp_path, "ours", who, upstream=upstream)
+    ours, store = journal("ours", who, upstream=upstream)
     client = upstream._client(who)
 
     def refuse(name):
@@ -319,11 +327,11 @@ def test_a_deletion_that_fails_is_tried_again_by_the_sweeper(tmp_path, enterpris
     assert store.counts().failing == 0
 
 
-def test_an_own_session_that_cannot_be_deleted_waits_for_its_process(tmp_path, enterprise):
+def test_an_own_session_that_cannot_be_deleted_waits_for_its_process(journal, enterprise):
     upstream = enterprise
     who = replace(account("own-undeleted"), name="own", own=True)
-    ours, store = journal(tmp_path, "ours", upstream=upstream)
-    other, _ = journal(tmp_path, "ours", upstream=upstream)
+    ours, store = journal("ours", upstream=upstream)
+    other, _ = journal("ours", upstream=upstream)
     client = upstream._client(who)
 
     def refuse(name):
