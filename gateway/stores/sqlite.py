@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, Table, event
@@ -96,6 +97,11 @@ class _Connection(sqlite3.Connection):
             aside(super().commit)
         else:
             super().commit()
+
+    def __del__(self) -> None:
+        # A pool that is closed while this is lent drops it as it is, of which Python warns.
+        with suppress(sqlite3.Error):
+            self.close()
 
 
 def _run(statement: str) -> Callable[[sqlite3.Connection, ConnectionPoolEntry], None]:
