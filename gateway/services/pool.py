@@ -35,8 +35,9 @@ from gateway.stores.leases import Lease as Place
 from gateway.stores.leases import LeaseStore
 
 _WAIT_S = 2.5  # how long a request may wait for an account
-_MOST_WAITING = 100
+_MOST_WAITING = 1000
 _LOOK_S = 0.2  # how often those who wait look for news of other processes
+_LOOKING = 100  # of more who wait, each looks the less often
 _MOST_REFUSALS = 16  # accounts that turn out to be taken, before a request goes to wait
 _TAKEN_S = (0.02, 0.08)  # before a full account is asked again for a place
 _HANDOVER_S = (0.005, 0.03)  # before this process takes back what others wait for too
@@ -158,10 +159,9 @@ class Pool:
 
     def snapshot(self) -> list[AccountView]:
         now = self._clock()
-        return [
-            view_of(member, now, configured=self._book.is_configured(member.name))
-            for member in sorted(self._roster.members(), key=lambda m: m.name)
-        ]
+        members = sorted(self._roster.members(), key=lambda member: member.name)
+        configured = self._book.is_configured
+        return [view_of(member, now, configured=configured(member.name)) for member in members]
 
     # -- lending -----------------------------------------------------------------------
 
@@ -229,8 +229,7 @@ class Pool:
             back_in_s = left_s(member.health, self._clock())
             raise NoAccountAvailable("The account of the work rests.", retry_after=back_in_s)
         lease, failure = Lease(self, grant), None
-        obstacle = self._trial_of(lease)
-        if obstacle is not None:
+        if obstacle := self._trial_of(lease):
             self._return(lease, obstacle)
             raise NoAccountAvailable("The account of the work is tried out.")
         try:
@@ -365,6 +364,7 @@ class Pool:
         if left_s <= 0 or not (outlook.engaged or outlook.back_in_s < left_s):
             return 0.0
         look_s = _TRIED_LOOK_S if outlook.tried else _LOOK_S
+        look_s *= max(1.0, self._roster.waiting / _LOOKING)
         return max(0.001, min(outlook.back_in_s, left_s, look_s))
 
     def _refusal(self, wish: Wish) -> GatewayError:

@@ -95,14 +95,25 @@ class WaitingLine:
     def offer(self, serve: Callable[[Wish], Grant | None]) -> None:
         """Give accounts to those who wait, one per caller and round, until none is left."""
         served = self._size > 0
+        refused: set[tuple[str, tuple[str, ...], Kind]] = set()
         while served:
             served = False
             for caller in list(self._callers):
-                served |= self._serve_one(caller, serve)
+                served |= self._serve_one(caller, serve, refused)
 
-    def _serve_one(self, caller: str, serve: Callable[[Wish], Grant | None]) -> bool:
+    def _serve_one(
+        self,
+        caller: str,
+        serve: Callable[[Wish], Grant | None],
+        refused: set[tuple[str, tuple[str, ...], Kind]],
+    ) -> bool:
+        """`refused` is what there is no account for: a thousand may wait for the same."""
         for waiter in self._callers[caller]:
-            granted = serve(waiter.wish)
+            wish = waiter.wish
+            key = wish[:3]
+            if key in refused:
+                continue
+            granted = serve(wish)
             if granted is not None:
                 waiter.granted = granted
                 self.leave(waiter)
@@ -110,4 +121,6 @@ class WaitingLine:
                     self._callers.move_to_end(caller)
                 waiter.signal.set()
                 return True
+            if not wish.skip:
+                refused.add(key)
         return False
