@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -103,10 +103,9 @@ class JobSteps:
                 self._recover(moving)
             elif moving.job.status == "queued":
                 self._submit(moving, caller)
-            elif moving.job.task_id is None:
-                self._store_waiting(moving)
             else:
-                self._check(moving, caller)
+                with _ordered():
+                    self._follow_up(moving, caller)
         except ClaimLost:
             raise
         except GatewayError as err:
@@ -217,7 +216,8 @@ class JobSteps:
         """
         for pause_s in (*_HOLDING_PAUSES_S, None):
             try:
-                stored = self._media.archive(event.source, owner)
+                with _ordered():
+                    stored = self._media.archive(event.source, owner)
             except StorageUnavailable:
                 if event.source.url is not None:
                     link = {"url": event.source.url, "mime_type": event.source.mime_type}
@@ -252,6 +252,12 @@ class JobSteps:
 
         task_id = self._dispatcher.once(model, "video", caller, trace, call)
         moving.to(status="in_progress", task_id=task_id)
+
+    def _follow_up(self, moving: Moving, caller: Caller) -> None:
+        if moving.job.task_id is None:
+            self._store_waiting(moving)
+        else:
+            self._check(moving, caller)
 
     def _check(self, moving: Moving, caller: Caller) -> None:
         job = moving.job
@@ -291,6 +297,16 @@ class JobSteps:
         if account is None:
             raise JobFailed("The account that this job was given to is no longer configured.")
         return account
+
+
+@contextlib.contextmanager
+def _ordered() -> Iterator[None]:
+    """For what comes once the vendor has the job: no failure of it calls for another order."""
+    try:
+        yield
+    except GatewayError as err:
+        err.sent = True
+        raise
 
 
 def _later(job: Job) -> StorageUnavailable:

@@ -14,16 +14,24 @@ import requests
 
 from tests.support.callers import ask, request_bytes
 from tests.support.media import png
+from tests.support.scripted import answer as scripted_answer
+from tests.support.scripted import scripted
 from tests.worker.serving import Client, report, until
 
 CHAT, IMAGES = "/v1/chat/completions", "/v1/images/generations"
 VIDEO, SORA, FILES = "/v1/video/generations", "/v1/videos", "/v1/files"
 EDITS = "/v1/images/edits"
+PAGE = "painted.html"
 
 
 @pytest.fixture(scope="module")
-def site(own_factory):
-    with own_factory.started() as running:
+def site(own_factory, media_server):
+    """Its OpenAI-compatible vendor paints a page of HTML."""
+    page = {"data": [{"url": f"{media_server.url}/{PAGE}"}]}
+    with (
+        scripted({"page": scripted_answer(json.dumps(page).encode())}) as url,
+        own_factory.started(OPENAI_BASE_URL=url) as running,
+    ):
         yield running
 
 
@@ -141,6 +149,35 @@ def test_a_job_that_failed_stays_failed(site, vendors):
         assert (answer.status_code, answer.json()["error"]["code"]) == (502, "job_failed")
         assert answer.headers["x-should-retry"] == "false"
     assert vendors.operations(key)["ark.videos.create"] == 1
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_film_that_the_vendor_took_and_gave_up_is_not_ordered_again(site, vendors, keyed):
+    key = f"ark-video1-expired-{keyed}"
+    headers = {"Idempotency-Key": fresh("expired")} if keyed else {}
+    for _ in range(2):
+        failure = failure_of(site, key, VIDEO, body_for(VIDEO), headers)
+        assert failure.response.headers["x-should-retry"] == "false"
+        headers = headers or {"x-stainless-retry-count": "1"}
+    assert vendors.operations(key)["ark.videos.create"] == 1
+
+
+def test_a_picture_that_is_none_is_not_painted_again(site, media_server):
+    body = {"prompt": "a cat", "model": "openai/gpt-image-1"}
+    for headers in ({}, {"x-stainless-retry-count": "1"}):
+        failure = failure_of(site, "sk-page", IMAGES, body, headers)
+        assert failure.code == "upstream_invalid_response"
+        assert failure.response.headers["x-should-retry"] == "false"
+    assert media_server.hits.count(f"/{PAGE}") == 1
+
+
+def failure_of(site, key, path, body, headers):
+    """What OpenAI's SDK makes of it in the end."""
+    with openai.OpenAI(base_url=f"{site.url}/v1", api_key=key, max_retries=2) as client:
+        options = {"headers": headers}
+        with pytest.raises(openai.InternalServerError) as failure:
+            client.post(path.removeprefix("/v1"), body=body, cast_to=dict, options=options)
+    return failure.value
 
 
 def test_a_stream_that_was_cut_is_made_anew(site, vendors):
