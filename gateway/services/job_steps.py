@@ -277,6 +277,8 @@ class JobSteps:
         stored = self._media.archive(task.video, job.owner)
         entry = media_entry(MediaStored("video", stored, cover))
         self._complete(moving, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
+        with contextlib.suppress(GatewayError):  # not before: until then only the vendor has it
+            self._upstream(job).release_video(job.task_id, account)
 
     def _complete(self, moving: Moving, media: list[dict[str, Any]], usage: Usage) -> None:
         result = {"media": media, "usage": usage_record(usage)}

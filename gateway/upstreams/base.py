@@ -109,6 +109,10 @@ class Upstream(Protocol):
         """Ask the vendor to stop; raises Conflict when it can no longer be stopped."""
         ...
 
+    def release_video(self, task_id: str, account: Account) -> None:
+        """The video is kept: let the vendor forget it, where it would keep it for long."""
+        ...
+
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         """The vendor requests that `chat` would send, secrets and media redacted."""
         ...

@@ -207,6 +207,9 @@ class OpenAI:
     def cancel_video(self, task_id: str, account: Account) -> None:
         raise _no_videos()
 
+    def release_video(self, task_id: str, account: Account) -> None:
+        raise _no_videos()
+
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         return [self._plan(account, _CHAT, self._chat_body(request))]
 

@@ -136,6 +136,9 @@ class Ark:
             raise Conflict(f"The video is {status or 'lost'} at {VENDOR} and cannot be stopped")
         self._ask("DELETE", _task_path(task_id), account)
 
+    def release_video(self, task_id: str, account: Account) -> None:
+        """Nothing to do: records go after seven days, links after one."""
+
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         return [self._plan(_CHAT, chat_body(request), account)]
 

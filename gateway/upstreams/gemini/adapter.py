@@ -153,11 +153,13 @@ class Gemini:
         return self._films.submit(request, endpoint_of(account, self._base_url), account)
 
     def check_video(self, task_id: str, account: Account) -> VideoTask:
-        """Reading the film to its end deletes the interaction at the vendor."""
         return self._films.check(task_id, endpoint_of(account, self._base_url), account)
 
     def cancel_video(self, task_id: str, account: Account) -> None:
         self._films.cancel(task_id, endpoint_of(account, self._base_url), account)
+
+    def release_video(self, task_id: str, account: Account) -> None:
+        self._films.release(task_id, endpoint_of(account, self._base_url))
 
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         endpoint = endpoint_of(account, self._base_url)

@@ -5,8 +5,8 @@ https://ai.google.dev/api/interactions-api
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import quote
 
 from gateway.domain.accounts import Account
@@ -34,6 +34,7 @@ from gateway.upstreams.gemini.wire import (
 from gateway.upstreams.sources import InlineSource, UrlSource
 
 _ALMOST_DONE = 99
+_DELETE_S = 5.0
 
 
 class Films:
@@ -42,6 +43,7 @@ class Films:
     def __init__(self, http: Http, fetcher: Fetcher) -> None:
         self._http = http
         self._fetcher = fetcher
+        self._brief = replace(http.timeouts, first_byte_s=_DELETE_S, total_s=_DELETE_S)
 
     def submit(self, request: VideoRequest, endpoint: Endpoint, account: Account) -> str:
         """Return the id of a new interaction."""
@@ -76,8 +78,7 @@ class Films:
         source = self._source(film, endpoint, account)
         if source is None:
             return VideoTask(running=True, percent=_ALMOST_DONE)
-        kept = _KeptUntilRead(source, lambda: self._delete(task_id, endpoint))
-        return VideoTask(running=False, video=kept, completion_tokens=tokens)
+        return VideoTask(running=False, video=source, completion_tokens=tokens)
 
     def _source(
         self, film: videos.Film, endpoint: Endpoint, account: Account
@@ -116,42 +117,18 @@ class Films:
             interaction = answer.json(LARGEST_ANSWER)
         if isinstance(interaction, dict) and interaction.get("status") == "completed":
             raise Conflict("the film is already made")
-        self._delete(task_id, endpoint)
+        self.release(task_id, endpoint)
 
-    def _delete(self, task_id: str, endpoint: Endpoint) -> None:
-        """Best effort: the vendor forgets interactions by itself in time."""
+    def release(self, task_id: str, endpoint: Endpoint) -> None:
+        """Delete the interaction. Best effort: the vendor forgets it by itself within 55 days."""
         url = _url(endpoint, task_id)
         with (
             suppress(GatewayError),
-            self._http.send("DELETE", url, headers=endpoint.headers) as answer,
+            self._http.send(
+                "DELETE", url, headers=endpoint.headers, timeouts=self._brief
+            ) as answer,
         ):
-            answer.read()
-
-
-class _KeptUntilRead:
-    """A film that is deleted at the vendor once it was read to its end without an error."""
-
-    __slots__ = ("_delete", "_source", "mime_type", "url")
-
-    def __init__(self, source: MediaSource, delete: Callable[[], None]) -> None:
-        self._source = source
-        self._delete = delete
-        self.mime_type = source.mime_type
-        self.url = source.url
-
-    @contextmanager
-    def open(self) -> Iterator[Iterator[bytes]]:
-        finished = False
-
-        def pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
-            nonlocal finished
-            yield from chunks
-            finished = True
-
-        with self._source.open() as chunks:
-            yield pieces(chunks)
-        if finished:
-            self._delete()
+            answer.drain()
 
 
 def _url(endpoint: Endpoint, task_id: str | None = None) -> str:

@@ -129,6 +129,9 @@ class GeminiEnterprise:
     def cancel_video(self, task_id: str, account: Account) -> None:
         raise _no_tasks()
 
+    def release_video(self, task_id: str, account: Account) -> None:
+        raise _no_tasks()
+
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         plan = self._plan(Question.of_chat(request), account)
         return plan if request.auto_delete else plan[:-1]

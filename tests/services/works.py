@@ -1,0 +1,146 @@
+"""The service of jobs on a database of its own, in front of a vendor that a test writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from gateway.domain.accounts import Caller, Secret
+from gateway.domain.jobs import Job
+from gateway.domain.requests import ImageRequest, VideoRequest
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http
+from gateway.services.catalog import Catalog
+from gateway.services.dispatch import Dispatcher, Trace
+from gateway.services.generation import GenerationService
+from gateway.services.job_steps import JobSteps, Moving
+from gateway.services.media import MediaService
+from gateway.services.media_urls import MediaUrls
+from gateway.services.sessions import Sessions
+from gateway.stores.files import FileStore
+from gateway.stores.jobs import JobStore
+from gateway.stores.journal import SessionJournalStore
+from gateway.stores.media import open_media_store
+from gateway.stores.media_index import MediaIndex
+from gateway.upstreams import PREFIXES, open_upstreams
+from gateway.upstreams.base import each_its_own
+from tests.services.pools import World, account
+
+ALICE = Caller("alice")
+VENDORS = ("ark", "gemini", "openai")
+IMAGE_MODELS = {"ark": "seedream-x", "openai": "gpt-image-2"}
+FILM_MODELS = {"ark": "seedance-x", "gemini": "gemini-omni-1.2-flash"}
+
+
+@dataclass
+class Vendor:
+    """Answers `METHOD /path` with what `says` it to: JSON, bytes, or a status; else 404."""
+
+    url: str = ""
+    says: dict[str, Any] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def started(cls) -> Iterator[Vendor]:
+        found = cls()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                line = f"{self.command} {self.path}"
+                found.asked.append(line)
+                said = found.says.get(line, 404)
+                said = said() if callable(said) else said
+                status, body = (said, b"{}") if isinstance(said, int) else (200, said)
+                body = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_POST = do_DELETE = do_GET
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            found.url = f"http://127.0.0.1:{server.server_port}"
+            thread = Thread(target=server.serve_forever, args=(0.02,))
+            thread.start()
+            yield found
+            server.shutdown()
+            thread.join()
+
+
+class Works:
+    """One process that makes pictures and films. `jobs` and `index` may be what a test makes."""
+
+    def __init__(
+        self,
+        world: World,
+        vendor: Vendor,
+        upstreams: Any,
+        *,
+        jobs: JobStore | None = None,
+        index: MediaIndex | None = None,
+    ) -> None:
+        fetcher = Fetcher(allow_private="127.0.0.1")
+        pool = world.pool(*[account(name, upstream=name) for name in VENDORS])
+        catalog = Catalog([], upstreams, PREFIXES)
+        dispatcher = Dispatcher(pool)
+        media = MediaService(
+            store=open_media_store(f"file:{world.folder}/media"),
+            index=index or MediaIndex(world.database),
+            files=FileStore(world.database),
+            fetcher=fetcher,
+            urls=MediaUrls([Secret("secret")]),
+        )
+        sessions = Sessions(SessionJournalStore(world.database), pool, catalog.upstream)
+        self.jobs = jobs or JobStore(world.database)
+        self.steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
+        self._service = GenerationService(catalog, dispatcher, media, self.jobs, self.steps)
+        self._service.runner.stop()  # jobs move when a test says so
+
+    def film(self, upstream: str) -> Job:
+        return self._ordered(VideoRequest(f"{upstream}/{FILM_MODELS[upstream]}", "waves"))
+
+    def picture(self, upstream: str) -> Job:
+        return self._ordered(ImageRequest(f"{upstream}/{IMAGE_MODELS[upstream]}", "a fox"))
+
+    def _ordered(self, request: ImageRequest | VideoRequest) -> Job:
+        return self._service.create(request, ALICE, Trace("r"))
+
+    def moved(self, job: Job, steps: int = 100) -> Job:
+        """The job after so many steps without a pause, or when it has ended."""
+        with self.jobs.claim(job.id) as claim:
+            assert claim is not None
+            moving = Moving(claim.job, lambda job: self.jobs.save(job, claim))
+            for _ in range(steps):
+                if moving.job.done:
+                    break
+                self.steps.advance(moving, None)
+            return moving.job
+
+
+@contextmanager
+def opened(world: World, vendor: Vendor) -> Iterator[Any]:
+    """Opens `Works`, several of which share the world."""
+    with ExitStack() as stack:
+        clients = {name: Http() for name in (*VENDORS, "gemini-enterprise")}
+        for client in clients.values():
+            stack.callback(client.close)
+        urls = {name: vendor.url for name in VENDORS}
+        upstreams = open_upstreams(
+            clients,
+            Fetcher(allow_private="127.0.0.1"),
+            base_urls=urls,
+            engine=None,
+            share_token=each_its_own,
+        )
+        yield lambda **options: Works(world, vendor, upstreams, **options)
