@@ -23,11 +23,12 @@ from gateway.services.account_limits import Quota
 from gateway.services.pool_accounts import AccountBook
 from gateway.services.pool_choice import PROOF_S
 from gateway.services.pool_health import Failure, Health, Uniform
-from gateway.services.pool_line import Grant, Waiter, Wish
+from gateway.services.pool_line import Grant, Wish
 from gateway.services.pool_places import Places
-from gateway.services.pool_reports import AccountView, left_s, refusal, view_of
+from gateway.services.pool_reports import AccountView, left_s, view_of
 from gateway.services.pool_roster import Obstacle, Roster
 from gateway.services.pool_sharing import Sharing
+from gateway.services.pool_waiting import Waiting
 from gateway.stores.account_states import AccountStateStore
 from gateway.stores.accounts import AccountStore
 from gateway.stores.bell import Bell
@@ -36,13 +37,10 @@ from gateway.stores.leases import LeaseStore
 
 _WAIT_S = 2.5  # how long a request may wait for an account
 _MOST_WAITING = 1000
-_LOOK_S = 0.2  # how often those who wait look for news of other processes
-_LOOKING = 100  # of more who wait, each looks the less often
 _MOST_REFUSALS = 16  # accounts that turn out to be taken, before a request goes to wait
 _TAKEN_S = (0.02, 0.08)  # before a full account is asked again for a place
 _HANDOVER_S = (0.005, 0.03)  # before this process takes back what others wait for too
 _CONTENDED_S = 5.0
-_TRIED_LOOK_S = 0.02  # the same, where others try out what they wait for
 _OF_ACCOUNTS = frozenset({Fault.ACCOUNT, Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
 _AWAY_S = 1.0  # before asking a database that has failed for a place
 
@@ -130,6 +128,7 @@ class Pool:
         self._book = AccountBook(self._roster, accounts, stored, bell, clock=clock)
         self._sharing = Sharing(self._roster, states, bell, clock=clock)
         self._places = Places(leases, clock=clock)
+        self._waiting = Waiting(self._roster, self._listen, clock=clock)
 
     # -- what there is -----------------------------------------------------------------
 
@@ -175,7 +174,7 @@ class Pool:
         wish = Wish(upstream, tuple(models), kind, ())
         account = self._roster.peek(wish)
         if account is None:
-            raise self._refusal(wish)
+            raise self._waiting.refusal(wish)
         return account
 
     def lease(
@@ -210,7 +209,11 @@ class Pool:
                 return lease
         if trouble is not None:
             raise trouble
-        return self._await(wish, caller, give_up_at)
+        for grant in self._waiting.grants(wish, caller, give_up_at):
+            lease = self._secured(grant, wish)
+            if lease is not None:
+                return lease
+        raise AssertionError("the last grant is of use, or its lack raises")
 
     @contextmanager
     def follow_up(self, account: Account) -> Iterator[None]:
@@ -325,50 +328,6 @@ class Pool:
     def _listen(self) -> None:
         self._book.listen()
         self._sharing.listen()
-
-    # -- waiting -----------------------------------------------------------------------
-
-    def _await(self, wish: Wish, caller: str, give_up_at: float) -> Lease:
-        waiter = Waiter(caller, wish)
-        lease = None
-        again = False
-        while lease is None:
-            self._roster.join(waiter, again=again)
-            lease = self._secured(self._granted(waiter, give_up_at), wish)
-            again = True
-        return lease
-
-    def _granted(self, waiter: Waiter, give_up_at: float) -> Grant:
-        try:
-            while (wait_s := self._wait_of(waiter, give_up_at)) > 0:
-                waiter.signal.wait(wait_s)
-                self._listen()
-        except BaseException:
-            grant = self._roster.leave(waiter)
-            if grant is not None:
-                self._roster.give_back(grant.member, trial=grant.trial)
-            raise
-        grant = self._roster.leave(waiter)
-        if grant is None:
-            raise self._refusal(waiter.wish)
-        return grant
-
-    def _wait_of(self, waiter: Waiter, give_up_at: float) -> float:
-        """How long to wait before looking again; 0 where there is nothing to wait for."""
-        outlook = self._roster.outlook(waiter.wish)
-        if outlook.back_in_s <= 0:
-            self._roster.offer()
-        if waiter.granted is not None or waiter.sent_away:
-            return 0.0
-        left_s = give_up_at - self._clock()
-        if left_s <= 0 or not (outlook.engaged or outlook.back_in_s < left_s):
-            return 0.0
-        look_s = _TRIED_LOOK_S if outlook.tried else _LOOK_S
-        look_s *= max(1.0, self._roster.waiting / _LOOKING)
-        return max(0.001, min(outlook.back_in_s, left_s, look_s))
-
-    def _refusal(self, wish: Wish) -> GatewayError:
-        return refusal(self._roster.outlook(wish))
 
     # -- housekeeping ------------------------------------------------------------------
 

@@ -316,9 +316,9 @@ class Choice:
         self._named.subtract(member.account.models)
 
     def rotation(self, upstream: str, kind: Kind, models: Sequence[str]) -> Rotation:
-        """The accounts for a model known by these names."""
+        """The accounts for a model known by these names, the last of which is the vendor's."""
         named = tuple(model for model in models if self._named[model] > 0)
-        apart = next((model for model in models if model in self._apart), "")
+        apart = next((model for model in models[-1:] if model in self._apart), "")
         key = (upstream, kind, named, apart)
         rotation = self._rotations.get(key)
         if rotation is None:

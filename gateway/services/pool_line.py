@@ -16,7 +16,7 @@ class Wish(NamedTuple):
     """What a request needs an account for. `skip` names those that have failed it."""
 
     upstream: str
-    models: tuple[str, ...]
+    models: tuple[str, ...]  # its names, the last of which is the vendor's
     kind: Kind
     skip: Collection[str]
 
@@ -37,7 +37,7 @@ def why(member: Member, wish: Wish) -> str:
         "vendor": health.circuit_until,
         "busy": member.held_until,
         "limit": member.limited.get(wish.kind, 0.0),
-        "model": max(member.spent.get(model, 0.0) for model in wish.models),
+        "model": member.spent.get(wish.models[-1], 0.0),
     }
     return max(until, key=lambda reason: until[reason])
 

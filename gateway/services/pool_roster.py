@@ -100,8 +100,16 @@ class Roster:
                     fresh.health = self._health.pop(fresh.key, NEW)
                     fresh.spent = self._spent.setdefault(fresh.key, {})
                     self._members[name] = self._keys[fresh.key] = fresh
+                    self._set_apart(fresh)
                 self._set_status(self._members[name], wanted[name].status)
             self._offer()
+
+    def _set_apart(self, fresh: Member) -> None:
+        """What it had used up before it was removed, nobody may have kept apart since."""
+        now = self._clock()
+        for model, until in fresh.spent.items():
+            if until > now:
+                self._choice.set_apart(model, self._members.values(), now)
 
     def get(self, name: str) -> Account | None:
         member = self._members.get(name)

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.domain.accounts import Account, Secret
+from gateway.domain.errors import AccountRejected, NoAccountAvailable
 from gateway.services import pool_accounts, pool_sharing
 from gateway.services.account_limits import AccountLimits
 from gateway.services.pool import Lease, Pool
@@ -128,6 +131,13 @@ def call(pool: Pool, err: BaseException | None = None, **options: Any) -> str:
     lease = lend(pool, **options)
     end(lease, err)
     return lease.account.name
+
+
+def rest_s(pool: Pool, **options: Any) -> float | None:
+    """Seconds until an account is back, as callers are told."""
+    with pytest.raises((NoAccountAvailable, AccountRejected)) as caught:
+        lend(pool, give_up_at=0.0, **options)
+    return caught.value.retry_after
 
 
 def names(pool: Pool, count: int, **options: Any) -> list[str]:

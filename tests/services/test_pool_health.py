@@ -15,21 +15,13 @@ from gateway.domain.errors import (
     GatewayError,
     InvalidRequest,
     JobFailed,
-    ModelSpent,
     NoAccountAvailable,
     UpstreamError,
     UpstreamOverloaded,
 )
-from tests.services.pools import account, call, end, lend, names, view, weighted
+from tests.services.pools import account, call, end, lend, names, rest_s, view, weighted
 
 HOUR = 3600.0
-
-
-def rest_s(pool, **options):
-    """Seconds until an account is back, as callers are told."""
-    with pytest.raises((NoAccountAvailable, AccountRejected)) as caught:
-        lend(pool, give_up_at=0.0, **options)
-    return caught.value.retry_after
 
 
 def exhausted(retry_after=None):
@@ -311,58 +303,6 @@ def test_everything_about_an_account_can_be_seen_but_its_secret(world):
     assert (found.in_flight, found.reason) == (0, "minute_quota")
     assert found.back_in_s == pytest.approx(12)
     assert "canary" not in repr((pool.snapshot(), world.states.all(), lease))
-
-
-# -- quotas of one model ---------------------------------------------------------------
-
-
-def spent(pool, model="m1", **options):
-    end(lend(pool, models=("public", model), **options), ModelSpent("daily", retry_after=HOUR))
-
-
-def of_model(model):
-    return {"models": ("public", model)}
-
-
-def test_a_used_up_model_rests_alone_in_all_processes(any_world):
-    everyone = account("one"), account("two")
-    here, there = any_world.pool(*everyone), any_world.pool(*everyone)
-    spent(here, skip={"two"})
-    for pool in (here, there, any_world.pool(*everyone)):
-        assert set(names(pool, 4, **of_model("m1"))) == {"two"}
-        assert set(names(pool, 4, **of_model("m2"))) == {"one", "two"}
-        assert view(pool, "one").back_in_s == 0
-        assert view(pool, "one").limited == {"m1": pytest.approx(HOUR, abs=1)}
-    spent(there, skip={"one"})
-    for pool in (here, there):
-        assert rest_s(pool, **of_model("m1")) == pytest.approx(HOUR, abs=1)
-    any_world.clock.pass_s(HOUR + 1)
-    for pool in (here, there):
-        pool.refresh()
-        assert set(names(pool, 4, **of_model("m1"))) == {"one", "two"}
-
-
-def test_a_reset_gives_used_up_models_back_too(any_world):
-    here, there = any_world.pool(account("one")), any_world.pool(account("one"))
-    spent(here)
-    assert there.reset("one")
-    assert call(here, **of_model("m1")) == "one"
-
-
-def test_accounts_that_come_later_serve_a_model_that_others_have_used_up(world):
-    pool = world.pool(account("one"))
-    spent(pool)
-    world.accounts.add(account("new"))
-    pool.refresh()
-    assert names(pool, 3, **of_model("m1")) == ["new"] * 3
-
-
-def test_many_accounts_that_have_used_a_model_up_cost_no_more_than_a_few(world):
-    pool = world.pool(*[account(f"n{n}") for n in range(300)])
-    for _ in range(299):
-        spent(pool)
-    assert len(set(names(pool, 20, **of_model("m1")))) == 1
-    assert len(set(names(pool, 300, **of_model("m2")))) == 300
 
 
 # -- questions about work that an account has in hand ----------------------------------

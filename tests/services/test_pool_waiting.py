@@ -132,6 +132,26 @@ def test_a_wait_ends_at_its_deadline(world):
     end(held)
 
 
+def test_a_wait_ends_at_its_deadline_also_where_every_account_turns_out_to_be_taken(world):
+    accounts = [account(f"n{n}", max_in_flight=1) for n in range(20)]
+    there = real(world, *accounts)
+    held = [lend(there) for _ in accounts]
+    # Each is asked again before the last has been: as where the database is slower than that.
+    pool = real(world, *accounts, wait_s=0.3, uniform=lambda low, high: 0.0)
+    refused = []
+
+    def wait():
+        with pytest.raises(NoAccountAvailable) as caught:
+            lend(pool)
+        refused.append(caught.value.retry_after)
+
+    started(wait).join(10)
+    assert refused == [pytest.approx(1, abs=1)]
+    assert pool.waiting == 0
+    for lease in held:
+        end(lease)
+
+
 def test_a_wait_ends_early_when_its_account_begins_a_long_rest(world):
     pool = real(world, account("one", max_in_flight=1), wait_s=60)
     held = lend(pool)
