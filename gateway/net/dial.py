@@ -198,37 +198,60 @@ def literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-def resolve(
-    host: str, port: int, seconds: float, *, resolver: Resolver | None = None
-) -> list[Address]:
-    """Addresses of `host` within `seconds`, in the resolver's order.
+class Lookups:
+    """Looks up names, `places` at a time; those count that nobody waits for any more.
 
-    The resolver (`socket.getaddrinfo` unless given) cannot be interrupted, so it works in
-    a thread, a greenlet under gevent, that is left behind when it takes too long.
+    A resolver (`socket.getaddrinfo` unless given) cannot be interrupted: it works on a
+    thread that is left behind when it takes too long. So whose names may be slow on
+    purpose gets Lookups apart, and finds no place once all are stuck.
     """
-    if address := literal(host):
-        if address.version == 4:
-            return [(socket.AF_INET, (host, port))]
-        return [(socket.AF_INET6, (host, port, 0, 0))]
-    found: list[Address] = []
-    done = threading.Event()
-    look_up = resolver or socket.getaddrinfo
 
-    def work() -> None:
+    def __init__(self, resolver: Resolver | None = None, *, places: int = 32) -> None:
+        self._resolver = resolver
+        self._places = places
+        self._free = threading.Semaphore(places)
+        self._threads = turns.Threads(places)
+        self._stuck: set[threading.Event] = set()
+        self._lock = threading.Lock()
+
+    def resolve(self, host: str, port: int, seconds: float) -> list[Address]:
+        """Addresses of `host` within `seconds`, in the resolver's order."""
+        if address := literal(host):
+            if address.version == 4:
+                return [(socket.AF_INET, (host, port))]
+            return [(socket.AF_INET6, (host, port, 0, 0))]
+        deadline = time.monotonic() + seconds
+        if len(self._stuck) >= self._places or not self._free.acquire(timeout=seconds):
+            raise UpstreamTimeout(f"Other names than {host} are still being looked up")
+        found: list[Address] = []
+        done = threading.Event()
+        looking = threading.Thread(
+            target=self._look_up, args=(host, port, found, done), name="resolve", daemon=True
+        )
+        looking.start()
         try:
-            rows = look_up(host, port, type=socket.SOCK_STREAM)
+            if not done.wait(deadline - time.monotonic()):
+                raise UpstreamTimeout(f"The name {host} was not resolved in {seconds:g} seconds")
+        finally:
+            with self._lock:
+                if not done.is_set():
+                    self._stuck.add(done)
+        if not found:
+            raise UpstreamUnreachable(f"The name {host} could not be resolved")
+        return found
+
+    def _look_up(self, host: str, port: int, found: list[Address], done: threading.Event) -> None:
+        look_up = self._resolver or turns.as_imported("socket", "getaddrinfo")
+        try:
+            rows = self._threads.run(look_up, host, port, type=socket.SOCK_STREAM)
             found.extend((row[0], row[4]) for row in rows)
         except (OSError, UnicodeError):  # UnicodeError: a label that is empty or too long
             pass
         finally:
-            done.set()
-
-    threading.Thread(target=work, name="resolve", daemon=True).start()
-    if not done.wait(seconds):
-        raise UpstreamTimeout(f"The name {host} was not resolved in {seconds:g} seconds")
-    if not found:
-        raise UpstreamUnreachable(f"The name {host} could not be resolved")
-    return found
+            with self._lock:
+                done.set()
+                self._stuck.discard(done)
+            self._free.release()
 
 
 def connect(host: str, addresses: Sequence[Address], *, deadline: float, tls: Tls | None) -> Stream:

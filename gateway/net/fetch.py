@@ -82,7 +82,8 @@ class Fetcher:
         self._connect_s = connect_s
         self._first_byte_s = first_byte_s
         self._total_s = total_s
-        self._resolver = resolver
+        self._callers = dial.Lookups(resolver)
+        self._vendors = dial.Lookups(resolver)
         self._tls = dial.Tls(ca_file)
 
     @contextmanager
@@ -159,9 +160,10 @@ class Fetcher:
         self, host: str, port: int, seconds: float, *, vendor: bool
     ) -> list[dial.Address]:
         """The addresses of `host`, if none of them is out of bounds."""
+        lookups = self._vendors if vendor else self._callers
+        addresses = lookups.resolve(host, port, seconds)
         if self._exceptions.cover_host(host) or (vendor and f"{host}:{port}" in self._trusted):
-            return dial.resolve(host, port, seconds, resolver=self._resolver)
-        addresses = dial.resolve(host, port, seconds, resolver=self._resolver)
+            return addresses
         for _, (address, *_) in addresses:
             web = port in WEB_PORTS and is_public(address)
             if not web and not self._exceptions.cover_address(address):

@@ -81,12 +81,12 @@ class Transport(BaseAdapter):
     """
 
     def __init__(
-        self, *, pool_size: int, tls: dial.Tls | None = None, resolve: Resolve = dial.resolve
+        self, *, pool_size: int, tls: dial.Tls | None = None, resolve: Resolve | None = None
     ) -> None:
         super().__init__()
         self._pool_size = pool_size
         self._tls = tls or dial.Tls()
-        self._resolve = resolve
+        self._resolve = resolve or dial.Lookups().resolve
         self._origins: dict[str, Origin] = {}
         weakref.finalize(self, _close_all, self._origins)
 

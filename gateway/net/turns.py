@@ -50,10 +50,42 @@ def aside(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     found = hub()
     if found is None:
         return call(*args, **kwargs)
+    return _applied(found.threadpool, call, *args, **kwargs)
+
+
+class Threads:
+    """Real threads, `size` at most, for calls that may hang: those of `aside` are left alone."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._pool: Any = None
+
+    def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call on one of the threads; without gevent, on the caller's own."""
+        found = hub()
+        if found is None:
+            return call(*args, **kwargs)
+        if self._pool is None:
+            from gevent.threadpool import ThreadPool
+
+            self._pool = ThreadPool(self._size, found)
+        return _applied(self._pool, call, *args, **kwargs)
+
+
+def as_imported(module: str, name: str) -> Any:
+    """What the standard library has under `name`, also where gevent has put its own there."""
+    if not _patched():
+        return getattr(sys.modules[module], name)
+    from gevent.monkey import get_original
+
+    return get_original(module, name)
+
+
+def _applied(pool: Any, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     from gevent.util import wrap_errors
 
     # The pool prints what is raised in it, so errors come back as results.
-    result = found.threadpool.apply(wrap_errors(Exception, call), args, kwargs)
+    result = pool.apply(wrap_errors(Exception, call), args, kwargs)
     if isinstance(result, Exception):
         raise result
     return cast(T, result)

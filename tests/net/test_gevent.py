@@ -32,7 +32,7 @@ def under_gevent(code: str, *arguments: str) -> str:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("subject", ["http", "tls", "fetch"])
+@pytest.mark.parametrize("subject", ["http", "tls", "fetch", "lookups"])
 def test_what_holds_with_threads_holds_with_greenlets(subject):
     assert "100%" in under_gevent(SUITE, *map(str, HERE.glob(f"test_{subject}*.py")))
 
@@ -102,3 +102,57 @@ def test_work_that_never_waits_lets_other_greenlets_run():
     assert sending >= 32
     assert receiving >= 32
     assert decoding >= 15
+
+
+SLOW_NAMES = """
+import _socket, threading
+from gevent.monkey import get_original
+from gateway.domain.errors import GatewayError
+from gateway.net.fetch import Fetcher
+from gateway.net.http import Http
+from gateway.net.turns import aside
+
+lock = get_original("_thread", "allocate_lock")()
+lock.acquire()
+known = _socket.getaddrinfo
+
+def look_up(host, *args, **options):
+    if host.startswith("slow"):
+        with lock:
+            pass
+    return known("127.0.0.1", *args, **options)
+
+_socket.getaddrinfo = look_up
+fetcher = Fetcher(connect_s=0.3)
+
+def fetch(url, **options):
+    try:
+        with fetcher.open(url, limit=1, **options):
+            pass
+    except GatewayError as err:
+        print(err.code, flush=True)
+
+callers = [threading.Thread(target=fetch, args=(f"http://slow{n}.test/",)) for n in range(40)]
+for caller in callers:
+    caller.start()
+for caller in callers:
+    caller.join()
+print(aside(lambda: "the disk"), flush=True)
+for name, reach in {
+    "the vendor": lambda: Http().send("GET", "http://vendor.test:9/", headers={}).read(),
+    "its pictures": lambda: fetcher.open("http://pictures.test/", limit=1, vendor=True).__enter__(),
+}.items():
+    try:
+        reach()
+    except GatewayError as err:
+        print(name, err, flush=True)
+lock.release()
+"""
+
+
+def test_slow_names_of_callers_hold_up_neither_the_disk_nor_the_vendors():
+    *refused, disk, vendor, pictures = under_gevent(SLOW_NAMES).splitlines()
+    assert refused == ["invalid_image_url"] * 40
+    assert disk == "the disk"
+    assert vendor.startswith("the vendor No connection to vendor.test")
+    assert pictures == "its pictures pictures.test is not a public web server"
