@@ -21,7 +21,9 @@ from typing import NamedTuple
 
 from limits.storage import MovingWindowSupport, Storage
 
+from gateway.logs import log
 from gateway.stores.clock import boot_id
+from gateway.stores.mapped import opened
 
 SCHEME = "gateway"
 FILE = "windows"
@@ -181,7 +183,7 @@ def _oldest(table: mmap.mmap, bucket: int) -> int:
 
 
 class MachineCounters(Counters):
-    """Moving windows in a file that is mapped into memory: 14 MB, of which only parts in use exist.
+    """Moving windows in a file of 14 MB that is mapped into memory.
 
     Without a path, or where no file can be made, the counters are those of the process alone.
     """
@@ -261,8 +263,9 @@ class MachineCounters(Counters):
     def _open(self) -> None:
         size = _TABLE_BYTES + _DIGEST_BYTES
         try:
-            file = _opened(Path(self._path), size) if self._path else -1
-        except OSError:
+            file = opened(Path(self._path), size) if self._path else -1
+        except OSError as err:
+            log.warning("counters_unshared", path=self._path, message=str(err))
             file = -1
         self._table = mmap.mmap(file, size)
         self._turn = _Turn(file)
@@ -295,13 +298,6 @@ class _Turn:
         if self._file >= 0:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._lock.release()
-
-
-def _opened(path: Path, size: int) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.truncate(file, size)
-    return file
 
 
 def _reopen(counters: MachineCounters | None) -> None:

@@ -51,3 +51,15 @@ def test_a_bell_of_a_version_with_fewer_topics_grows(tmp_path):
     new.ring("keys")
     assert (old.rung("keys"), new.rung("states")) == (2, 1)
     assert os.path.getsize(tmp_path / "bell") == 24
+
+
+def test_a_ring_is_heard_also_where_the_file_cannot_be_opened_any_more(tmp_path):
+    one, other = (Bell(tmp_path / "bell", TOPICS) for _ in range(2))
+    (tmp_path / "bell").unlink()
+    assert one.ring("keys") == other.rung("keys") == 1
+
+
+def test_without_a_place_for_the_file_only_its_own_process_hears_it(tmp_path):
+    (tmp_path / "file").touch()
+    bell = Bell(tmp_path / "file" / "bell", TOPICS)
+    assert bell.ring("keys") == bell.rung("keys") == 1

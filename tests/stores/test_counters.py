@@ -6,13 +6,16 @@ import multiprocessing
 import os
 import random
 import time
+from contextlib import suppress
 
 import pytest
 from limits import parse
 from limits.strategies import MovingWindowRateLimiter
 
 from gateway.stores import counters
+from gateway.stores.bell import Bell
 from gateway.stores.counters import Limit, MachineCounters, Window
+from tests.support.disk import small_disk
 
 LIMIT = parse("10/minute")
 
@@ -163,6 +166,28 @@ def test_what_is_known_elsewhere_is_taken_over_where_it_is_more(path, clock):
     made.learn(limit, Window(10, 30, room=False), at=None)
     clock.time += 30
     assert made.window(limit) == Window(1, 30), "what others counted is over as it is there"
+
+
+def count_on_a_full_disk(directory):
+    made, bell = MachineCounters(path=str(directory / "windows")), Bell(directory / "bell", ("a",))
+    with suppress(OSError), (directory / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(65536))
+    for number in range(50):
+        assert hit(made, f"key {number}").hits == 1
+        assert bell.ring("a") == number + 1
+
+
+@pytest.mark.parametrize("size_mb", [1, 16])
+def test_a_disk_that_is_full_costs_no_process_its_life(tmp_path, size_mb):
+    disk = tmp_path / "disk"
+    with small_disk(disk, size_mb):
+        counting = multiprocessing.get_context("spawn").Process(
+            target=count_on_a_full_disk, args=(disk,)
+        )
+        counting.start()
+        counting.join(60)
+    assert counting.exitcode == 0
 
 
 def test_without_a_place_for_the_file_a_process_counts_alone(tmp_path):

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +13,7 @@ from gateway.domain.media import StoredMedia
 from gateway.stores.media import open_media_store
 from gateway.stores.media_store import MediaStore
 from tests.stores.media.kit import MB, content, picture, pieces
+from tests.support.disk import small_disk
 
 
 @pytest.fixture
@@ -24,28 +21,9 @@ def local(tmp_path) -> MediaStore:
     return open_media_store(f"file:{tmp_path / 'media'}")
 
 
-@contextmanager
-def mounted(path: Path) -> Iterator[bool]:
-    """A disk of 1 MB at `path`; without the right to mount, a limit on every file's size."""
-    path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
-    if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-        try:
-            yield
-        finally:
-            subprocess.run(["umount", str(path)], check=True)
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MB, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_a_full_disk_is_reported_and_no_part_of_a_file_stays(tmp_path):
     disk = tmp_path / "disk"
-    with mounted(disk):
+    with small_disk(disk):
         store = open_media_store(f"file:{disk / 'media'}")
         small = store.put([picture()], limit=MB)
         for _ in range(3):
