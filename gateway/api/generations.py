@@ -20,7 +20,7 @@ from gateway.api.render.chat import chunks
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.api.state import services, state, trace
-from gateway.api.waiting import bridge, event_stream, hold, name_job
+from gateway.api.waiting import event_stream, hold, name_job
 from gateway.api.wire import JSON, POLL_S, json_body, json_response, load, polled
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
@@ -95,8 +95,8 @@ def _answer(wanted: ImageRequest | VideoRequest, job_id: str | None) -> Response
         return job_id or generation.create(wanted, who, found).id
 
     if wanted.asynchronous:
-        bridge(stream=False)  # attachments may have to be fetched first
-        return accepted(generation.get(begun(), who))
+        # Attachments may have to be fetched first.
+        return accepted(hold(lambda: generation.get(begun(), who)))
     if wanted.stream:
         say = last_words(found)
         writer = render.GenerationChunkWriter(wanted.model, signer(), include_usage=False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -20,7 +21,7 @@ from gateway.api.answers import facts
 from gateway.api.auth import caller
 from gateway.api.errors import error_response
 from gateway.api.state import services, state, the_request, trace
-from gateway.api.waiting import bridge
+from gateway.api.waiting import bridge, too_late
 from gateway.domain.errors import GatewayError, InvalidRequest
 from gateway.services.dispatch import Trace
 from gateway.services.generation import refused
@@ -30,6 +31,7 @@ from gateway.stores.idempotency import Done
 _LONGEST_KEY = 255
 _REPEATED = re.compile(r"0*[1-9][0-9]*", re.ASCII)
 _LONGEST_ANSWER = 1024 * 1024  # bytes; what is longer is made again
+_UNSEEN_S = 60.0  # for so long a refusal that its sender has not seen is kept
 _KEPT_HEADERS = ("Content-Type", "Cache-Control", "Vary", "X-Accel-Buffering", "x-should-retry")
 
 Answer = Callable[[str | None], Response]
@@ -108,7 +110,9 @@ def _serve(ticket: Ticket, answer: Answer) -> Response:
     except BaseException:
         _end(ticket, forget=found.job is None)
         raise
-    if found.job is not None:
+    if found.error is not None:  # it came late, and is said inside the stream
+        _end(ticket, forget=found.job is None or _refused(found.job))
+    elif found.job is not None:
         service.leave(ticket)
     elif response.is_streamed:
         kept = _Kept(response, ticket, service, found)
@@ -133,18 +137,30 @@ def _left_behind(ticket: Ticket) -> str | None:
 
 
 def _failed(ticket: Ticket, err: GatewayError) -> Response:
-    """A failure is an answer once the vendor may have acted; a refusal is forgotten."""
-    found = trace()
+    """A failure is an answer once the vendor may have acted; a refusal is forgotten.
+
+    But not before its sender can have seen it: what comes too late for a status breaks the
+    answer off, and is sent again.
+    """
+    service, found = services().idempotency, trace()
     response = error_response(err)
-    if found.job is not None:
-        job = services().generation.get(found.job, caller())
-        _end(ticket, forget=refused(job))
-    elif err.sent and err.status >= 500:
+    acted, unseen = err.sent and err.status >= 500, too_late()
+    if found.job is not None and not _refused(found.job):
+        service.leave(ticket)
+    elif acted or unseen:
         response.headers["x-should-retry"] = "false"
-        _keep(response, response.get_data(), ticket, services().idempotency, found)
+        keep_s = None if acted else _UNSEEN_S
+        _keep(response, response.get_data(), ticket, service, found, keep_s=keep_s)
     else:
-        _end(ticket, forget=True)
+        service.abandon(ticket)
     return response
+
+
+def _refused(job_id: str) -> bool:
+    """Whether an order came to nothing; where that cannot be read, a vendor may have it."""
+    with suppress(GatewayError):
+        return refused(services().generation.get(job_id, caller()))
+    return False
 
 
 def _end(ticket: Ticket, *, forget: bool) -> None:
@@ -156,14 +172,24 @@ def _end(ticket: Ticket, *, forget: bool) -> None:
 
 
 def _keep(
-    response: Response, body: bytes, ticket: Ticket, service: Idempotency, found: Trace
+    response: Response,
+    body: bytes,
+    ticket: Ticket,
+    service: Idempotency,
+    found: Trace,
+    *,
+    keep_s: float | None = None,
 ) -> None:
     if len(body) > _LONGEST_ANSWER:
         service.abandon(ticket)
         return
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     service.finish(
-        ticket, status=response.status_code, headers=headers | dict(facts(found)), body=body
+        ticket,
+        status=response.status_code,
+        headers=headers | dict(facts(found)),
+        body=body,
+        keep_s=keep_s,
     )
 
 

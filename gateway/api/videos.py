@@ -21,7 +21,7 @@ from gateway.api.paging import page_answer, page_asked
 from gateway.api.render import generations as render
 from gateway.api.schemas.videos import VideoFormSchema, VideoRequestSchema
 from gateway.api.state import services, state, trace
-from gateway.api.waiting import bridge
+from gateway.api.waiting import hold
 from gateway.api.wire import json_body, json_response, load, polled
 from gateway.domain.errors import Conflict, NotFound
 from gateway.domain.jobs import Job
@@ -51,9 +51,12 @@ def _create(asked: VideoRequest, document: Mapping[str, Any]) -> Response:
     state().paid = True
 
     def answer(job_id: str | None) -> Response:
-        bridge(stream=False)  # the first frame may have to be fetched
-        job = generation.get(job_id, who) if job_id else generation.create(wanted, who, trace())
-        return _answer(job)
+        def job() -> Job:
+            if job_id is not None:
+                return generation.get(job_id, who)
+            return generation.create(wanted, who, trace())
+
+        return _answer(hold(job))  # the first frame may have to be fetched
 
     return once(document, answer)
 

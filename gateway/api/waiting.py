@@ -54,15 +54,24 @@ def hold(make: Callable[[], T]) -> T:
     A failure after the first byte breaks the answer off. It is remembered for the SDK,
     which takes that for a lost connection and sends the request again.
     """
-    held = bridge(stream=False)
+    bridge(stream=False)
     try:
         return make()
     except GatewayError as err:
         known, found = state(), trace()
-        unseen = held is not None and held.started and found.job is None and not known.keyed
+        unseen = too_late() and not known.keyed
         if unseen and known.caller is not None and found.fingerprint is not None:
             services().idempotency.note_failure(known.caller.owner, found.fingerprint(), err)
         raise
+
+
+def too_late() -> bool:
+    """Whether a failure cannot have its status any more; if it can, nothing gets in between."""
+    held: Hold | None = the_request().environ.get(HOLD)
+    if held is None:
+        return False
+    held.disarm()
+    return held.started
 
 
 def event_stream(

@@ -101,11 +101,19 @@ class Idempotency:
         self._store.attach(ticket.token, job_id)
 
     def finish(
-        self, ticket: Ticket, *, status: int, headers: Mapping[str, str], body: bytes
+        self,
+        ticket: Ticket,
+        *,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        keep_s: float | None = None,
     ) -> None:
-        """Keep the answer for those who ask again."""
+        """Keep the answer for those who ask again: for as long as the key, or for `keep_s`."""
         try:
-            self._store.finish(ticket.token, status=status, headers=headers, body=body)
+            self._store.finish(
+                ticket.token, status=status, headers=headers, body=body, keep_s=keep_s
+            )
         except StorageUnavailable as err:
             log.warning("answer_not_kept", message=err.message)
         self.leave(ticket)

@@ -94,8 +94,11 @@ def _after(response: Response) -> Response:
     if call is None:
         return response
     call.entry.status = response.status_code
-    if call.main and call.behaviour.words and response.status_code == 200:
-        response = _spoilt(call, response)
+    if call.main and call.behaviour.words:
+        if response.status_code == 200:
+            response = _spoilt(call, response)
+        elif "long" in call.behaviour:
+            _delay(call, response)
     if response.is_streamed:
         response.call_on_close(call.close)
     else:
@@ -118,10 +121,14 @@ def _spoilt(call: Call, response: Response) -> Response:
         response = Response(_broken(call, data), headers=response.headers)
         response.content_length = len(data)
     if "long" in words:
-        if not response.is_streamed:
-            response.content_length = len(response.get_data())
-        response.response = _late(call, cast(Iterable[bytes], response.response))
+        _delay(call, response)
     return response
+
+
+def _delay(call: Call, response: Response) -> None:
+    if not response.is_streamed:
+        response.content_length = len(response.get_data())
+    response.response = _late(call, cast(Iterable[bytes], response.response))
 
 
 def _silence(act: Callable[[], None]) -> Iterator[bytes]:

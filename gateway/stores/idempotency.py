@@ -121,11 +121,14 @@ class IdempotencyStore:
         status: int,
         headers: Mapping[str, str],
         body: bytes,
-        job_id: str | None = None,
+        keep_s: float | None = None,
     ) -> bool:
-        """Keep the answer for those who ask again; False when another has taken over."""
-        job = {} if job_id is None else {"job_id": job_id}
-        return self._update(token, status=status, headers=dict(headers), body=body, **job)
+        """Keep the answer for those who ask again; False when another has taken over.
+
+        For as long as the key was won for, or for `keep_s`.
+        """
+        until = {} if keep_s is None else {"expires_at": now() + keep_s}
+        return self._update(token, status=status, headers=dict(headers), body=body, **until)
 
     def abandon(self, token: str) -> bool:
         """Forget the request, so that it may be sent again."""

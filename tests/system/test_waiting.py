@@ -157,6 +157,43 @@ def test_the_sdk_learns_of_a_late_failure_by_its_own_repetition(dying, vendors, 
     assert vendors.calls(key) == 1
 
 
+LATE_REFUSALS = {"chat": CHAT, "image": IMAGES}
+
+
+@pytest.mark.parametrize("make", LATE_REFUSALS)
+def test_the_sdk_learns_of_a_late_refusal_by_its_own_repetition(site, vendors, make):
+    key, path = f"ark-long2-blocked-{make}", LATE_REFUSALS[make]
+    with sdk(site, key) as client, pytest.raises(openai.BadRequestError) as failure:
+        client.post(path.removeprefix("/v1"), body=body_for(path), cast_to=dict)
+    assert failure.value.code == "content_filtered"
+    assert failure.value.response.headers["x-should-retry"] == "false"
+    assert vendors.calls(key) == 1
+
+
+@pytest.mark.parametrize("make", LATE_REFUSALS)
+def test_a_late_refusal_under_a_key_is_told_to_who_asks_again(site, vendors, make):
+    key, path = f"ark-long2-blocked-keyed-{make}", LATE_REFUSALS[make]
+    headers = {"Idempotency-Key": f"late {make}"}
+    with pytest.raises(requests.RequestException):
+        site.post(path, body_for(path), key=key, headers=headers)
+    answer = site.post(path, body_for(path), key=key, headers=headers)
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (400, "false")
+    assert answer.json()["error"]["code"] == "content_filtered"
+    assert vendors.calls(key) == 1
+
+
+@pytest.mark.parametrize("make", LATE_REFUSALS)
+def test_a_keyed_stream_that_is_refused_late_is_made_anew(site, vendors, make):
+    key, path = f"ark-long2-empty1-keyed-{make}", LATE_REFUSALS[make]
+    headers = {"Idempotency-Key": f"late stream {make}"}
+    for calls in (1, 2):
+        answer = site.post(path, body_for(path, stream=True), key=key, headers=headers)
+        assert answer.status_code == 200
+        assert '"code":"rate_limit_exceeded"' in answer.text
+        assert "Idempotent-Replayed" not in answer.headers
+        assert vendors.calls(key) == calls
+
+
 def test_the_node_sdk_never_takes_a_broken_answer_for_one(dying, vendors):
     """It throws what the runtime throws, and does not send again what fails within the body."""
     for make in ("chat", "image"):
