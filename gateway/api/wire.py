@@ -11,8 +11,8 @@ from flask import Response
 from werkzeug.http import parse_options_header
 
 from gateway.api.app import Answer
+from gateway.api.embedded import parsed
 from gateway.api.schemas.fields import RequestSchema
-from gateway.api.shape import check_depth, check_values
 from gateway.api.state import services, state, the_request, trace
 from gateway.domain.connection import IncompleteBody
 from gateway.domain.errors import (
@@ -20,8 +20,6 @@ from gateway.domain.errors import (
     RequestTooLarge,
     UnsupportedContentType,
 )
-from gateway.domain.media import EmbeddedUrl
-from gateway.net.lift import LIFT_BYTES, lift, replaced
 from gateway.net.turns import Turns
 from gateway.services.limits import Standing, format_s
 
@@ -136,18 +134,10 @@ def json_body() -> Any:
     data = body()
     if not data:
         raise InvalidJson("The body is empty; send a JSON object.")
-    embedded: dict[str, EmbeddedUrl] = {}
-    if len(data) > LIFT_BYTES:
-        data, embedded = lift(data)
-    check_values(data)
-    try:
-        document = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
-        raise InvalidJson(f"The body is not valid JSON: {exc}.") from None
-    check_depth(data, document)
+    document = parsed(data)
     if not isinstance(document, dict):
         raise InvalidJson("The body must be a JSON object.")
-    return replaced(document, embedded) if embedded else document
+    return document
 
 
 @lru_cache(maxsize=128)

@@ -7,9 +7,6 @@ only a short name for it is parsed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from gateway.domain.errors import InvalidBase64
 from gateway.domain.media import EmbeddedUrl
 from gateway.net.blobs import decode_base64
@@ -24,7 +21,7 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     """The text with short strings in place of large data URLs, and what those stand for.
 
     What does not look like a whole JSON string of good base64 stays as it is, for the
-    parser and the decoder to complain about.
+    parser and the decoder to complain about. Equal data URLs get equal short strings.
     """
     pieces: list[bytes] = []
     found: dict[str, EmbeddedUrl] = {}
@@ -32,7 +29,7 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     while (mark := text.find(_MARK, searched)) >= 0:
         searched = start = mark + len(_MARK)
         begin = text.rfind(_HEAD, max(kept, mark - _LONGEST_HEAD), mark)
-        if begin < 0:
+        if begin < 0 or _inside_another(text, begin, mark):
             continue
         end = text.find(b'"', start)
         if end < 0:
@@ -52,12 +49,6 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     return b"".join(pieces), found
 
 
-def replaced(document: Any, found: Mapping[str, EmbeddedUrl]) -> Any:
-    """The parsed text with the data URLs back in the places of their short names."""
-    if isinstance(document, str):
-        return found.get(document, document)
-    if isinstance(document, dict):
-        return {key: replaced(value, found) for key, value in document.items()}
-    if isinstance(document, list):
-        return [replaced(value, found) for value in document]
-    return document
+def _inside_another(text: bytes | bytearray, begin: int, mark: int) -> bool:
+    """Whether the quote at `begin` does not open the string that the mark is in."""
+    return text[begin - 1 : begin] == b"\\" or text.find(b'"', begin + 1, mark) >= 0

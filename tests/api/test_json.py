@@ -110,3 +110,44 @@ def test_a_wrong_value_inside_a_parameter_is_named_for_every_vendor(gateway, mod
     tools = {"tools": [{"type": "function", "function": {"name": "f"}}]}
     answer = sent(gateway, CHAT, orjson.dumps(ASK | {"model": model} | tools | field))
     assert refusal(answer) == ("invalid_value", param)
+
+
+LARGE = data_url(b"\xff\xfe" * 600_000, "image/png")
+READ_IT = {"role": "user", "content": "Read it"}
+
+
+def asking(*turns, **fields):
+    return ASK | {"messages": [*turns], **fields}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        asking({"role": "user", "content": LARGE}),
+        asking({"role": "user", "content": [{"type": "text", "text": LARGE}]}),
+        asking({"role": "user", "content": [LARGE]}),
+        asking(
+            {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "see"}}]},
+            {"role": "tool", "tool_call_id": "c", "content": LARGE},
+        ),
+        asking(READ_IT, metadata={"url": LARGE}),
+        asking(READ_IT, tools=[{"type": "function", "function": {"name": "a", "url": LARGE}}]),
+    ],
+    ids=["content", "text", "bare", "tool", "metadata", "tools"],
+)
+def test_a_large_data_url_in_a_text_is_text(gateway, body):
+    answer = gateway.post(CHAT, body, headers={"X-Gateway-Dry-Run": "1"})
+    assert answer.status_code == 200, answer.text[:300]
+    assert "data:;sha256" not in answer.text
+    assert len(answer.content) > 1_500_000
+
+
+def test_a_large_data_url_is_as_long_as_it_is(gateway):
+    answer = gateway.post(IMAGES, {"prompt": LARGE, "model": "doubao-image"})
+    assert refusal(answer) == ("invalid_value", "prompt")
+
+
+def test_a_large_data_url_where_nobody_reads_it_is_dropped(gateway):
+    answer = gateway.post(CHAT, asking(READ_IT, files=[{"url": LARGE}]))
+    assert answer.status_code == 200
+    assert answer.headers["X-Gateway-Dropped-Params"] == "files"

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.domain.media import EmbeddedUrl
-from gateway.net.lift import LIFT_BYTES, lift, replaced
+from gateway.net.lift import LIFT_BYTES, lift
 
 
 def url_of(data: bytes) -> str:
@@ -18,8 +18,17 @@ def url_of(data: bytes) -> str:
 
 
 def parsed(text: bytes):
+    """The document with what was lifted in place, all that was lifted, and the text left over."""
     short, found = lift(text)
     return replaced(orjson.loads(short), found), found, short
+
+
+def replaced(value, found):
+    if isinstance(value, dict):
+        return {key: replaced(item, found) for key, item in value.items()}
+    if isinstance(value, list):
+        return [replaced(item, found) for item in value]
+    return found.get(value, value)
 
 
 LARGE = os.urandom(LIFT_BYTES)
@@ -49,9 +58,21 @@ def test_large_data_urls_are_lifted_in_place():
         json.dumps({"a": "see;base64," + "A" * LIFT_BYTES * 2}),
         '{"a": "' + url_of(LARGE),
         '{"a": "data:image/png;base64,',
+        '["data:b", "c;base64,' + "A" * LIFT_BYTES * 2 + '"]',
+        '["see \\"data:b;base64,' + "A" * LIFT_BYTES * 2 + '"]',
         "A" * LIFT_BYTES * 2,
     ],
-    ids=["broken", "escaped slashes", "inside a string", "no head", "no end", "cut", "no JSON"],
+    ids=[
+        "broken",
+        "escaped slashes",
+        "inside a string",
+        "no head",
+        "no end",
+        "cut",
+        "two strings",
+        "quoted",
+        "no JSON",
+    ],
 )
 def test_what_is_not_a_whole_data_url_stays(text):
     short, found = lift(text.encode())
