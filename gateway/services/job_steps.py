@@ -25,9 +25,10 @@ from gateway.domain.errors import (
     to_record,
 )
 from gateway.domain.events import Events, MediaReady, MediaStored, Usage
-from gateway.domain.jobs import Job
-from gateway.domain.media import MediaSource
+from gateway.domain.jobs import Job, VideoTask
+from gateway.domain.media import MediaSource, StoredMedia
 from gateway.domain.requests import ImageRequest, VideoRequest
+from gateway.logs import log
 from gateway.net.fetch import Fetcher
 from gateway.services.attachments import fitted
 from gateway.services.catalog import Catalog, Model, Route
@@ -273,12 +274,21 @@ class JobSteps:
         if job.status != "storing":
             moving.to(status="storing", progress=99)
         assert task.video is not None
-        cover = self._media.archive(task.cover, job.owner) if task.cover else None
         stored = self._media.archive(task.video, job.owner)
-        entry = media_entry(MediaStored("video", stored, cover))
+        entry = media_entry(MediaStored("video", stored, self._cover(task, job)))
         self._complete(moving, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
         with contextlib.suppress(GatewayError):  # not before: until then only the vendor has it
             self._upstream(job).release_video(job.task_id, account)
+
+    def _cover(self, task: VideoTask, job: Job) -> StoredMedia | None:
+        """The still of a film; a film whose still cannot be read has none."""
+        if task.cover is None:
+            return None
+        try:
+            return self._media.archive(task.cover, job.owner)
+        except UpstreamError as err:
+            log.warning("cover_lost", job=job.id, code=err.code, message=err.message)
+            return None
 
     def _complete(self, moving: Moving, media: list[dict[str, Any]], usage: Usage) -> None:
         result = {"media": media, "usage": usage_record(usage)}

@@ -9,7 +9,7 @@ import pytest
 from gateway.domain.errors import StorageUnavailable
 from gateway.stores.jobs import JobStore
 from gateway.stores.media_index import MediaIndex
-from tests.services.media.kit import MP4
+from tests.services.media.kit import MP4, picture
 from tests.services.works import Vendor, opened
 
 INTERACTIONS = "/v1beta/interactions"
@@ -25,6 +25,9 @@ GEMINI_FILM = {
     "usage": {"total_output_tokens": 5},
 }
 DELETION = f"DELETE {INTERACTIONS}/v1_1"
+
+
+TASKS = "/contents/generations/tasks"
 
 
 @pytest.fixture
@@ -101,3 +104,26 @@ def test_a_film_whose_process_dies_before_it_is_written_down_is_made_by_another(
     assert works().moved(job).status == "completed"
     assert gemini.asked.count(f"POST {INTERACTIONS}") == 1
     assert gemini.asked[-1] == DELETION
+
+
+@pytest.fixture
+def ark(vendor):
+    """A vendor with a film and its cover."""
+    content = {"video_url": f"{vendor.url}/film", "last_frame_url": f"{vendor.url}/cover"}
+    vendor.says = {
+        f"POST {TASKS}": {"id": "cgt-1"},
+        f"GET {TASKS}/cgt-1": {"id": "cgt-1", "status": "succeeded", "content": content},
+        "GET /film": MP4,
+        "GET /cover": picture(),
+    }
+    return vendor
+
+
+@pytest.mark.parametrize("cover", [404, 500, b"no picture"])
+def test_a_film_whose_cover_cannot_be_read_has_none(works, ark, cover):
+    process = works()
+    job = process.moved(process.film("ark"))
+    assert job.result["media"][0]["cover"]["mime_type"] == "image/png"
+    ark.says["GET /cover"] = cover
+    job = process.moved(process.film("ark"))
+    assert (job.status, job.result["media"][0]["cover"]) == ("completed", None)
