@@ -118,7 +118,7 @@ class JobRunner:
                     self._steps.advance(moving, credential)
                     tries = tries + 1 if moving.job.status == status else 1
                     if not moving.job.done:
-                        self._stopping.wait(self._steps.pause_s(moving.job, tries))
+                        self._stopping.wait(self._steps.pause_s(moving, tries))
 
     def _write(self, run: _Run, job: Job, claim: Claim, credential: Secret | None) -> Job:
         try:

@@ -44,6 +44,7 @@ _PAUSES_S = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)  # between checks of one task
 _QUEUED_PAUSES_S = (1.0, 2.0, 5.0, 10.0)  # while no account is free
 _STORING_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 _HOLDING_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # with the only copy of a picture in memory
+_MOST_PUZZLES = 12  # in a row, which is four minutes: then nothing is to be made of the answers
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
 _LONGEST_QUEUE_S = 7200.0  # an hour, though the clock may be set by one
 _UNKNOWN = (
@@ -53,10 +54,14 @@ _UNKNOWN = (
 
 
 class Moving:
-    """A job on its way, as it was last written down."""
+    """A job on its way, as it was last written down.
+
+    `puzzles` counts the steps in a row that met something nobody understands.
+    """
 
     def __init__(self, job: Job, write: Callable[[Job], Job]) -> None:
         self.job = job
+        self.puzzles = 0
         self._write = write
 
     def to(self, **changes: Any) -> None:
@@ -84,36 +89,54 @@ class JobSteps:
         self._fetcher = fetcher
         self._clock = clock
 
-    def pause_s(self, job: Job, tries: int) -> float:
-        pauses = {"queued": _QUEUED_PAUSES_S, "storing": _STORING_PAUSES_S}.get(
-            job.status, _PAUSES_S
-        )
-        return pauses[min(tries, len(pauses)) - 1]
+    def pause_s(self, moving: Moving, tries: int) -> float:
+        status = "storing" if moving.puzzles else moving.job.status
+        pauses = {"queued": _QUEUED_PAUSES_S, "storing": _STORING_PAUSES_S}.get(status, _PAUSES_S)
+        return pauses[min(moving.puzzles or tries, len(pauses)) - 1]
 
     def advance(self, moving: Moving, credential: Secret | None) -> None:
         """Take the job as far as it goes without waiting.
 
         A failure that time may mend (no free account, a check lost on the network, a full
-        disk) leaves the job as it is, for the next call. Raises ClaimLost.
+        disk) leaves the job as it is, for the next call; one that makes no sense does so a
+        few times. Raises ClaimLost.
         """
-        caller = Caller(moving.job.owner, credential=credential)
         try:
-            if self._too_old(moving.job):
-                raise UpstreamTimeout("The vendor did not finish the job in time.", sent=True)
-            if moving.job.status == "submitting":
-                self._recover(moving)
-            elif moving.job.status == "queued":
-                self._submit(moving, caller)
-            else:
-                with _ordered():
-                    self._follow_up(moving, caller)
+            self._step(moving, Caller(moving.job.owner, credential=credential))
         except ClaimLost:
             raise
         except GatewayError as err:
-            if not self._may_pass(moving.job, err):
-                moving.to(status="failed", error=to_record(err))
-            elif moving.job.status == "storing" and moving.job.error is None:
-                moving.to(error=to_record(_later(moving.job)))
+            self._failed(moving, err, puzzling=isinstance(err, UpstreamInvalidResponse))
+        except Exception as err:  # noqa: BLE001  # the boundary of what happens to a job
+            log.error("job_crashed", job=moving.job.id, error=err)
+            asked = moving.job.status != "queued"
+            failure = GatewayError("The server failed while it worked on the job.", sent=asked)
+            self._failed(moving, failure, puzzling=True)
+        else:
+            moving.puzzles = 0
+
+    def _step(self, moving: Moving, caller: Caller) -> None:
+        if self._too_old(moving.job):
+            raise UpstreamTimeout("The vendor did not finish the job in time.", sent=True)
+        if moving.job.status == "submitting":
+            self._recover(moving)
+        elif moving.job.status == "queued":
+            self._submit(moving, caller)
+        else:
+            with _ordered():
+                self._follow_up(moving, caller)
+
+    def _failed(self, moving: Moving, err: GatewayError, *, puzzling: bool) -> None:
+        job = moving.job
+        moving.puzzles = moving.puzzles + 1 if puzzling else 0
+        if puzzling and job.status in ("in_progress", "storing"):
+            passes = moving.puzzles < _MOST_PUZZLES
+        else:
+            passes = self._may_pass(job, err)
+        if not passes:
+            moving.to(status="failed", error=to_record(err))
+        elif job.status == "storing" and job.error is None:
+            moving.to(error=to_record(_later(job)))
 
     def cancel(self, job: Job, credential: Secret | None) -> None:
         """Ask the vendor to stop, where it can; what cannot be stopped is left to end unseen."""

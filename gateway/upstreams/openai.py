@@ -37,6 +37,7 @@ from gateway.upstreams.openai_wire import (
     Dialect,
     bearer,
     converse,
+    entries_of,
     patient,
     usage_of,
 )
@@ -187,10 +188,11 @@ class OpenAI:
     def _pictures(self, document: dict[str, Any]) -> list[Event]:
         mime_type = f"image/{document.get('output_format') or 'png'}"
         events: list[Event] = []
-        for item in document.get("data") or ():
-            if text := item.get("b64_json"):
+        for entry in entries_of(document):
+            text, url = entry.get("b64_json"), entry.get("url")
+            if text and isinstance(text, str):
                 events.append(MediaReady("image", InlineSource(text, mime_type)))
-            elif url := item.get("url"):
+            elif url and isinstance(url, str):
                 events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
         if not events:
             raise self._dialect.invalid("has no picture")

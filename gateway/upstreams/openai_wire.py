@@ -321,6 +321,12 @@ class ToolCalls:
         return call
 
 
+def entries_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The pictures of an image API's answer, without what is no object."""
+    data = answer.get("data")
+    return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
+
+
 def usage_of(raw: Any) -> Usage:
     """Usage from the chat API's counters, or from the image API's; 0 for what makes no sense."""
     return Usage(

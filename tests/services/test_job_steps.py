@@ -127,3 +127,100 @@ def test_a_film_whose_cover_cannot_be_read_has_none(works, ark, cover):
     ark.says["GET /cover"] = cover
     job = process.moved(process.film("ark"))
     assert (job.status, job.result["media"][0]["cover"]) == ("completed", None)
+
+
+@pytest.mark.parametrize("content", [None, {}, {"video_url": ""}, ["https://x.example/film.mp4"]])
+def test_a_finished_film_without_an_address_has_failed(works, ark, content):
+    ark.says[f"GET {TASKS}/cgt-1"] = {"status": "succeeded", "content": content}
+    process = works()
+    job = process.moved(process.film("ark"))
+    assert (job.status, job.error["code"], job.error["sent"]) == ("failed", "job_failed", True)
+    assert ark.asked.count(f"GET {TASKS}/cgt-1") == 1
+
+
+@pytest.mark.parametrize("answer", [{"status": "dreaming"}, [], b"<html>", {"status": ["running"]}])
+def test_answers_that_make_no_sense_are_borne_a_few_times(works, ark, answer):
+    film = ark.says[f"GET {TASKS}/cgt-1"]
+    process = works()
+    answers = iter([*[answer] * 11, {"status": "running"}, *[answer] * 11, film])
+    ark.says[f"GET {TASKS}/cgt-1"] = lambda: next(answers)
+    assert process.moved(process.film("ark")).status == "completed"
+    ark.says[f"GET {TASKS}/cgt-1"] = answer
+    job = process.film("ark")
+    assert process.moved(job, 10).status == "in_progress"
+    job = process.moved(job)
+    code = job.error["code"]
+    assert (job.status, code, job.error["sent"]) == ("failed", "upstream_invalid_response", True)
+
+
+def test_a_film_that_is_no_film_is_not_fetched_for_long(works, ark):
+    ark.says["GET /film"] = b"<html>no film"
+    process = works()
+    job = process.moved(process.film("ark"))
+    assert (job.status, job.error["code"]) == ("failed", "upstream_invalid_response")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "failed", "error": "boom"},
+        {"status": "failed", "error": ["boom"]},
+        {"status": "failed", "error": {"code": 5, "message": {"en": "boom"}}},
+    ],
+)
+def test_a_films_failure_is_told_however_it_is_written(works, ark, answer):
+    ark.says[f"GET {TASKS}/cgt-1"] = answer
+    process = works()
+    job = process.moved(process.film("ark"))
+    assert (job.status, job.error["code"]) == ("failed", "job_failed")
+    assert "boom" in job.error["message"]
+
+
+def test_a_film_is_kept_whatever_is_said_of_its_price(works, ark):
+    ark.says[f"GET {TASKS}/cgt-1"] |= {"usage": 7}
+    process = works()
+    assert process.moved(process.film("ark")).status == "completed"
+
+
+def test_a_film_at_gemini_is_kept_whatever_is_said_of_its_price(works, gemini):
+    gemini.says[f"GET {INTERACTIONS}/v1_1"] = GEMINI_FILM | {"usage": ["7"]}
+    process = works()
+    assert process.moved(process.film("gemini")).status == "completed"
+
+
+@pytest.mark.parametrize("part", [{"data": 5}, {"uri": ["x"]}, {"data": {}, "uri": 5}])
+def test_a_film_at_gemini_whose_place_is_no_text_has_failed(works, gemini, part):
+    steps = [{"type": "model_output", "content": [{"type": "video", **part}]}]
+    gemini.says[f"GET {INTERACTIONS}/v1_1"] = GEMINI_FILM | {"steps": steps}
+    process = works()
+    assert process.moved(process.film("gemini")).error["code"] == "job_failed"
+
+
+@pytest.mark.parametrize(
+    "data", [["https://x.example/y.png"], [None], {}, {"url": "u"}, "u", 5, [{"url": 5}], [[]]]
+)
+@pytest.mark.parametrize("upstream", ["ark", "openai"])
+def test_pictures_that_cannot_be_read_are_said_to_be_so(works, vendor, upstream, data):
+    vendor.says["POST /images/generations"] = {"created": 1, "data": data}
+    process = works()
+    job = process.moved(process.picture(upstream))
+    assert (job.status, job.error["code"]) == ("failed", "upstream_invalid_response")
+    assert len(vendor.asked) == 1
+
+
+def test_pictures_that_can_be_read_are_kept_beside_others(works, ark):
+    url = f"{ark.url}/cover"
+    ark.says["POST /images/generations"] = {"data": [None, {"url": url}], "usage": "7"}
+    process = works()
+    assert len(process.moved(process.picture("ark")).result["media"]) == 1
+
+
+def test_a_job_that_meets_a_defect_fails_and_says_so(works, world, ark, capsys):
+    class Defective(MediaIndex):
+        def add(self, stored, owner):
+            raise ZeroDivisionError
+
+    process = works(index=Defective(world.database))
+    job = process.moved(process.film("ark"))
+    assert (job.status, job.error["code"], job.error["sent"]) == ("failed", "internal_error", True)
+    assert "ZeroDivisionError" in capsys.readouterr().err

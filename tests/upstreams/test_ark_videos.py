@@ -236,8 +236,6 @@ def test_video_that_ark_does_not_know_is_lost(ark: Vendor) -> None:
 @pytest.mark.parametrize(
     "task",
     [
-        {"id": "cgt-1", "status": "succeeded", "content": None},
-        {"id": "cgt-1", "status": "succeeded", "content": {"video_url": ""}},
         {"id": "cgt-1", "status": "dreaming"},
         {"id": "cgt-1"},
         [],

@@ -14,7 +14,7 @@ from gateway.domain.requests import ImageRequest
 from gateway.net.fetch import Fetcher
 from gateway.upstreams.ark.errors import DIALECT
 from gateway.upstreams.openai_messages import data_url
-from gateway.upstreams.openai_wire import usage_of
+from gateway.upstreams.openai_wire import entries_of, usage_of
 from gateway.upstreams.sizes import Size, fit, of_ratio, parse_ratio, parse_size
 from gateway.upstreams.sources import UrlSource
 
@@ -129,10 +129,11 @@ def read_pictures(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list
     if error := DIALECT.reported(answer, account):
         raise error
     pictures: list[Event] = []
-    for item in answer.get("data") or ():
-        if url := item.get("url"):
+    for entry in entries_of(answer):
+        url = entry.get("url")
+        if url and isinstance(url, str):
             pictures.append(MediaReady("image", UrlSource(fetcher, url, "image/jpeg")))
-        elif error := DIALECT.reported(item, account):
+        elif error := DIALECT.reported(entry, account):
             raise error
     if not pictures:
         raise DIALECT.invalid("has no picture")

@@ -14,6 +14,7 @@ from gateway.domain.requests import VideoRequest
 from gateway.net.fetch import Fetcher
 from gateway.upstreams.ark.errors import DIALECT, VENDOR, job_error
 from gateway.upstreams.openai_messages import data_url
+from gateway.upstreams.openai_wire import usage_of
 from gateway.upstreams.sizes import Size, parse_ratio, parse_size
 from gateway.upstreams.sources import UrlSource
 
@@ -134,16 +135,16 @@ def _seconds(duration: float, name: str, model: Seedance) -> int:
 
 def read_task(task: Any, account: Account, fetcher: Fetcher) -> VideoTask:
     """What a task's record says. Raises JobFailed, ContentFiltered, UpstreamInvalidResponse."""
-    if error := DIALECT.reported({} if isinstance(task, dict) else task, account):
-        raise error
+    if not isinstance(task, dict):
+        raise DIALECT.invalid("is no JSON object")
     match task.get("status"):
         case "queued" | "running":
             return VideoTask(running=True)
         case "succeeded":
             return _finished(task, fetcher)
         case "failed":
-            reason = task.get("error") or {}
-            raise job_error(reason.get("code") or "", reason.get("message") or "", account)
+            reason = DIALECT.refusal(0, {}, task)
+            raise job_error(reason.code, reason.message, account)
         case "expired":
             raise JobFailed(f"{VENDOR} did not finish the video within its time limit")
         case "cancelled":
@@ -152,14 +153,16 @@ def read_task(task: Any, account: Account, fetcher: Fetcher) -> VideoTask:
 
 
 def _finished(task: dict[str, Any], fetcher: Fetcher) -> VideoTask:
-    content = task.get("content") or {}
-    url, cover = content.get("video_url"), content.get("last_frame_url")
+    content = task.get("content")
+    links = content if isinstance(content, dict) else {}
+    url, cover = links.get("video_url"), links.get("last_frame_url")
     if not isinstance(url, str) or not url:
-        raise DIALECT.invalid("has a finished video without its address")
+        raise JobFailed(f"{VENDOR} finished the video without saying where it is", sent=True)
+    still = UrlSource(fetcher, cover, "image/png") if cover and isinstance(cover, str) else None
     return VideoTask(
         running=False,
         percent=100,
         video=UrlSource(fetcher, url, "video/mp4"),
-        cover=UrlSource(fetcher, cover, "image/png") if cover else None,
-        completion_tokens=(task.get("usage") or {}).get("completion_tokens") or 0,
+        cover=still,
+        completion_tokens=usage_of(task.get("usage")).completion_tokens,
     )

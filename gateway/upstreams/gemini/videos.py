@@ -115,15 +115,23 @@ def film_of(interaction: Mapping[str, Any], account: Account) -> Film | None:
         return None
     if status == "completed":
         for part in _outputs(interaction):
-            if part.get("type") == "video" and (part.get("data") or part.get("uri")):
-                return Film(part.get("mime_type") or "video/mp4", part.get("data"), part.get("uri"))
+            data, uri = _text(part.get("data")), _text(part.get("uri"))
+            if part.get("type") == "video" and (data or uri):
+                return Film(_text(part.get("mime_type")) or "video/mp4", data, uri)
     raise _failure(interaction, account)
 
 
 def output_tokens(interaction: Mapping[str, Any]) -> int:
     """Tokens billed for the film."""
-    usage = interaction.get("usage") or {}
-    return (usage.get("total_output_tokens") or 0) + (usage.get("total_thought_tokens") or 0)
+    usage = interaction.get("usage")
+    if not isinstance(usage, dict):
+        return 0
+    counts = (usage.get("total_output_tokens"), usage.get("total_thought_tokens"))
+    return sum(count for count in counts if isinstance(count, int))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _outputs(interaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
