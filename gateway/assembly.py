@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from limits.strategies import RateLimiter
 
 from gateway.domain.connection import loop_lag_s
+from gateway.domain.jobs import Job
 from gateway.net.fetch import Fetcher
 from gateway.net.http import Http, Timeouts
 from gateway.services import Services, pool_accounts, pool_places, pool_sharing
@@ -16,7 +17,7 @@ from gateway.services.account_limits import AccountLimits
 from gateway.services.background import Background, Chore
 from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.chat import ChatService
-from gateway.services.dispatch import Dispatcher
+from gateway.services.dispatch import OWN, Dispatcher
 from gateway.services.exposition import Exposition
 from gateway.services.files import FileService
 from gateway.services.generation import GenerationService
@@ -31,6 +32,7 @@ from gateway.services.metrics import Metrics
 from gateway.services.pool import Pool
 from gateway.services.sessions import Sessions
 from gateway.services.shared_tokens import SharedTokens
+from gateway.services.strangers import Strangers
 from gateway.services.usage import UsageLog
 from gateway.settings import Settings
 from gateway.settings_tables import UPSTREAMS
@@ -80,7 +82,14 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     metrics, notes = _metrics(catalog, pool, sessions, rates), Notes(settings.state_dir / "metrics")
     usage = UsageLog(UsageStore(database), [model.name for model in catalog])
     ledger = Ledger(metrics, usage, notes)
-    generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ledger.job_ended)
+    strangers = Strangers(rates, MediaIndex(impatient))
+
+    def ended(job: Job) -> None:
+        ledger.job_ended(job)
+        if job.account == OWN and job.status == "completed":
+            strangers.accepted(job.owner)
+
+    generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ended)
     keys = KeyRing(settings.keys, KeyStore(database))
     keys.refresh()
     chores = (
@@ -97,6 +106,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         keys=keys,
         limits=RateLimits(counters, settings.rate_limit),
         wrong_keys=WrongKeys(rates),
+        strangers=strangers,
         ledger=ledger,
         exposition=Exposition(metrics, notes, pool, jobs=jobs, sessions=journal),
         catalog=catalog,

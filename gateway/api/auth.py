@@ -85,4 +85,6 @@ def _identify(token: str | None) -> Caller:
         raise found.wrong_keys.count(address()) or InvalidApiKey(
             "This key is unknown, revoked or expired."
         )
-    return Caller(f"own:{digest}", credential=Secret(token))
+    owner = f"own:{digest}"
+    stranger = found.strangers.network(owner, address())
+    return Caller(owner, credential=Secret(token), stranger=stranger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ from flask import request
 from werkzeug.datastructures import FileStorage, MultiDict
 
 from gateway.api.auth import caller
+from gateway.api.schemas.fields import RequestSchema
 from gateway.api.state import services
-from gateway.api.wire import BodyReader, check_length
+from gateway.api.wire import BodyReader, check_length, load
 from gateway.domain.errors import InvalidRequest, UnsupportedContentType
+from gateway.domain.media import MediaRef
 from gateway.services.uploads import keep
 
 _PIECE = 256 * 1024
@@ -39,15 +41,30 @@ def read_form() -> Form:
     return Form(values, request.files)
 
 
-def pictures_in(form: Form, *fields: str) -> dict[str, Any]:
-    """The form's values with references to the uploaded pictures of `fields` among them."""
+def load_form(schema: RequestSchema, *fields: str) -> tuple[Any, dict[str, Any]]:
+    """What a form asks for, and its values; the uploaded pictures of `fields` are references.
+
+    Of a form that is refused nothing is stored.
+    """
+    form = read_form()
+    load(schema, _with_pictures(form, fields, lambda _, field: MediaRef("image", field)))
+    media, who = services().media, caller()
+    values = _with_pictures(
+        form, fields, lambda upload, field: keep(media, pieces(upload), who, field)
+    )
+    return load(schema, values), values
+
+
+def _with_pictures(
+    form: Form, fields: Sequence[str], take: Callable[[FileStorage, str], MediaRef]
+) -> dict[str, Any]:
     values = dict(form.values)
     for name, upload in form.files.items(multi=True):
         field = (name or "").removesuffix("[]")
         if field in fields:
-            picture = keep(services().media, pieces(upload), caller().owner, field)
             given = values.get(field, [])
-            values[field] = [*([given] if isinstance(given, str) else given), picture]
+            given = [given] if isinstance(given, str) else given
+            values[field] = [*given, take(upload, field)]
     return values
 
 

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from gateway.api.answers import dry_run, last_words, signer, wants_plan
 from gateway.api.app import Answer
 from gateway.api.auth import caller
-from gateway.api.forms import pictures_in, read_form
+from gateway.api.forms import load_form
 from gateway.api.idempotency import once
 from gateway.api.paging import page_answer, page_asked
 from gateway.api.render import generations as render
@@ -41,8 +41,7 @@ def create_image() -> ResponseReturnValue:
 @bp.post("/v1/images/edits")
 def edit_image() -> ResponseReturnValue:
     """As OpenAI's SDKs send it: multipart, `image` or `image[]`."""
-    values = pictures_in(read_form(), "image", "mask")
-    return _generate(load(_edit, values), values)
+    return _generate(*load_form(_edit, "image", "mask"))
 
 
 @bp.post("/v1/video/generations")

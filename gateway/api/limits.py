@@ -45,7 +45,7 @@ def register(app: Flask) -> None:
         if who is None:
             return
         if who.credential is not None:
-            services().wrong_keys.check(who, address())
+            services().wrong_keys.check(who)
         known.standing, refusal = services().limits.take(who, address())
         if refusal is not None:
             raise refusal
@@ -57,6 +57,6 @@ def register(app: Flask) -> None:
         if who is not None and who.credential is not None:
             if response.status_code == 401:
                 services().wrong_keys.count(address())
-            elif trace().attempts and trace().error is None:
-                services().wrong_keys.accepted(who)
+            elif who.stranger is not None and trace().attempts and trace().error is None:
+                services().strangers.accepted(who.owner)
         return response

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.answers import dry_run, signer, wants_plan
 from gateway.api.auth import caller
-from gateway.api.forms import pictures_in, read_form
+from gateway.api.forms import load_form
 from gateway.api.idempotency import once
 from gateway.api.media import send
 from gateway.api.paging import page_answer, page_asked
@@ -37,8 +37,7 @@ _POLL_MS = "2000"
 @bp.post("/v1/videos")
 def create() -> ResponseReturnValue:
     if request.mimetype == "multipart/form-data":
-        values = pictures_in(read_form(), "input_reference")
-        return _create(load(_form, values), values)
+        return _create(*load_form(_form, "input_reference"))
     document = json_body()
     return _create(load(_schema, document), document)
 

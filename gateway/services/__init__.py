@@ -18,6 +18,7 @@ from gateway.services.limits import RateLimits, WrongKeys
 from gateway.services.media import MediaService
 from gateway.services.pool import Pool
 from gateway.services.sessions import Sessions
+from gateway.services.strangers import Strangers
 from gateway.settings import Settings
 from gateway.stores.database import Database
 
@@ -29,6 +30,7 @@ class Services:
     keys: KeyRing
     limits: RateLimits
     wrong_keys: WrongKeys
+    strangers: Strangers
     ledger: Ledger
     exposition: Exposition
     catalog: Catalog

@@ -59,11 +59,12 @@ class FileService:
 
         The type is sniffed; what the caller calls the file is only its name.
 
-        Raises InvalidRequest, RequestTooLarge (the file, or all of its owner's files).
+        Raises InvalidRequest, RequestTooLarge (the file, or all of its owner's files, or what
+        strangers of the caller's network have here).
         """
         purpose = _purpose(purpose)
         expires_at = self._expiry(expires_after_s)
-        room = self._room(caller.owner)
+        room = self._room(caller)
         try:
             limit = min(self._max_bytes, room)
             stored = self._store.put(without_notes(chunks, limit=limit), limit=limit)
@@ -71,7 +72,7 @@ class FileService:
             raise self._too_large(room) from err
         if not stored.size:
             raise InvalidRequest("The file is empty.", param="file")
-        self._index.add(stored, caller.owner)
+        self._index.add(stored, caller.owner, stranger=caller.stranger)
         return self._files.create(
             owner=caller.owner,
             media_id=stored.id,
@@ -115,18 +116,21 @@ class FileService:
 
     def delete(self, file_id: str, caller: Caller) -> None:
         """Forget a file. Its bytes, which others may share, go when nothing uses them any more."""
-        if self._files.delete(file_id, caller.owner) is None:
+        if not self._files.delete(file_id, caller.owner):
             raise _unknown(file_id)
 
-    def _room(self, owner: str) -> int:
-        kept = self._files.list(owner, limit=self._owner_count)
+    def _room(self, caller: Caller) -> int:
+        kept = self._files.list(caller.owner, limit=self._owner_count)
         if len(kept) >= self._owner_count:
             raise InvalidRequest(
                 f"There are {len(kept)} files already. Delete some to upload more.",
                 param="file",
                 code="too_many_files",
             )
-        return max(self._owner_bytes - sum(record.size for record in kept), 0)
+        size = sum(record.size for record in kept)
+        if caller.stranger is not None:
+            size = max(size, self._index.bytes_from(caller.stranger))
+        return max(self._owner_bytes - size, 0)
 
     def _too_large(self, room: int) -> RequestTooLarge:
         if room < self._max_bytes:

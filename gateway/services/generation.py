@@ -75,7 +75,7 @@ class GenerationService:
         self._dispatcher.routes(model, caller)
         job_id = f"{kind}_{uuid.uuid4().hex}"
         with self._media.resolved(request, caller) as resolved:
-            record = request_record(resolved, self._media, caller.owner)
+            record = request_record(resolved, self._media, caller)
         trace.model, trace.kind = model.name, kind
         with shielded():  # a job that is there is also known, needed and started
             job = self._jobs.create(

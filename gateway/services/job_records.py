@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from gateway.domain.accounts import Caller
 from gateway.domain.events import MediaStored, Usage
 from gateway.domain.jobs import Job
 from gateway.domain.media import Media, MediaRef, StoredMedia
@@ -14,13 +15,14 @@ from gateway.services.uploads import ChunkSource, stored_link
 
 
 def request_record(
-    request: ImageRequest | VideoRequest, media: MediaService, owner: str
+    request: ImageRequest | VideoRequest, media: MediaService, caller: Caller
 ) -> dict[str, Any]:
     """The request as JSON; its pictures move into the store and are named by id there."""
 
     def keep(item: Media | MediaRef) -> str:
         assert isinstance(item, Media)
-        return media.archive(ChunkSource(item.blob.chunks(), item.mime_type), owner).name
+        source = ChunkSource(item.blob.chunks(), item.mime_type)
+        return media.archive(source, caller.owner, stranger=caller.stranger).name
 
     record = {
         f.name: getattr(request, f.name)

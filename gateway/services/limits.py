@@ -1,4 +1,4 @@
-"""How often callers may call: each key, own credential or address by itself."""
+"""How often callers may call: each key, good credential or address by itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.strategies import RateLimiter
 
 from gateway.domain.accounts import Caller
@@ -17,7 +17,6 @@ from gateway.settings_tables import parse_limits
 from gateway.stores.counters import Counters, Limit
 
 _WRONG_KEYS = RateLimitItemPerMinute(100, namespace="wrong-keys")
-_ACCEPTED = RateLimitItemPerDay(1, namespace="accepted")  # a day's memory, shared like the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,8 @@ class RateLimits:
         text = self._default
         if caller.key is not None and caller.key.limits:
             text = caller.key.limits
-        unnamed = caller.key is None and caller.credential is None
+        # A credential of the caller's own may be any text, so it counts once it has proved good.
+        unnamed = caller.key is None and (caller.credential is None or caller.stranger is not None)
         who = f"address:{network(address)}" if unnamed else caller.owner
         items, limits = limits_of(text, who)
         # As the library's strategy does it, which would have to ask again for the rest.
@@ -69,22 +69,16 @@ class WrongKeys:
         self._rates = rates
         self._clock = clock
 
-    def accepted(self, caller: Caller) -> None:
-        """A vendor took the caller's own credential."""
-        if self._rates.test(_ACCEPTED, caller.owner):
-            self._rates.hit(_ACCEPTED, caller.owner)
-
     def count(self, address: str) -> RateLimitExceeded | None:
         """Count one; the error that is due instead of "wrong key" once there are too many."""
         where = network(address)
         return None if self._rates.hit(_WRONG_KEYS, where) else self._too_many(where)
 
-    def check(self, caller: Caller, address: str) -> None:
+    def check(self, caller: Caller) -> None:
         """Raises RateLimitExceeded for a credential that nobody knows, from such an address."""
-        where = network(address)
-        if self._rates.test(_WRONG_KEYS, where) or not self._rates.test(_ACCEPTED, caller.owner):
-            return
-        raise self._too_many(where)
+        where = caller.stranger
+        if where is not None and not self._rates.test(_WRONG_KEYS, where):
+            raise self._too_many(where)
 
     def _too_many(self, where: str) -> RateLimitExceeded:
         reset_at, _ = self._rates.get_window_stats(_WRONG_KEYS, where)

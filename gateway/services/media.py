@@ -14,7 +14,7 @@ from gateway.net.fetch import Fetcher
 from gateway.services.attachments import Request
 from gateway.services.media_resolve import MediaLimits, Resolver
 from gateway.services.media_urls import MediaUrls
-from gateway.stores.files import FileStore
+from gateway.stores.files import STRANGERS_KEEP_S, FileStore
 from gateway.stores.media_index import MediaIndex
 from gateway.stores.media_store import OCTET_STREAM, MediaStore
 
@@ -23,12 +23,15 @@ _LONGEST_JOB_S = 25 * 3600  # for so long a job may still need what it has store
 _NOTED_EVERY_S = 3600  # a link may be this much younger than the note of it
 _NOTES = 500
 _STRAYS_EVERY_S = 86_400
+_BRIEFLY_S = 600  # within which a request refers to what it has stored
 
 
 class MediaService:
     """Media by owner. What nobody used for `keep_s`, or what exceeds `max_bytes`, is swept.
 
-    What a link leads to that still works, a file or a job, stays in any case.
+    What a link leads to that still works, a file or a job, stays in any case. Only a job keeps
+    what strangers have left here: of that goes what nobody used for a day, and what exceeds
+    `max_bytes` goes first.
     """
 
     def __init__(
@@ -72,8 +75,18 @@ class MediaService:
         """
         return self._resolver.resolved(request, caller)
 
-    def archive(self, source: MediaSource, owner: str) -> StoredMedia:
-        """Move generated media from the vendor into the store; raises UpstreamError."""
+    def archive(
+        self, source: MediaSource, owner: str, *, stranger: str | None = None
+    ) -> StoredMedia:
+        """Move generated media from the vendor into the store; raises UpstreamError.
+
+        Of what a `stranger` has sent there is a limit, beyond which RequestTooLarge is raised.
+        """
+        if stranger is not None and self._index.bytes_from(stranger) > self._limits.strangers:
+            raise RequestTooLarge(
+                "Too much is stored already of what came from your network with credentials that "
+                "no vendor has accepted yet."
+            )
         try:
             with source.open() as chunks:
                 stored = self._store.put(chunks, limit=self._limits.generated)
@@ -81,7 +94,7 @@ class MediaService:
             raise UpstreamInvalidResponse("The vendor's result is too large to keep.") from err
         if stored.mime_type == OCTET_STREAM:
             raise UpstreamInvalidResponse("The vendor's result is neither picture nor video.")
-        self._index.add(stored, owner)
+        self._index.add(stored, owner, stranger=stranger)
         return stored
 
     def sign(self, stored: StoredMedia, *, base: str | None = None) -> str:
@@ -138,21 +151,27 @@ class MediaService:
         self._files.purge()
         self._store.sweep(older_than_s=_LEFTOVER_S)
         removed = self._remove_unused(now - self._keep_s)
-        if self._max_bytes is not None:
-            surplus = self._index.total_bytes() - self._max_bytes
-            removed += self._remove_unused(now - self._needed_s, surplus=surplus)
+        removed += self._remove_unused(now - STRANGERS_KEEP_S, strangers=True)
+        for unused_s, strangers in ((_BRIEFLY_S, True), (self._needed_s, False)):
+            if self._max_bytes is not None:
+                surplus = self._index.total_bytes() - self._max_bytes
+                removed += self._remove_unused(now - unused_s, surplus=surplus, strangers=strangers)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + _STRAYS_EVERY_S
             removed += self._remove_strays(now - self._keep_s)
         return removed
 
-    def _remove_unused(self, unused_since: float, *, surplus: float = math.inf) -> int:
+    def _remove_unused(
+        self, unused_since: float, *, surplus: float = math.inf, strangers: bool = False
+    ) -> int:
         """Remove media, least recently used first, until `surplus` bytes are gone."""
         removed = 0
         while surplus > 0:
             before = removed
-            for stored in self._index.candidates(unused_since=unused_since):
-                if surplus > 0 and self._index.remove(stored.id, unused_since=unused_since):
+            for stored in self._index.candidates(unused_since=unused_since, strangers=strangers):
+                if surplus > 0 and self._index.remove(
+                    stored.id, unused_since=unused_since, strangers=strangers
+                ):
                     # An equal put may have come in between: its bytes are newer, and stay.
                     self._store.delete(stored, unless_newer_than=unused_since)
                     surplus -= stored.size

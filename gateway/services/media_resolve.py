@@ -40,13 +40,17 @@ _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{32}")
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
-    """Bytes of one attachment by kind, of all attachments of a request, and of generated media."""
+    """Bytes of one attachment by kind, of all attachments of a request, and of generated media.
+
+    And of what is kept of strangers of one network.
+    """
 
     image: int = 30 * MB
     video: int = 200 * MB
     audio: int = 30 * MB
     file: int = 100 * MB
     generated: int = 1000 * MB
+    strangers: int = 2000 * MB
     request_bytes: int = 500 * MB
     request_count: int = 100
 

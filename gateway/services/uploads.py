@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from gateway.domain.accounts import Caller
 from gateway.domain.errors import UnsupportedMediaType, UpstreamInvalidResponse
 from gateway.domain.media import MediaRef
 from gateway.net.camera import without_notes
@@ -29,13 +30,13 @@ class ChunkSource:
         return nullcontext(without_notes(self.chunks, limit=_LARGEST_BYTES))
 
 
-def keep(media: MediaService, chunks: Iterable[bytes], owner: str, param: str) -> MediaRef:
+def keep(media: MediaService, chunks: Iterable[bytes], caller: Caller, param: str) -> MediaRef:
     """Store an uploaded picture and return a reference to it.
 
     Raises UnsupportedMediaType naming `param` when it is no picture, StorageUnavailable.
     """
     try:
-        stored = media.archive(ChunkSource(chunks), owner)
+        stored = media.archive(ChunkSource(chunks), caller.owner, stranger=caller.stranger)
     except UpstreamInvalidResponse:
         raise UnsupportedMediaType(f"{param} is not a picture.", param=param) from None
     return MediaRef("image", param, url=stored_link(stored.name))

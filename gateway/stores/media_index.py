@@ -14,7 +14,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    or_,
     select,
     update,
 )
@@ -38,8 +37,11 @@ class MediaIndex:
         self._database = database
         self._clock = clock
 
-    def add(self, stored: StoredMedia, owner: str) -> None:
-        """Note that the media are there, in use now, and also the owner's."""
+    def add(self, stored: StoredMedia, owner: str, *, stranger: str | None = None) -> None:
+        """Note that the media are there, in use now, and also the owner's.
+
+        `stranger` is where it comes from, as long as nobody vouches for the owner.
+        """
         used = self._clock()
         note = self._database.insert(media).values(
             id=stored.id,
@@ -54,10 +56,31 @@ class MediaIndex:
         note = note.on_conflict_do_update(
             index_elements=[media.c.id], set_={"last_used_at": note.excluded.last_used_at}
         )
-        own = self._database.insert(media_owners).values(media_id=stored.id, owner=owner)
+        own = self._database.insert(media_owners).values(
+            media_id=stored.id, owner=owner, stranger=stranger
+        )
+        if stranger is None:
+            key = [media_owners.c.media_id, media_owners.c.owner]
+            own = own.on_conflict_do_update(index_elements=key, set_={"stranger": None})
+        else:
+            own = own.on_conflict_do_nothing()
         with self._database.begin() as connection:
             connection.execute(note)
-            connection.execute(own.on_conflict_do_nothing())
+            connection.execute(own)
+
+    def prove(self, owner: str) -> None:
+        """What is the owner's is a stranger's no more."""
+        strange = media_owners.c.stranger.is_not(None)
+        statement = update(media_owners).where(media_owners.c.owner == owner, strange)
+        with self._database.write() as connection:
+            connection.execute(statement.values(stranger=None))
+
+    def bytes_from(self, stranger: str) -> int:
+        """What strangers of one network have here; what two of them have counts twice."""
+        query = select(func.sum(media.c.size)).join(media_owners)
+        with self._database.read() as connection:
+            found = connection.scalar(query.where(media_owners.c.stranger == stranger))
+        return int(found or 0)
 
     def get(self, media_id: str) -> StoredMedia | None:
         with self._database.read() as connection:
@@ -81,11 +104,16 @@ class MediaIndex:
             with self._database.begin() as connection:
                 connection.execute(statement, links)
 
-    def candidates(self, *, unused_since: float, limit: int = 100) -> list[StoredMedia]:
-        """Media that nothing needs and nobody used since then, least recently used first."""
+    def candidates(
+        self, *, unused_since: float, strangers: bool = False, limit: int = 100
+    ) -> list[StoredMedia]:
+        """Media that nothing needs and nobody used since then, least recently used first.
+
+        With `strangers`, of those alone; their files count for nothing.
+        """
         query = (
             select(*_COLUMNS)
-            .where(_unneeded(unused_since))
+            .where(_unneeded(unused_since, strangers=strangers))
             .order_by(media.c.last_used_at)
             .limit(limit)
         )
@@ -96,21 +124,28 @@ class MediaIndex:
         with self._database.read() as connection:
             return int(connection.scalar(select(func.sum(media.c.size))) or 0)
 
-    def remove(self, media_id: str, *, unused_since: float) -> bool:
+    def remove(self, media_id: str, *, unused_since: float, strangers: bool = False) -> bool:
         """Forget a candidate, if it still is one; only then may its bytes go."""
-        statement = delete(media).where(media.c.id == media_id, _unneeded(unused_since))
-        with self._database.write() as connection:
-            return connection.execute(statement).rowcount > 0
+        this = and_(media.c.id == media_id, _unneeded(unused_since, strangers=strangers))
+        with self._database.begin() as connection:
+            if strangers:
+                named = files.c.media_id == media_id
+                connection.execute(delete(files).where(named, exists().where(this)))
+            return connection.execute(delete(media).where(this)).rowcount > 0
 
 
-def _unneeded(unused_since: float) -> ColumnElement[bool]:
+def _unneeded(unused_since: float, *, strangers: bool) -> ColumnElement[bool]:
     in_job = exists().where(
         job_media.c.media_id == media.c.id,
         jobs.c.id == job_media.c.job_id,
         jobs.c.status.not_in(FINAL),
     )
-    in_file = exists().where(files.c.media_id == media.c.id)
-    return and_(media.c.last_used_at < unused_since, ~or_(in_job, in_file))
+    unused = and_(media.c.last_used_at < unused_since, ~in_job)
+    if strangers:
+        own = media_owners.c.media_id == media.c.id
+        strange = media_owners.c.stranger.is_not(None)
+        return and_(unused, exists().where(own, strange), ~exists().where(own, ~strange))
+    return and_(unused, ~exists().where(files.c.media_id == media.c.id))
 
 
 def _stored(result: Result[*tuple[Any, ...]]) -> StoredMedia | None:

@@ -34,7 +34,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0003"
+REVISION = "0004"
 
 
 SQLITE_NOW = "gateway_now"
@@ -260,6 +260,9 @@ media_owners = Table(
     metadata,
     Column("media_id", ForeignKey("media.id", ondelete="CASCADE"), primary_key=True),
     Column("owner", String, primary_key=True),
+    # The network of an owner whose credential no vendor has accepted yet.
+    Column("stranger", String),
+    Index(None, "stranger", "owner"),
 )
 
 job_media = Table(

@@ -124,9 +124,22 @@ def test_an_ipv6_client_is_its_network(limited):
     assert statuses(answers) == {200: 20, 429: 5}
 
 
-def test_each_own_credential_has_a_limit_of_its_own(limited):
-    assert statuses(models(limited, 25, key="ark-own-limits-1")) == {200: 20, 429: 5}
-    assert statuses(models(limited, 1, key="ark-own-limits-2")) == {200: 1}
+def test_each_own_credential_that_a_vendor_has_accepted_has_a_limit_of_its_own(limited):
+    where = {"X-Forwarded-For": "192.0.2.1"}
+    for number in (1, 2):
+        assert limited.chat(key=f"ark-own-limits-{number}", headers=where).status_code == 200
+    answers = models(limited, 25, key="ark-own-limits-1", headers=where)
+    assert statuses(answers) == {200: 20, 429: 5}
+    answer = limited.get("/v1/models", key="ark-own-limits-2", headers=where)
+    assert answer.headers["x-ratelimit-remaining-requests"] == "19"
+
+
+def test_made_up_credentials_do_not_make_one_client_many(limited):
+    where = {"X-Forwarded-For": "192.0.2.2"}
+    answers = [limited.get("/v1/models", key=f"made-up-{i}", headers=where) for i in range(25)]
+    assert statuses(answers) == {200: 20, 429: 5}
+    assert limited.get("/v1/models", headers=where).status_code == 429
+    assert limited.get("/v1/models", key=OTHER, headers=where).status_code == 200
 
 
 def test_without_trusted_proxies_no_header_tells_where_a_client_is(gateway_factory):
@@ -160,9 +173,9 @@ def test_who_guesses_keys_is_refused_without_touching_others(limited):
     assert limited.get("/v1/models", key="gw-guess", headers=elsewhere).status_code == 401
 
 
-def test_credentials_that_vendors_refuse_count_as_wrong(limited, simulators):
-    where = {"X-Forwarded-For": "192.0.2.99"}
-    answers = [limited.chat(key=f"ark-wrong-{i}", headers=where) for i in range(105)]
+def test_credentials_that_vendors_refuse_count_as_wrong(gateway_factory, simulators):
+    with gateway_factory.started(workers=1) as gateway:
+        answers = [gateway.chat(key=f"ark-wrong-{i}") for i in range(105)]
     assert statuses(answers) == {401: 100, 429: 5}
     assert not simulators.calls("ark-wrong-104")
 

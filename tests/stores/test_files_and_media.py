@@ -109,10 +109,10 @@ def test_a_file_is_its_owners_alone(files, index, clock):
     found = files.get(record.id, "ann")
     assert found.filename == "a.png"
     assert files.get(record.id, "bob") is None
-    assert files.delete(record.id, "bob") is None
+    assert not files.delete(record.id, "bob")
     assert files.list("bob") == []
-    assert files.delete(record.id, "ann") == found
-    assert files.delete(record.id, "ann") is None
+    assert files.delete(record.id, "ann")
+    assert not files.delete(record.id, "ann")
 
 
 def test_files_are_listed_by_age_and_purpose_in_pages(files, index, clock):
@@ -136,7 +136,7 @@ def test_an_expired_file_is_gone_before_it_is_purged(files, index, clock):
     kept = upload(files, index)
     clock.time += 10
     assert files.get(record.id, "ann") is None
-    assert files.delete(record.id, "ann") is None
+    assert not files.delete(record.id, "ann")
     assert [found.id for found in files.list("ann")] == [kept.id]
     assert files.purge() == 1
     assert files.purge() == 0
