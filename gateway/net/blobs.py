@@ -199,47 +199,59 @@ def decode_base64(
     """
     end = len(text) if end is None else end
     if end - start > memory:
-        return spool(_decoded(text, start, end), limit=limit, memory=0)
+        return spool(_Decoding(text, start, end), limit=limit, memory=0)
     text = text[start:end] if isinstance(text, str) else bytes(memoryview(text)[start:end])
-    tally = _Tally(limit)
-    for piece in _decoded(text, 0, len(text)):
+    tally, decoding = _Tally(limit), _Decoding(text, 0, len(text))
+    for piece in decoding:
         tally.add(piece)
-    if len(text) != (tally.size + 2) // 3 * 4:
+    if decoding.loose:
         text = _ascii(text).translate(None, _BLANK)
         text += b"=" * (-len(text) % 4)
     return Base64Blob(text), tally.digest.hexdigest()
 
 
-def _decoded(text: str | bytes | bytearray, start: int, end: int) -> Iterator[bytes]:
-    """The bytes of base64 text from `start` to `end`, a piece at a time."""
-    held = b""  # what does not fill a group of four yet
-    padded = False
-    size = 0
-    for offset in range(start, end, _TEXT_PIECE):
-        piece = held + _ascii(text[offset : min(offset + _TEXT_PIECE, end)])
-        held = b""
-        data = _groups(piece)
-        if data is None:
-            # White space, or a mistake. Stripping first would cost every caller a third more.
-            piece = piece.translate(None, _BLANK)
-            whole = len(piece) // 4 * 4
-            piece, held = piece[:whole], piece[whole:]
+class _Decoding:
+    """The bytes of base64 text from `start` to `end`, a piece at a time.
+
+    Once they are all read, `loose` tells whether the text had white space or lacked padding.
+    """
+
+    def __init__(self, text: str | bytes | bytearray, start: int, end: int) -> None:
+        self._text = text
+        self._start = start
+        self._end = end
+        self.loose = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        held = b""  # what does not fill a group of four yet
+        padded = False
+        size = 0
+        for offset in range(self._start, self._end, _TEXT_PIECE):
+            piece = held + _ascii(self._text[offset : min(offset + _TEXT_PIECE, self._end)])
+            held = b""
             data = _groups(piece)
-        if data is None or (padded and (data or held)):
-            raise InvalidBase64("The data is not base64: some characters do not belong there")
-        padded = padded or piece.endswith(b"=")
-        size += len(data)
-        yield data
-        let_others_run()
-    if len(held) > 1 and not padded and b"=" not in held:
-        # https://infra.spec.whatwg.org/#forgiving-base64-decode
-        rest, held = _groups(held + b"=" * (-len(held) % 4)), b""
-        if rest is None:
-            raise InvalidBase64("The data is not base64: some characters do not belong there")
-        size += len(rest)
-        yield rest
-    if held or not size:
-        raise InvalidBase64("The data is not base64: it is empty, or its end is missing")
+            if data is None:
+                # White space, or a mistake. Stripping first would cost every caller a third more.
+                self.loose = True
+                piece = piece.translate(None, _BLANK)
+                whole = len(piece) // 4 * 4
+                piece, held = piece[:whole], piece[whole:]
+                data = _groups(piece)
+            if data is None or (padded and (data or held)):
+                raise InvalidBase64("The data is not base64: some characters do not belong there")
+            padded = padded or piece.endswith(b"=")
+            size += len(data)
+            yield data
+            let_others_run()
+        if len(held) > 1 and not padded and b"=" not in held:
+            # https://infra.spec.whatwg.org/#forgiving-base64-decode
+            rest, held = _groups(held + b"=" * (-len(held) % 4)), b""
+            if rest is None:
+                raise InvalidBase64("The data is not base64: some characters do not belong there")
+            size += len(rest)
+            yield rest
+        if held or not size:
+            raise InvalidBase64("The data is not base64: it is empty, or its end is missing")
 
 
 def _groups(text: bytes) -> bytes | None:

@@ -115,6 +115,24 @@ def test_padding_may_be_missing(text, memory):
     assert base64.b64decode(b"".join(blob.base64()), validate=True) == whole
 
 
+def looser(text):
+    """Texts of the same bytes: blanks here and there, as many as padding is missing, or not."""
+    bare = text.rstrip("=")
+    for blanks in ("", " ", "\n", "\r\n", " \t\n"):
+        for place in {0, 1, 2, len(bare) // 2, len(bare)}:
+            yield bare[:place] + blanks + bare[place:]
+            yield bare[:place] + blanks + text[place:]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 1000])
+def test_blanks_do_not_pass_for_missing_padding(size):
+    text = base64.b64encode(DATA[:size]).decode()
+    for loose in looser(text):
+        blob, _ = decode_base64(loose, limit=size)
+        assert (blob.size, b"".join(blob.chunks())) == (size, DATA[:size]), loose
+        assert b"".join(blob.base64()) == text.encode()
+
+
 @pytest.mark.parametrize("memory", [0, 10_000_000])
 def test_base64_beyond_the_limit_is_refused(memory):
     text = base64.b64encode(DATA)
