@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -18,10 +19,13 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
     UpstreamUnreachable,
 )
+from gateway.net.fetch import Fetcher
 from gateway.net.http import Http
+from gateway.upstreams.base import Token
+from gateway.upstreams.gemini_enterprise import GeminiEnterprise
 from gateway.upstreams.gemini_enterprise.tokens import Tokens
 from tests.support.simulators import Simulators
-from tests.upstreams.conftest import Canned, Vendor
+from tests.upstreams.conftest import Canned, Vendor, text_of
 from tests.upstreams.enterprise_support import (
     ACCOUNT,
     chat_of,
@@ -104,15 +108,46 @@ def test_token_is_used_until_minutes_before_its_end(enterprise, simulators, http
     assert fetched(simulators, ending) == 2
 
 
-def test_token_that_the_vendor_refuses_is_not_used_again(
+def test_token_that_has_ended_early_is_replaced_once_for_all_calls(
+    enterprise: Vendor, simulators: Simulators, http: Http
+) -> None:
+    account = enterprise.account()
+    granted = [Token("ya29.expired", 3000.0)]
+
+    def share(key: str, fetch: Callable[[], Token], usable: Callable[[Token], bool]) -> Token:
+        return granted.pop() if granted else fetch()
+
+    url, fetcher = f"{simulators.url}/gemini-enterprise", Fetcher()
+    upstream = GeminiEnterprise(http, base_url=url, fetcher=fetcher, share_token=share)
+    vendor = replace(enterprise, upstream=upstream)
+    together = Barrier(20)
+
+    def call(_: int) -> str:
+        together.wait(10)
+        return text_of(vendor.chat(chat_of(user("Hello")), account))
+
+    with ThreadPoolExecutor(20) as pool:
+        assert all(pool.map(call, range(20)))
+    assert fetched(simulators, account) == 1
+
+
+def test_account_whose_new_token_is_refused_too_is_rejected(
     scripted_enterprise: Vendor, canned: Canned, simulators: Simulators
 ) -> None:
     account = scripted_enterprise.account()
-    for _ in range(2):
-        canned.say({"error": {"code": 401, "message": "expired"}}, status=401)
+    for fetches in (2, 3):
+        for _ in range(2):
+            canned.say({"error": {"code": 401, "message": "expired"}}, status=401)
         with pytest.raises(AccountRejected):
             scripted_enterprise.chat(chat_of(user("Hello")), account)
-    assert fetched(simulators, account) == 2
+        assert fetched(simulators, account) == fetches
+
+
+def test_token_of_ones_own_is_refused_at_once(scripted_enterprise, canned) -> None:
+    canned.say({"error": {"code": 401, "message": "expired"}}, status=401)
+    with pytest.raises(AccountRejected):
+        scripted_enterprise.chat(chat_of(user("Hello")), ACCOUNT)
+    assert len(canned.bodies) == 1
 
 
 @pytest.mark.parametrize(

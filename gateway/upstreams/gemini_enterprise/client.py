@@ -161,19 +161,21 @@ class Client:
         *,
         within_s: float | None = None,
     ) -> Iterator[Answer]:
-        """Send a request with a good token; a refused token is not used again."""
-        token = self._tokens.bearer(self._account)
-        own_token = not has_key_file(self._account)
-        with self._http.send(
-            method,
-            url,
-            headers=self.engine.headers(token, own_token=own_token),
-            body=None if body is None else jsonbody.encode(body),
-            timeouts=None if within_s is None else shortened(self._http.timeouts, within_s),
-        ) as answer:
-            if answer.status == 401:
-                self._tokens.forget(self._account, token)
-            yield answer
+        """Send a request with a good token; where it is refused, once more with a new one."""
+        renewable = has_key_file(self._account)
+        content = None if body is None else jsonbody.encode(body)
+        timeouts = None if within_s is None else shortened(self._http.timeouts, within_s)
+        for last in (not renewable, True):
+            token = self._tokens.bearer(self._account)
+            headers = self.engine.headers(token, own_token=not renewable)
+            with self._http.send(
+                method, url, headers=headers, body=content, timeouts=timeouts
+            ) as answer:
+                if last or answer.status != 401:
+                    yield answer
+                    return
+            # A token may end early, or while the machine sleeps.
+            self._tokens.forget(self._account, token)
 
     def _check(self, answer: Answer) -> None:
         google_status.raise_for_status(answer, vendor=VENDOR, account=self._account, table=TABLE)

@@ -161,9 +161,10 @@ class _Grant:
         return token.left_s > _EARLY_S and token.text != self._refused
 
     def forget(self, token: str) -> None:
-        if token == self._token:
-            self._refused = token
-            self._expires_at = -inf
+        with self._lock:  # not to forget the one that is just being fetched
+            if token == self._token:
+                self._refused = token
+                self._expires_at = -inf
 
 
 def _again(error: GatewayError) -> GatewayError:
