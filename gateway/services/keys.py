@@ -53,6 +53,10 @@ class KeyRing:
             return None
         return key
 
+    def owns(self, token: str, digest: str) -> bool:
+        """Whether it is a key of the gateway, valid or not, so that no vendor may see it."""
+        return token.startswith(MADE_PREFIX) or digest in self._configured
+
     def refresh(self) -> None:
         """Read what has changed. Raises StorageUnavailable."""
         with self._looking:

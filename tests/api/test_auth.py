@@ -10,7 +10,7 @@ import pytest
 
 from gateway import create_app
 from gateway.api.auth import PUBLIC
-from gateway.domain.accounts import Account, Secret
+from gateway.domain.accounts import Account, GatewayKey, Secret
 from gateway.settings import Settings
 
 KEY = "auth-key-0123456789"
@@ -37,6 +37,7 @@ def app(tmp_path_factory):
         state_dir=state,
         pool_access="keys",
         accounts=(Account("one", "ark", Secret("ark-0123456789")),),
+        keys=(GatewayKey("expired", Secret(EXPIRED).digest, expires_at=1.0),),
     )
     made = create_app(settings)
     yield made
@@ -99,6 +100,19 @@ def test_preflights_need_no_credential_and_other_methods_are_not_allowed(app):
         assert answer.status_code == 405
         assert "POST" in answer.headers["Allow"]
         assert answer.json["error"]["code"] == "method_not_allowed"
+
+
+def test_an_expired_key_is_a_wrong_one_and_not_somebodys_own_credential(app):
+    client = app.test_client()
+
+    def ask(bearer):
+        sent = {"Authorization": f"Bearer {bearer}"}
+        return client.get("/v1/models", headers=sent, environ_base={"REMOTE_ADDR": "192.0.2.77"})
+
+    assert ask("ark-own-credential").status_code == 200
+    refused = [ask(EXPIRED) for _ in range(101)]
+    assert [answer.status_code for answer in refused] == [401] * 100 + [429]
+    assert refused[0].json["error"]["code"] == "invalid_api_key"
 
 
 def raw(gateway, *lines):
