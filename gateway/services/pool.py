@@ -229,7 +229,7 @@ class Pool:
             return
         grant = self._roster.visit(member)
         if grant is None:
-            back_in_s = left_s(member.health, self._clock())
+            back_in_s = max(0.0, member.health.unasked_until - self._clock())
             raise NoAccountAvailable("The account of the work rests.", retry_after=back_in_s)
         lease, failure = Lease(self, grant), None
         if obstacle := self._trial_of(lease):

@@ -55,9 +55,23 @@ class Health:
         """Whether, its time being over, one call is to show how it fares."""
         return self.quarantined or self.circuit_failures >= BREAKS_AT
 
+    @property
+    def unasked_until(self) -> float:
+        """When it may be asked again about work that it has in hand.
+
+        A quota of the day and an open circuit are about new work only.
+        """
+        if self.reason != Fault.DAY_QUOTA.value:
+            return self.cool_until
+        return self.put_aside_at + _quarantine_s(self.failures) if self.quarantined else 0.0
+
     def aside(self, now: float) -> bool:
         """Whether it is out of the common rotation."""
         return self.on_trial or self.cool_until > now
+
+    def longer(self, until: float, reason: str) -> tuple[float, str]:
+        """The rest that ends later, of its own and this one, and why."""
+        return (self.cool_until, self.reason) if self.cool_until > until else (until, reason)
 
 
 NEW = Health()
@@ -136,22 +150,15 @@ class Failure:
         else:
             pause_s = _backoff_s(1.0, failures, _LONGEST_BACKOFF_S)
             pause_s = max(_SHORTEST_BACKOFF_S, uniform(0.0, pause_s))
-        until = max(health.cool_until, self.at + pause_s)
+        until, reason = health.longer(self.at + pause_s, self.error.fault.value)
         if stale:
-            return replace(health, cool_until=until)
-        reason = self.error.fault.value
+            return replace(health, cool_until=until, reason=reason)
         return Health(until, reason, failures + 1, put_aside_at=self.at, proven=True)
 
     def _quarantined(self, health: Health) -> Health:
-        failures = health.failures if health.quarantined else 0
-        pause_s = _backoff_s(_QUARANTINE_S, failures, _LONGEST_COOL_S)
-        return Health(
-            max(health.cool_until, self.at + pause_s),
-            Fault.ACCOUNT.value,
-            failures + 1,
-            quarantined=True,
-            put_aside_at=self.at,
-        )
+        failures = health.failures + 1 if health.quarantined else 1
+        until, reason = health.longer(self.at + _quarantine_s(failures), Fault.ACCOUNT.value)
+        return Health(until, reason, failures, quarantined=True, put_aside_at=self.at)
 
     def _counted(self, health: Health, *, may_eject: bool, mostly_bad: bool) -> Health:
         failures = health.circuit_failures + 1
@@ -175,6 +182,9 @@ def mended(health: Health, *, picked_at: float) -> Health:
     if health is WELL:
         return health
     if picked_at >= health.put_aside_at:
+        if health.quarantined and health.reason != Fault.ACCOUNT.value:
+            # The credential is good, which says nothing of the quota for which it rests.
+            return Health(health.cool_until, health.reason, proven=True)
         return WELL
     if 0 < health.circuit_failures < BREAKS_AT:
         return replace(health, circuit_failures=0, proven=True)
@@ -183,9 +193,10 @@ def mended(health: Health, *, picked_at: float) -> Health:
 
 def worse(one: Health, other: Health) -> Health:
     """Both at once: what two processes found out without knowing of each other."""
+    until, reason = one.longer(other.cool_until, other.reason)
     return Health(
-        cool_until=max(one.cool_until, other.cool_until),
-        reason=(one if one.cool_until >= other.cool_until else other).reason,
+        cool_until=until,
+        reason=reason,
         failures=max(one.failures, other.failures),
         quarantined=one.quarantined or other.quarantined,
         circuit_failures=max(one.circuit_failures, other.circuit_failures),
@@ -228,6 +239,10 @@ def to_state(name: str, health: Health, now: float) -> AccountState:
         circuit_s=max(0.0, health.circuit_until - now),
         proven=health.proven,
     )
+
+
+def _quarantine_s(failures: int) -> float:
+    return _backoff_s(_QUARANTINE_S, failures - 1, _LONGEST_COOL_S)
 
 
 def _backoff_s(first_s: float, failures: int, longest_s: float) -> float:

@@ -11,7 +11,6 @@ from threading import Lock
 from typing import NamedTuple
 
 from gateway.domain.accounts import Account, Kind
-from gateway.domain.errors import Fault
 from gateway.services.pool_choice import Choice, Member
 from gateway.services.pool_health import (
     BREAKS_AT,
@@ -183,14 +182,10 @@ class Roster:
         return Grant(member, now, trial)
 
     def visit(self, member: Member) -> Grant | None:
-        """As `reserve`, to ask about work that the account has in hand; None while it rests.
-
-        A quota of the day and an open circuit are about new work only.
-        """
+        """As `reserve`, to ask about work that the account has in hand; None while it rests."""
         with self._lock:
             now, health = self._clock(), member.health
-            resting = health.cool_until > now and health.reason != Fault.DAY_QUOTA.value
-            if resting or (health.quarantined and member.tried_until > now):
+            if health.unasked_until > now or (health.quarantined and member.tried_until > now):
                 return None
             self._lift(member)
             member.in_flight += 1

@@ -353,6 +353,49 @@ def test_an_account_at_rest_is_asked_nothing_unless_only_its_day_is_used_up(worl
     assert view(pool, "one").back_in_s > 0, "an answer says nothing of its quota"
 
 
+@pytest.mark.parametrize("err", [exhausted(5), AccountRejected("401")])
+def test_a_refused_question_shortens_no_rest_for_the_day(any_world, err):
+    one = account("one")
+    pools = here, there = any_world.pool(one), any_world.pool(one)
+    call(here, AccountSpent("daily", retry_after=12 * HOUR))
+    follow_up(here, one, err)
+    there.refresh()
+    any_world.clock.pass_s(400)
+    for pool in pools:
+        assert rest_s(pool) == pytest.approx(12 * HOUR - 400, abs=1)
+        assert view(pool, "one").reason == "day_quota"
+    follow_up(here, one)
+    assert not view(here, "one").quarantined
+    follow_up(there, one)
+    assert rest_s(here) == pytest.approx(12 * HOUR - 400, abs=1)
+
+
+def test_a_refused_credential_is_left_alone_for_its_own_time_while_its_day_is_used_up(any_world):
+    one = account("one")
+    pools = any_world.pool(one), any_world.pool(one)
+    call(pools[0], AccountSpent("daily", retry_after=12 * HOUR))
+    for pause_s in (300, 600):
+        follow_up(pools[0], one, AccountRejected("401"))
+        pools[1].refresh()
+        any_world.clock.pass_s(pause_s - 1)
+        for pool in pools:
+            with pytest.raises(NoAccountAvailable) as caught:
+                follow_up(pool, one)
+            assert caught.value.retry_after == pytest.approx(1, abs=0.5)
+        any_world.clock.pass_s(1)
+
+
+def test_what_is_learnt_late_of_a_used_up_day_is_known_to_all(any_world):
+    pools = here, _ = any_world.pool(account("one")), any_world.pool(account("one"))
+    late, early = lend(here), lend(here)
+    any_world.clock.pass_s(1)
+    end(early, exhausted(5))
+    end(late, AccountSpent("daily", retry_after=12 * HOUR))
+    for pool in pools:
+        assert rest_s(pool) == pytest.approx(12 * HOUR, abs=1)
+        assert view(pool, "one").reason == "day_quota"
+
+
 def test_a_question_may_be_the_one_that_tries_a_refused_credential_out(world):
     one = account("one")
     pool = world.pool(one)
