@@ -104,14 +104,22 @@ def _serve(ticket: Ticket, answer: Answer) -> Response:
     service, found = services().idempotency, trace()
     found.on_job = lambda job_id: service.attach(ticket, job_id)
     try:
-        response = answer(_left_behind(ticket))
-    except GatewayError as err:
-        return _failed(ticket, err)
+        try:
+            response = answer(None)
+        except GatewayError as err:
+            response = _failed(ticket, err)
+        else:
+            _keep_answer(response, ticket)
     except BaseException:
-        _end(ticket, forget=found.job is None)
+        service.abandon(ticket)
         raise
+    return response
+
+
+def _keep_answer(response: Response, ticket: Ticket) -> None:
+    service, found = services().idempotency, trace()
     if found.error is not None:  # it came late, and is said inside the stream
-        _end(ticket, forget=found.job is None or _refused(found.job))
+        _give_up(ticket)
     elif found.job is not None:
         service.leave(ticket)
     elif response.is_streamed:
@@ -120,20 +128,6 @@ def _serve(ticket: Ticket, answer: Answer) -> Response:
         response.call_on_close(kept.close)
     else:
         _keep(response, response.get_data(), ticket, service, found)
-    return response
-
-
-def _left_behind(ticket: Ticket) -> str | None:
-    """The job that a former holder of the key made before its process died."""
-    found = trace()
-    if not ticket.retaken or found.fingerprint is None:
-        return None
-    job = services().generation.equal(found.fingerprint(), caller())
-    if job is None:
-        return None
-    services().idempotency.attach(ticket, job.id)
-    found.job = job.id
-    return job.id
 
 
 def _failed(ticket: Ticket, err: GatewayError) -> Response:
@@ -145,15 +139,22 @@ def _failed(ticket: Ticket, err: GatewayError) -> Response:
     service, found = services().idempotency, trace()
     response = error_response(err)
     acted, unseen = err.sent and err.status >= 500, too_late()
-    if found.job is not None and not _refused(found.job):
-        service.leave(ticket)
-    elif acted or unseen:
+    if (acted or unseen) and (found.job is None or _refused(found.job)):
         response.headers["x-should-retry"] = "false"
         keep_s = None if acted else _UNSEEN_S
         _keep(response, response.get_data(), ticket, service, found, keep_s=keep_s)
     else:
-        service.abandon(ticket)
+        _give_up(ticket)
     return response
+
+
+def _give_up(ticket: Ticket) -> None:
+    """Forget the request, unless it has become a job that a vendor may have."""
+    service, job_id = services().idempotency, trace().job
+    if job_id is None or _refused(job_id):
+        service.abandon(ticket, job_id)
+    else:
+        service.leave(ticket)
 
 
 def _refused(job_id: str) -> bool:
@@ -161,14 +162,6 @@ def _refused(job_id: str) -> bool:
     with suppress(GatewayError):
         return refused(services().generation.get(job_id, caller()))
     return False
-
-
-def _end(ticket: Ticket, *, forget: bool) -> None:
-    service = services().idempotency
-    if forget:
-        service.abandon(ticket)
-    else:
-        service.leave(ticket)
 
 
 def _keep(

@@ -26,6 +26,7 @@ from gateway.services.catalog import Model, Route
 from gateway.services.pool import Lease, Pool
 from gateway.services.pool_health import SPENT_S
 from gateway.services.retry_budget import RetryBudget
+from gateway.stores.database import Write
 
 _QUOTA_FAULTS = frozenset({Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
 _MOST_ATTEMPTS = 16
@@ -53,7 +54,7 @@ class Trace:
     images: int = field(default=0)
     videos: int = field(default=0)
     fingerprint: Callable[[], str] | None = None  # what equal requests have in common
-    on_job: Callable[[str], object] | None = None  # told the id of a job before it starts
+    on_job: Callable[[str], Write] | None = None  # what is written down with a job of that id
 
 
 class Dispatcher:

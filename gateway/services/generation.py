@@ -77,22 +77,21 @@ class GenerationService:
         with self._media.resolved(request, caller) as resolved:
             record = request_record(resolved, self._media, caller)
         trace.model, trace.kind = model.name, kind
-        with shielded():  # a job that is there is also known, needed and started
-            job = self._jobs.create(
-                Job(
-                    id=job_id,
-                    kind=kind,
-                    owner=caller.owner,
-                    model=request.model,
-                    request=record,
-                    created_at=self._clock(),
-                    fingerprint=trace.fingerprint() if trace.fingerprint else None,
-                )
-            )
-            self._media.need(job_id, [*record["images"], *filter(None, [record.get("mask")])])
+        job = Job(
+            id=job_id,
+            kind=kind,
+            owner=caller.owner,
+            model=request.model,
+            request=record,
+            created_at=self._clock(),
+            fingerprint=trace.fingerprint() if trace.fingerprint else None,
+        )
+        along = [self._media.need(job_id, [*record["images"], *filter(None, [record.get("mask")])])]
+        if trace.on_job is not None:
+            along.append(trace.on_job(job_id))
+        with shielded():  # a job that is there is also known and started
+            self._jobs.create(job, along)
             trace.job = job_id
-            if trace.on_job is not None:
-                trace.on_job(job_id)
             self.runner.start(job, caller.credential)
         return job
 

@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     to_record,
 )
 from gateway.logs import log
+from gateway.stores.database import Write
 from gateway.stores.idempotency import Done, IdempotencyStore, Mismatch, New, Running
 
 _LOOK_S = 0.25  # how often those who wait look whether the answer is there
@@ -32,7 +33,6 @@ class Ticket:
     """The right, and the duty, to serve the request that holds a key."""
 
     token: str
-    retaken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Idempotency:
                 found = self._store.begin(scope, key, fingerprint, lease_s=_LEASE_S)
                 if not isinstance(found, New):
                     return None, found
-                ticket = Ticket(found.token, found.retaken)
+                ticket = Ticket(found.token)
                 with self._lock:
                     self._served.add(ticket.token)
         except BaseException:  # the interruption that came meanwhile
@@ -96,9 +96,9 @@ class Idempotency:
             raise
         return ticket, None
 
-    def attach(self, ticket: Ticket, job_id: str) -> None:
-        """The request has become a job: whatever happens now, it is not served again."""
-        self._store.attach(ticket.token, job_id)
+    def attach(self, ticket: Ticket, job_id: str) -> Write:
+        """To be written with the job that the request becomes: it is not served again."""
+        return self._store.attach(ticket.token, job_id)
 
     def finish(
         self,
@@ -118,10 +118,10 @@ class Idempotency:
             log.warning("answer_not_kept", message=err.message)
         self.leave(ticket)
 
-    def abandon(self, ticket: Ticket) -> None:
-        """Nothing came of it: the request may be sent again."""
+    def abandon(self, ticket: Ticket, job_id: str | None = None) -> None:
+        """Nothing came of it, or of the job it became: the request may be sent again."""
         try:
-            self._store.abandon(ticket.token)
+            self._store.abandon(ticket.token, job_id)
         except StorageUnavailable as err:
             log.warning("key_not_given_back", message=err.message)  # its lease will lapse
         self.leave(ticket)

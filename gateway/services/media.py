@@ -14,6 +14,7 @@ from gateway.net.fetch import Fetcher
 from gateway.services.attachments import Request
 from gateway.services.media_resolve import MediaLimits, Resolver
 from gateway.services.media_urls import MediaUrls
+from gateway.stores.database import Write
 from gateway.stores.files import STRANGERS_KEEP_S, FileStore
 from gateway.stores.media_index import MediaIndex
 from gateway.stores.media_store import OCTET_STREAM, MediaStore
@@ -130,9 +131,9 @@ class MediaService:
         """Read the bytes from `start` up to `end` (exclusive); raises NotFound on entering."""
         return self._store.open(stored, start, end)
 
-    def need(self, job_id: str, names: Iterable[str]) -> None:
-        """Keep the media named `id.ext` for as long as the job runs."""
-        self._index.need(job_id, [name.partition(".")[0] for name in names])
+    def need(self, job_id: str, names: Iterable[str]) -> Write:
+        """To be written with a job: keeps the media named `id.ext` for as long as it runs."""
+        return self._index.need(job_id, [name.partition(".")[0] for name in names])
 
     def blob(self, stored: StoredMedia) -> Blob:
         """The bytes to be read several times; raises NotFound."""

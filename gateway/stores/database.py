@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,10 @@ from gateway.stores.tables import REVISION, metadata, versions
 
 if TYPE_CHECKING:
     from gateway.stores.backend import Upsert
+
+
+Write = Callable[[Connection], object]
+"""What is to be written with something else, in one transaction."""
 
 
 class Database:

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, case, delete, or_, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, case, delete, or_, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
-from gateway.stores.database import Database
+from gateway.domain.errors import Conflict
+from gateway.stores.database import Database, Write
 from gateway.stores.rows import remove
 from gateway.stores.tables import idempotency, lapsed, now
 
@@ -20,14 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """The request is the caller's to serve.
-
-    `retaken`: an earlier one was given up by a process that died, and nobody knows how far
-    it had come.
-    """
+    """The request is the caller's to serve."""
 
     token: str
-    retaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +77,8 @@ class IdempotencyStore:
         """Win the key, or learn what became of it. New must end in `finish` or `abandon`."""
         while True:
             token = secrets.token_hex(16)
-            attempt = self._win(scope, key, fingerprint, token, ttl_s, lease_s)
-            if attempt:
-                return New(token, retaken=attempt > 1)
+            if self._win(scope, key, fingerprint, token, ttl_s, lease_s):
+                return New(token)
             found = self.look(scope, key, fingerprint)
             if found is not None:  # else it was given up in between
                 return found
@@ -100,9 +95,18 @@ class IdempotencyStore:
             return Running(row.job_id)
         return Done(row.status, row.headers, row.body, row.job_id)
 
-    def attach(self, token: str, job_id: str) -> bool:
-        """The request has become a job, which others may follow."""
-        return self._update(token, job_id=job_id)
+    def attach(self, token: str, job_id: str) -> Write:
+        """To be written with a job that the request becomes, and that others may follow.
+
+        Raises Conflict when another request has taken over: that one is served.
+        """
+        statement = _unanswered(token).values(job_id=job_id)
+
+        def write(connection: Connection) -> None:
+            if connection.execute(statement).rowcount == 0:
+                raise Conflict("Another request with this Idempotency-Key is served by now.")
+
+        return write
 
     def renew(self, tokens: Collection[str], *, lease_s: float = 60) -> int:
         """Hold requests that are still being served; returns how many are still held."""
@@ -127,13 +131,21 @@ class IdempotencyStore:
 
         For as long as the key was won for, or for `keep_s`.
         """
-        until = {} if keep_s is None else {"expires_at": now() + keep_s}
-        return self._update(token, status=status, headers=dict(headers), body=body, **until)
+        statement = _unanswered(token).values(status=status, headers=dict(headers), body=body)
+        if keep_s is not None:
+            statement = statement.values(expires_at=now() + keep_s)
+        with self._database.write(durable=True) as connection:
+            return connection.execute(statement).rowcount > 0
 
-    def abandon(self, token: str) -> bool:
-        """Forget the request, so that it may be sent again."""
+    def abandon(self, token: str, job_id: str | None = None) -> bool:
+        """Forget the request, so that it may be sent again.
+
+        Not when it has become a job, unless that is the one named.
+        """
         statement = delete(idempotency).where(
-            idempotency.c.token == token, idempotency.c.status.is_(None)
+            idempotency.c.token == token,
+            idempotency.c.status.is_(None),
+            idempotency.c.job_id.is_not_distinct_from(job_id),
         )
         with self._database.write() as connection:
             return connection.execute(statement).rowcount > 0
@@ -141,19 +153,9 @@ class IdempotencyStore:
     def purge(self) -> int:
         return remove(self._database, idempotency, _EXPIRED)
 
-    def _update(self, token: str, **values: object) -> bool:
-        statement = (
-            update(idempotency)
-            .where(idempotency.c.token == token, idempotency.c.status.is_(None))
-            .values(**values)
-        )
-        with self._database.write(durable=True) as connection:
-            return connection.execute(statement).rowcount > 0
-
     def _win(
         self, scope: str, key: str, fingerprint: str, token: str, ttl_s: float, lease_s: float
-    ) -> int | None:
-        """Which attempt at the request this is; None when it is another's."""
+    ) -> bool:
         given = {
             "scope": scope,
             "key": key,
@@ -163,11 +165,15 @@ class IdempotencyStore:
             "lease_s": lease_s,
         }
         with self._database.write() as connection:
-            return connection.execute(self._claim, given).scalar()
+            return connection.execute(self._claim, given).first() is not None
+
+
+def _unanswered(token: str) -> Update:
+    return update(idempotency).where(idempotency.c.token == token, idempotency.c.status.is_(None))
 
 
 def _claim(insert: Upsert) -> ReturningInsert[int]:
-    """Take a key that is free, expired or abandoned; returns which attempt this is."""
+    """Take a key that is free, expired or abandoned; returns a row if it was."""
     insert = insert.values(
         attempt=1,
         lease_expires_at=now() + bindparam("lease_s"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields, replace
 from threading import Event, Thread
@@ -15,7 +15,7 @@ from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 from gateway.domain.accounts import Kind
 from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.domain.jobs import FINAL, Job, Status
-from gateway.stores.database import Database
+from gateway.stores.database import Database, Write
 from gateway.stores.rows import page, remove
 from gateway.stores.tables import jobs, lapsed, now
 
@@ -84,11 +84,14 @@ class JobStore:
         self._database = database
         self._clock = clock
 
-    def create(self, job: Job) -> Job:
+    def create(self, job: Job, along: Iterable[Write] = ()) -> Job:
+        """Write the job down, and `along` with it: all of it or, when one raises, nothing."""
         job = replace(job, created_at=job.created_at or self._clock())
         values = {field.name: getattr(job, field.name) for field in fields(job)}
-        with self._database.write(durable=True) as connection:
+        with self._database.begin(durable=True) as connection:
             connection.execute(insert(jobs).values(**values, claim_expires_at=0.0))
+            for write in along:
+                write(connection)
         return job
 
     def get(self, job_id: str) -> Job | None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from gateway.domain.jobs import FINAL
 from gateway.domain.media import StoredMedia
-from gateway.stores.database import Database
+from gateway.stores.database import Database, Write
 from gateway.stores.tables import files, job_media, jobs, media, media_owners
 
 _COLUMNS = [
@@ -96,13 +96,11 @@ class MediaIndex:
         with self._database.write() as connection:
             connection.execute(statement.values(last_used_at=self._clock()))
 
-    def need(self, job_id: str, media_ids: Collection[str]) -> None:
-        """A job reads them: they stay until it has ended."""
+    def need(self, job_id: str, media_ids: Collection[str]) -> Write:
+        """To be written with a job that reads them: they stay until it has ended."""
         links = [{"job_id": job_id, "media_id": media_id} for media_id in media_ids]
-        if links:
-            statement = self._database.insert(job_media).on_conflict_do_nothing()
-            with self._database.begin() as connection:
-                connection.execute(statement, links)
+        statement = self._database.insert(job_media).on_conflict_do_nothing()
+        return lambda connection: links and connection.execute(statement, links)
 
     def candidates(
         self, *, unused_since: float, strangers: bool = False, limit: int = 100

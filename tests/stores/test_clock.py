@@ -50,8 +50,7 @@ def _session(database):
 def _key(database):
     store = IdempotencyStore(database)
     store.begin("scope", "key", "print", lease_s=HOUR_S + 12)
-    found = store.begin("scope", "key", "print")
-    return isinstance(found, New) and found.retaken
+    return isinstance(store.begin("scope", "key", "print"), New)
 
 
 def _trial(database):

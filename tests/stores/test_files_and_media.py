@@ -86,12 +86,10 @@ def test_media_of_files_stay(index, files, clock):
 
 def test_media_of_unfinished_jobs_stay_until_the_job_has_ended(index, database, clock):
     jobs = JobStore(database, clock=clock)
-    for name in ("j", "k"):
-        jobs.create(Job(id=name, kind="video", owner="ann", model="m", request={}))
     index.add(media("x"), "ann")
-    index.need("j", [media("x").id])
-    index.need("k", [media("x").id, media("x").id])
-    index.need("k", [])
+    for name, needed in (("j", ["x"]), ("k", ["x", "x"]), ("l", [])):
+        links = index.need(name, [media(word).id for word in needed])
+        jobs.create(Job(id=name, kind="video", owner="ann", model="m", request={}), [links])
     clock.time += 10
     jobs.cancel("j", "ann")
     assert index.candidates(unused_since=clock.time) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.domain.errors import Conflict
 from gateway.stores.idempotency import Done, IdempotencyStore, Mismatch, New, Running
 
 LAPSED = -1.0
@@ -17,7 +18,6 @@ def store(database) -> IdempotencyStore:
 def test_the_first_serves_and_the_others_wait_for_its_answer(store):
     first = store.begin("s", "k", "f")
     assert isinstance(first, New)
-    assert not first.retaken
     assert store.begin("s", "k", "f") == Running(None)
     assert store.finish(first.token, status=201, headers={"A": "b"}, body=b"\0\xff")
     assert store.begin("s", "k", "f") == Done(201, {"A": "b"}, b"\0\xff", None)
@@ -39,18 +39,21 @@ def test_a_request_given_up_may_be_sent_again(store):
     assert isinstance(store.begin("s", "k", "other"), New)
 
 
-def test_a_request_whose_process_died_is_retaken_and_known_as_such(store):
+def test_a_request_whose_process_died_is_retaken(store, database):
     dead = store.begin("s", "k", "f", lease_s=LAPSED)
-    second = store.begin("s", "k", "f")
-    assert second.retaken
+    assert isinstance(store.begin("s", "k", "f"), New)
+    with pytest.raises(Conflict), database.begin() as connection:
+        store.attach(dead.token, "job-1")(connection)
     assert not store.finish(dead.token, status=200, headers={}, body=b"late")
     assert not store.abandon(dead.token)
     assert store.begin("s", "k", "f") == Running(None)
 
 
-def test_a_request_that_became_a_job_is_never_retaken(store):
+def test_a_request_that_became_a_job_is_never_retaken(store, database):
     first = store.begin("s", "k", "f", lease_s=LAPSED)
-    assert store.attach(first.token, "job-1")
+    with database.begin() as connection:
+        store.attach(first.token, "job-1")(connection)
+    assert not store.abandon(first.token)
     assert store.begin("s", "k", "f") == Running("job-1")
     assert store.finish(first.token, status=200, headers={}, body=b"x")
     assert store.begin("s", "k", "f") == Done(200, {}, b"x", "job-1")
@@ -68,7 +71,6 @@ def test_answers_expire(store):
     store.finish(first.token, status=200, headers={}, body=b"")
     again = store.begin("s", "k", "other", ttl_s=LAPSED)
     assert isinstance(again, New)
-    assert not again.retaken
     store.begin("s", "kept", "f")
     assert store.purge() == 1
     assert isinstance(store.begin("s", "k", "f"), New)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import openai
 import pytest
 import requests
 
 from tests.support.callers import ask, request_bytes
-from tests.support.media import png
+from tests.support.media import data_url, png
 from tests.support.scripted import answer as scripted_answer
 from tests.support.scripted import scripted
 from tests.worker.serving import Client, report, until
@@ -240,6 +242,21 @@ def test_a_form_sent_twice_is_one_order(site, path, field):
     assert (first.status_code, second.headers["Idempotent-Replayed"]) == (200, "true")
     assert first.json()["id"] == second.json()["id"]
     assert send_form(png(321, 320)).status_code == 422
+
+
+@pytest.mark.parametrize("lost", ["INSERT ON job_media", "UPDATE OF job_id ON idempotency"])
+def test_an_order_that_is_not_wholly_written_down_is_none(site, vendors, lost):
+    key, token = f"ark-unwritten-{lost[:6]}", fresh("unwritten")
+    body = body_for(IMAGES) | {"image": data_url(png(320, 320))}
+    with closing(sqlite3.connect(site.directory / "var" / "gateway.db")) as database:
+        database.execute(f"CREATE TRIGGER t BEFORE {lost} BEGIN SELECT RAISE(ABORT, 'lost'); END")
+        failed = send(site, IMAGES, body, key, token)
+        database.execute("DROP TRIGGER t")
+    assert failed.status_code == 500
+    assert site.get("/v1/jobs", key=key).json()["data"] == []
+    answer = send(site, IMAGES, body, key, token)
+    assert (answer.status_code, "Idempotent-Replayed" in answer.headers) == (200, False)
+    assert vendors.operations(key)["ark.images"] == 1
 
 
 def test_a_request_whose_worker_was_killed_is_not_ordered_twice(site, vendors):

@@ -131,8 +131,8 @@ def test_what_a_job_reads_is_never_swept(make, tmp_path, clock):
     stored = media.archive(Source([picture()]), "alice")
     with closing(Database(f"sqlite:///{tmp_path / 'gateway.db'}")) as database:
         jobs = JobStore(database)
-        jobs.create(Job("j", "image", "alice", "m", request={}, created_at=clock.now))
-        media.need("j", [stored.name])
+        job = Job("j", "image", "alice", "m", request={}, created_at=clock.now)
+        jobs.create(job, [media.need("j", [stored.name])])
         clock.now += 60 * DAY
         assert media.sweep() == 0
         assert jobs.cancel("j", "alice")
