@@ -16,13 +16,18 @@ from types import MappingProxyType
 from gateway.net import heif
 from gateway.net.blobs import RandomBlob, spool
 from gateway.net.sniff import HEAD_BYTES, sniff
+from gateway.net.turns import let_others_run
 
 _PIECE = 256 * 1024
 _MOST_PARTS = 10_000  # what has more is no photograph
+_PARTS_AT_ONCE = 256
+_MOST_ENTRIES = 1000  # of the first directory
 _LONGEST_EXIF = 1024 * 1024
 _ORIENTATION = 0x0112
 _TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")  # of PNG, in which others are welcome
 _LONGEST_META = 4 * 1024 * 1024  # of HEIF
+_EXIF_MARK = b"Exif\0\0"
+_BLOT = bytes(_PIECE)
 _EMPTY_EXIF = bytes(4) + b"II*\0\x08\0\0\0" + bytes(6)
 _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04  # of WebP
 
@@ -68,10 +73,36 @@ def _between(blob: RandomBlob, start: int, end: int) -> Iterator[bytes]:
         yield blob.read_at(offset, min(_PIECE, end - offset))
 
 
+def _parts() -> Iterator[int]:
+    """Numbers for as many parts as are looked at; others run in between."""
+    for number in range(_MOST_PARTS):
+        if number % _PARTS_AT_ONCE == _PARTS_AT_ONCE - 1:
+            let_others_run()
+        yield number
+
+
+class _Upright:
+    """Exif that says which side is up and nothing else, from the first Exif of a file.
+
+    It is empty when the usual side is up; so is what replaces all Exif after the first.
+    """
+
+    def __init__(self, blob: RandomBlob) -> None:
+        self._blob = blob
+        self._found = False
+
+    def instead(self, start: int, size: int) -> bytes:
+        if self._found:
+            return b""
+        self._found = True
+        return _upright(self._blob.read_at(start, min(size, _LONGEST_EXIF)))
+
+
 def _jpeg(blob: RandomBlob) -> Iterator[_Cut]:
     """Segments up to the first scan. https://www.w3.org/Graphics/JPEG/jfif3.pdf"""
+    upright = _Upright(blob)
     at = 2
-    for _ in range(_MOST_PARTS):
+    for _ in _parts():
         mark, kind, length = struct.unpack(">BBH", blob.read_at(at, 4))
         if mark == kind == 0xFF:  # padding
             at += 1
@@ -79,9 +110,9 @@ def _jpeg(blob: RandomBlob) -> Iterator[_Cut]:
         if mark != 0xFF or kind == 0xDA or length < 2:
             return
         if kind in (0xE1, 0xED):  # Exif and XMP; Photoshop's, with IPTC
-            data = blob.read_at(at + 4, length - 2)
-            exif = _upright(data[6:]) if data.startswith(b"Exif\0\0") else b""
-            whole = b"Exif\0\0" + exif
+            known = length >= 8 and blob.read_at(at + 4, 6) == _EXIF_MARK
+            exif = upright.instead(at + 10, length - 8) if known else b""
+            whole = _EXIF_MARK + exif
             instead = struct.pack(">BBH", 0xFF, 0xE1, len(whole) + 2) + whole if exif else b""
             yield _Cut(at, at + 2 + length, instead)
         at += 2 + length
@@ -89,12 +120,13 @@ def _jpeg(blob: RandomBlob) -> Iterator[_Cut]:
 
 def _png(blob: RandomBlob) -> Iterator[_Cut]:
     """https://www.w3.org/TR/png-3/"""
+    upright = _Upright(blob)
     at = 8
-    for _ in range(_MOST_PARTS):
+    for _ in _parts():
         length, kind = struct.unpack(">I4s", blob.read_at(at, 8))
         end = at + 12 + length
         if kind == b"eXIf":
-            exif = _upright(blob.read_at(at + 8, min(length, _LONGEST_EXIF)))
+            exif = upright.instead(at + 8, length)
             yield _Cut(at, end, _png_chunk(kind, exif) if exif else b"")
         elif kind in (b"iTXt", b"tEXt", b"zTXt"):
             if blob.read_at(at + 8, 24).startswith(_TEXTS):
@@ -110,19 +142,20 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 
 def _webp(blob: RandomBlob) -> Iterator[_Cut]:
     """https://developers.google.com/speed/webp/docs/riff_container"""
+    upright = _Upright(blob)
     cuts: list[_Cut] = []
     flags = None
     at = 12
-    for _ in range(_MOST_PARTS):
+    for _ in _parts():
         if at + 8 > blob.size:
             break
         kind, length = struct.unpack("<4sI", blob.read_at(at, 8))
         end = min(at + 8 + length + length % 2, blob.size)
         if kind == b"VP8X" and at == 12:
-            flags = blob.read_at(at + 8, 1)[0]
+            (flags,) = struct.unpack("B", blob.read_at(at + 8, 1))
         elif kind == b"EXIF":
-            data = blob.read_at(at + 8, min(length, _LONGEST_EXIF))
-            exif = _upright(data.removeprefix(b"Exif\0\0"))
+            marked = len(_EXIF_MARK) if blob.read_at(at + 8, 6) == _EXIF_MARK else 0
+            exif = upright.instead(at + 8 + marked, max(0, length - marked))
             kept = kind + struct.pack("<I", len(exif)) + exif if exif else b""
             cuts.append(_Cut(at, end, kept))
         elif kind == b"XMP ":
@@ -141,18 +174,26 @@ def _webp(blob: RandomBlob) -> Iterator[_Cut]:
 def _heif(blob: RandomBlob) -> Iterator[_Cut]:
     """Notes are overwritten in place, as everything else is found by its place in the file."""
     at = 0
-    for _ in range(_MOST_PARTS):
+    for _ in _parts():
         size, kind = struct.unpack(">I4s", blob.read_at(at, 8))
         if kind == b"meta" and size <= _LONGEST_META:
             done = at + size
             for start, end in sorted(heif.notes(blob.read_at(at + 8, size - 8))):
                 if done <= start < end <= blob.size:
-                    yield _Cut(start, end, _EMPTY_EXIF.ljust(end - start, b"\0")[: end - start])
+                    yield from _blotted(start, end)
                     done = end
             return
         if size < 8:
             return
         at += size
+
+
+def _blotted(start: int, end: int) -> Iterator[_Cut]:
+    begun = min(end, start + len(_EMPTY_EXIF))
+    yield _Cut(start, begun, _EMPTY_EXIF[: begun - start])
+    for at in range(begun, end, _PIECE):
+        size = min(_PIECE, end - at)
+        yield _Cut(at, at + size, _BLOT if size == _PIECE else bytes(size))
 
 
 def _upright(tiff: bytes) -> bytes:
@@ -161,7 +202,7 @@ def _upright(tiff: bytes) -> bytes:
         order = {b"II": "<", b"MM": ">"}.get(tiff[:2], "<")
         (directory,) = struct.unpack_from(order + "I", tiff, 4)
         (count,) = struct.unpack_from(order + "H", tiff, directory)
-        for index in range(count):
+        for index in range(min(count, _MOST_ENTRIES)):
             tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, directory + 2 + 12 * index)
             if tag == _ORIENTATION and 2 <= value <= 8:
                 entry = struct.pack("<HHIHH", _ORIENTATION, 3, 1, value, 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _MOST_BOXES = 1000
-_MOST_PLACES = 10_000  # whose numbers may have no bytes at all
+_MOST_PLACES = 10_000  # and items: the numbers of either may have no bytes at all
 _NOTES = (b"Exif", b"mime")  # XMP is of type `mime`; pictures are of others
 
 
@@ -74,7 +74,7 @@ def _places(iloc: bytes, wanted: set[int]) -> Iterator[tuple[int, int]]:
     offset_size, length_size = sizes >> 12, sizes >> 8 & 15
     base_size, index_size = sizes >> 4 & 15, sizes & 15 if version else 0
     seen = 0
-    for _ in range(box.take(4 if version == 2 else 2)):
+    for _ in range(min(box.take(4 if version == 2 else 2), _MOST_PLACES)):
         item = box.take(4 if version == 2 else 2)
         in_file = not version or box.take(2) & 15 == 0
         box.take(2)

@@ -41,6 +41,7 @@ TURNS = """
 import gevent, time
 from gateway.net.exchange import Exchange, Timeouts
 from gateway.net.blobs import BytesBlob, decode_base64
+from gateway.net.camera import without_notes
 
 class Ready:
     '''A connection that always has room and always has data, so that nothing ever waits.'''
@@ -71,6 +72,8 @@ exchange = Exchange("host", Ready(), timeouts=Timeouts(), deadline=time.monotoni
 print(counted(lambda: exchange.start("POST", b"head", b"x" * 33554432)))
 print(counted(lambda: list(exchange.chunks())))
 print(counted(lambda: decode_base64("aGkh" * 4_000_000, limit=100_000_000)))
+segments = b"\\xff\\xd8\\xff" + b"\\xe0\\0\\2\\xff" * 20_000
+print(counted(lambda: list(without_notes([segments], limit=100_000_000))))
 """
 
 
@@ -98,10 +101,11 @@ def test_an_error_on_another_thread_is_only_raised():
 
 
 def test_work_that_never_waits_lets_other_greenlets_run():
-    sending, receiving, decoding = map(int, under_gevent(TURNS).split())
+    sending, receiving, decoding, cleaning = map(int, under_gevent(TURNS).split())
     assert sending >= 32
     assert receiving >= 32
     assert decoding >= 15
+    assert cleaning >= 15
 
 
 SLOW_NAMES = """
