@@ -154,9 +154,14 @@ class ChatReader:
         started = False
         for payloads in sse.batches(chunks):
             done = _up_to_done(payloads)
+            events: list[Event] = []
             try:
-                events = self._read_all(payloads)
-            except (ValueError, TypeError, AttributeError) as exc:
+                self._read_all(payloads, events)
+            except (GatewayError, ValueError, TypeError, AttributeError) as exc:
+                if events:  # what came with the failure, but before it
+                    yield events
+                if isinstance(exc, GatewayError):
+                    raise
                 raise self._dialect.invalid("has a chunk that makes no sense") from exc
             if done:
                 if not self._seen:
@@ -187,15 +192,18 @@ class ChatReader:
             raise self._dialect.invalid("is no chat completion") from exc
         return events + self._closing()
 
-    def _read_all(self, payloads: list[bytes]) -> list[Event]:
+    def _read_all(self, payloads: list[bytes], events: list[Event]) -> None:
         """What came together is parsed together, at half the price of one by one."""
-        chunks = orjson.loads(b"[" + b",".join(payloads) + b"]")
-        if len(chunks) != len(payloads):
-            raise ValueError("a chunk is no value of its own")
-        events: list[Event] = []
-        for chunk in chunks:
-            self._read(chunk, events)
-        return events
+        try:
+            chunks = orjson.loads(b"[" + b",".join(payloads) + b"]")
+        except ValueError:
+            chunks = []
+        if len(chunks) == len(payloads):
+            for chunk in chunks:
+                self._read(chunk, events)
+        else:  # up to the one that is no value of its own
+            for payload in payloads:
+                self._read(orjson.loads(payload), events)
 
     def _read(self, chunk: dict[str, Any], events: list[Event]) -> None:
         if chunk.get("error") and (error := self._dialect.reported(chunk, self._account)):

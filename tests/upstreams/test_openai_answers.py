@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from gateway.domain.events import (
 )
 from gateway.domain.requests import ChatRequest, Message, Text
 from tests.upstreams.conftest import (
+    CONTEXT,
     Canned,
     Vendor,
     ask,
@@ -292,6 +294,30 @@ def test_error_amid_a_stream_is_raised(imitator, canned, error: Any, kind: Any) 
     with pytest.raises(kind) as caught:
         imitator.chat(ask(imitator), ACCOUNT)
     assert type(caught.value) is kind
+    assert caught.value.sent
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"error": {"message": "no", "code": "server_error"}},
+        delta(_finish="error"),
+        {"choices": 5},
+        "{",
+        "1, 2",
+        "null",
+    ],
+    ids=str,
+)
+def test_text_that_comes_together_with_a_failure_is_handed_on(imitator, canned, last: Any) -> None:
+    canned.stream(delta(content="a"), delta(content="b"), last)
+    arrived: list[list[Event]] = []
+    with (
+        pytest.raises(UpstreamError) as caught,
+        closing(imitator.upstream.chat(ask(imitator), ACCOUNT, CONTEXT)) as batches,
+    ):
+        arrived.extend(batches)
+    assert flat(arrived) == [TextDelta("a"), TextDelta("b")]
     assert caught.value.sent
 
 
