@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,8 +55,9 @@ def _write(level: str, event: str, fields: dict[str, Any]) -> None:
             value = value[:_LONGEST] + "…"  # what callers wrote cannot fill the log
         line[name] = value
     out = sys.stderr.buffer
-    out.write(_harmless(orjson.dumps(line, default=_other, option=_OPTIONS)))
-    out.flush()
+    with suppress(OSError):  # a full disk, or nobody who reads any more
+        out.write(_harmless(orjson.dumps(line, default=_other, option=_OPTIONS)))
+        out.flush()
 
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,3 +52,10 @@ def test_what_is_below_the_level_is_not_written(capsys):
     log.warning("loud")
     log.error("louder")
     assert [line["event"] for line in lines(capsys)] == ["loud", "louder"]
+
+
+def test_what_cannot_be_written_stops_nothing(monkeypatch):
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr("sys.stderr", SimpleNamespace(buffer=full))
+        log.info("request")
+        monkeypatch.undo()

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from gateway.domain.media import MediaSource, StoredMedia
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
+_MOST_TOKENS = 2**40  # of one call: millions of such calls still add up in a database
 
 
 @dataclass(slots=True)
@@ -87,6 +88,11 @@ class Usage:
     images: int = 0
     videos: int = 0
     estimated: bool = False
+
+
+def tokens_of(raw: object) -> int:
+    """A vendor's count of tokens; 0 for what makes no sense."""
+    return raw if type(raw) is int and 0 <= raw <= _MOST_TOKENS else 0
 
 
 @dataclass(slots=True)

@@ -53,3 +53,5 @@ def _guarded(name: str, work: Callable[[], object]) -> None:
         work()
     except GatewayError as err:
         log.warning("chore_failed", chore=name, code=err.code, message=err.message)
+    except Exception as err:  # noqa: BLE001  # the boundary of what nobody waits for
+        log.error("chore_crashed", chore=name, error=err)

@@ -28,6 +28,7 @@ from gateway.domain.events import (
     TextDelta,
     ToolCallDelta,
     Usage,
+    tokens_of,
 )
 from gateway.net import sse
 from gateway.net.fetch import Fetcher
@@ -349,7 +350,7 @@ def usage_of(raw: Any) -> Usage:
 def _count(raw: Any, *path: str) -> int:
     for name in path:
         raw = raw.get(name) if isinstance(raw, dict) else None
-    return raw if isinstance(raw, int) else 0
+    return tokens_of(raw)
 
 
 def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:

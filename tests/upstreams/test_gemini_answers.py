@@ -25,7 +25,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
     UpstreamOverloaded,
 )
-from gateway.domain.events import Event, Finish, MediaReady, ToolCallDelta, Usage
+from gateway.domain.events import Event, Finish, MediaReady, TextDelta, ToolCallDelta, Usage
 from tests.support.media import png
 from tests.upstreams.conftest import CONTEXT, Canned, Vendor, ask, text_of
 from tests.upstreams.gemini_support import ACCOUNT, STOP, candidate, events_of, refusal
@@ -73,6 +73,19 @@ def test_tokens_are_counted_as_billed(scripted_gemini: Vendor, canned: Canned) -
     )
     usage = Usage(13, 12, reasoning_tokens=7, cached_tokens=2)
     assert events_of(scripted_gemini, ask(scripted_gemini))[-2:] == [usage, Finish("stop")]
+
+
+@pytest.mark.parametrize("count", [2**63, -1, "many", None, [1]], ids=str)
+def test_counts_that_make_no_sense_count_as_none(scripted_gemini, canned, count) -> None:
+    counts = {"promptTokenCount": 10, "candidatesTokenCount": count, "thoughtsTokenCount": count}
+    canned.stream({**candidate({"text": "a"}, **STOP), "usageMetadata": counts})
+    usage = Usage(10, 0)
+    assert events_of(scripted_gemini, ask(scripted_gemini))[-2:] == [usage, Finish("stop")]
+
+
+def test_a_count_that_is_no_table_counts_as_none(scripted_gemini, canned) -> None:
+    canned.stream({**candidate({"text": "a"}, **STOP), "usageMetadata": "many"})
+    assert events_of(scripted_gemini, ask(scripted_gemini)) == [TextDelta("a"), Finish("stop")]
 
 
 def test_calls_without_an_id_get_one(scripted_gemini: Vendor, canned: Canned) -> None:

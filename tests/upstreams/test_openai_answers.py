@@ -222,7 +222,15 @@ def test_last_usage_counts_and_comes_before_the_finish(imitator, canned) -> None
 
 
 @pytest.mark.parametrize(
-    "usage", [[1], "many", {"prompt_tokens": None, "completion_tokens_details": 5}], ids=str
+    "usage",
+    [
+        [1],
+        "many",
+        {"prompt_tokens": None, "completion_tokens_details": 5},
+        {"prompt_tokens": 2**63, "completion_tokens": -1},
+        {"prompt_tokens": True, "completion_tokens": 2**53},
+    ],
+    ids=str,
 )
 def test_usage_that_makes_no_sense_spoils_nothing(imitator, canned, usage: Any) -> None:
     canned.say({"choices": [{"message": {"content": "Hi"}}], "usage": usage})

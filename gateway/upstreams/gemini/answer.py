@@ -27,6 +27,7 @@ from gateway.domain.events import (
     TextDelta,
     ToolCallDelta,
     Usage,
+    tokens_of,
 )
 from gateway.upstreams.gemini.wire import VENDOR
 from gateway.upstreams.google_status import embedded_error, status_in
@@ -80,7 +81,8 @@ class Decoder:
 
     def _read(self, chunk: Mapping[str, Any], found: list[Event]) -> None:
         candidates = chunk.get("candidates")
-        if usage := chunk.get("usageMetadata"):
+        usage = chunk.get("usageMetadata")
+        if isinstance(usage, dict):
             self._usage = usage
         if candidates is None:
             self._refuse(chunk)
@@ -181,16 +183,16 @@ class Decoder:
 
     def usage(self) -> Usage | None:
         """Tokens as billed; those of thoughts count as completion, as OpenAI has it."""
-        if self._usage is None:
+        usage = self._usage
+        if usage is None:
             return None
-        count = self._usage.get
-        thoughts = count("thoughtsTokenCount") or 0
+        thoughts = tokens_of(usage.get("thoughtsTokenCount"))
         return Usage(
-            prompt_tokens=(count("promptTokenCount") or 0)
-            + (count("toolUsePromptTokenCount") or 0),
-            completion_tokens=(count("candidatesTokenCount") or 0) + thoughts,
+            prompt_tokens=tokens_of(usage.get("promptTokenCount"))
+            + tokens_of(usage.get("toolUsePromptTokenCount")),
+            completion_tokens=tokens_of(usage.get("candidatesTokenCount")) + thoughts,
             reasoning_tokens=thoughts,
-            cached_tokens=count("cachedContentTokenCount") or 0,
+            cached_tokens=tokens_of(usage.get("cachedContentTokenCount")),
             images=self.images,
         )
 
