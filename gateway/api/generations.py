@@ -56,22 +56,27 @@ def list_jobs() -> ResponseReturnValue:
     found, more = services().generation.page(
         caller(), after=page.after, limit=page.limit, order=page.order
     )
-    return page_answer([job_view(job) | {"result": None} for job in found], more=more)
+    # Without results: a link counts as use of what it leads to, and nobody asked for any.
+    return page_answer([render.job_object(job) for job in found], more=more)
 
 
 @bp.get("/v1/jobs/<job_id>")
 def get_job(job_id: str) -> ResponseReturnValue:
     job = services().generation.get(job_id, caller())
-    return polled(streamed_json(job_view(job)), done=job.done)
+    return polled(streamed_json(_job(job)), done=job.done)
 
 
 @bp.delete("/v1/jobs/<job_id>")
 def cancel_job(job_id: str) -> ResponseReturnValue:
-    return json_response(job_view(services().generation.cancel(job_id, caller())))
+    return json_response(_job(services().generation.cancel(job_id, caller())))
 
 
-def job_view(job: Job) -> dict[str, Any]:
-    return render.job_object(job, signer(), services().media.blob)
+def _job(job: Job) -> dict[str, Any]:
+    return render.job_object(job, _result(job) if job.status == "completed" else None)
+
+
+def _result(job: Job) -> dict[str, Any]:
+    return render.result(job, signer(), services().media.blob)
 
 
 def _generate(
@@ -108,13 +113,14 @@ def _answer(wanted: ImageRequest | VideoRequest, job_id: str | None) -> Response
         name_job(stream=False)
         for _ in generation.follow(found.job, who, found):
             pass
-        return render.result(generation.get(found.job, who), signer(), services().media.blob)
+        return _result(generation.get(found.job, who))
 
     return streamed_json(hold(finish))
 
 
 def accepted(job: Job) -> Response:
-    response = json_response(job_view(job), 202)
+    response = streamed_json(_job(job))
+    response.status_code = 202
     response.headers["Retry-After"] = POLL_S
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     response.headers["Preference-Applied"] = "respond-async"

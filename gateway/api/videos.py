@@ -66,7 +66,7 @@ def list_videos() -> ResponseReturnValue:
     found, more = services().generation.page(
         caller(), kinds=("video",), after=page.after, limit=page.limit, order=page.order
     )
-    return page_answer([render.video_object(job, signer()) for job in found], more=more)
+    return page_answer([render.video_object(job) for job in found], more=more)
 
 
 @bp.get("/v1/videos/<job_id>")

@@ -197,6 +197,25 @@ def test_a_job_belongs_to_who_made_it(gateway):
     assert gateway.get("/v1/jobs", key="ark-stranger").json()["data"] == []
 
 
+def test_jobs_are_listed_and_shown_also_when_their_pictures_are_gone(gateway):
+    key = "ark-album"
+    body = {"prompt": "a picture that goes", "response_format": "b64_json"}
+    headers = {**ASYNC, "Idempotency-Key": "picture-that-goes"}
+    location = gateway.post(IMAGES, body, key=key, headers=headers).headers["Location"]
+    done = ended(gateway, location, key)
+    assert done["status"] == "completed", done
+    (url,) = done["result"]["choices"][0]["message"]["images"]
+    again = gateway.post(IMAGES, body, key=key, headers=headers)
+    assert again.status_code == 202
+    assert again.json()["result"]["data"] == done["result"]["data"]
+    name = url.rpartition("/")[2].partition("?")[0]
+    (gateway.directory / "var/media" / name[:2] / name).unlink()
+    (listed,) = gateway.get("/v1/jobs", key=key).json()["data"]
+    assert listed == {**done, "result": None}
+    shown = gateway.get(location, key=key).json()
+    assert (shown["status"], shown["result"]["data"]) == ("completed", [{"b64_json": None}])
+
+
 def test_a_running_job_can_be_cancelled(gateway, simulators):
     key = "ark-video60-cancel"
     path = gateway.post(VIDEO, {"prompt": "waves"}, key=key, headers=ASYNC).headers["Location"]

@@ -52,14 +52,15 @@ def test_a_job_that_a_vendor_has_done_proves_its_owner_too(gateway):
 
 
 @pytest.mark.parametrize(
-    ("path", "field"), [("/v1/images/edits", "image"), ("/v1/videos", "input_reference")]
+    ("path", "field", "width"),
+    [("/v1/images/edits", "image", 43), ("/v1/videos", "input_reference", 44)],
 )
-def test_nothing_is_kept_of_a_form_that_is_refused(gateway, path, field):
+def test_nothing_is_kept_of_a_form_that_is_refused(gateway, path, field, width):
     kept = {found.name for found in gateway.directory.glob("var/media/??/*")}
     answer = requests.post(
         f"{gateway.url}{path}",
         data={"seed": "many"},
-        files={field: ("a.png", png(43, 30), "image/png")},
+        files={field: ("a.png", png(width, 30), "image/png")},
         timeout=20,
     )
     assert answer.status_code == 400

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.api.render.chat import ChunkWriter, Sign, usage_object
+from gateway.domain.errors import NotFound
 from gateway.domain.events import Event, MediaStored, Usage
 from gateway.domain.jobs import Job
 from gateway.domain.media import Blob, StoredMedia
@@ -22,7 +23,10 @@ Read = Callable[[StoredMedia], Blob]
 
 
 def result(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
-    """The body of the synchronous answer; pictures asked for as base64 are leaves to stream."""
+    """The body of the synchronous answer; pictures asked for as base64 are leaves to stream.
+
+    Those that were removed since are null.
+    """
     media = [stored_of(entry) for entry in (job.result or {}).get("media", [])]
     body: dict[str, Any] = {
         "id": job.id,
@@ -57,8 +61,15 @@ def _images(
     content = "\n".join([_IMAGES, *(f"![image]({url})" for url in urls)])
     message = {"role": "assistant", "content": content, "images": urls}
     if job.request.get("response_format") == "b64_json":
-        return message, [{"b64_json": Base64(read(stored))} for stored in media]
+        return message, [{"b64_json": _base64(stored, read)} for stored in media]
     return message, [{"url": url} for url in urls]
+
+
+def _base64(stored: StoredMedia, read: Read) -> Base64 | None:
+    try:
+        return Base64(read(stored))
+    except NotFound:
+        return None
 
 
 def _videos(media: list[tuple[StoredMedia, StoredMedia | None]], sign: Sign) -> dict[str, Any]:
@@ -79,7 +90,7 @@ def shown_status(job: Job) -> str:
     return "in_progress" if job.status in ("submitting", "storing") else job.status
 
 
-def job_object(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
+def job_object(job: Job, result: dict[str, Any] | None = None) -> dict[str, Any]:
     """The job as `/v1/jobs` shows it; `result` is the body of the synchronous answer."""
     error = None
     if job.error is not None and job.done:
@@ -93,13 +104,16 @@ def job_object(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
         "progress": job.progress,
         "created_at": int(job.created_at),
         "completed_at": int(job.completed_at) if job.completed_at else None,
-        "result": result(job, sign, read) if job.status == "completed" else None,
+        "result": result,
         "error": error,
     }
 
 
-def video_object(job: Job, sign: Sign) -> dict[str, Any]:
-    """The job in Sora's shape. https://platform.openai.com/docs/api-reference/videos/object"""
+def video_object(job: Job, sign: Sign | None = None) -> dict[str, Any]:
+    """The job in Sora's shape, with a link to the film where it can be signed.
+
+    https://platform.openai.com/docs/api-reference/videos/object
+    """
     status = {"queued": "queued", "completed": "completed", "failed": "failed"}.get(job.status)
     error = job.error or ({"code": "cancelled", "message": "The job was cancelled."})
     body: dict[str, Any] = {
@@ -119,7 +133,7 @@ def video_object(job: Job, sign: Sign) -> dict[str, Any]:
     }
     if body["status"] == "failed":
         body["error"] = {"code": error.get("code"), "message": error.get("message")}
-    if job.status == "completed":
+    if job.status == "completed" and sign is not None:
         body["metadata"] = {"url": sign(stored_of((job.result or {})["media"][0])[0])}
     return body
 
