@@ -13,7 +13,7 @@ from gateway.api.auth import caller
 from gateway.api.schemas.fields import RequestSchema
 from gateway.api.state import services
 from gateway.api.wire import BodyReader, check_length, load
-from gateway.domain.errors import InvalidRequest, UnsupportedContentType
+from gateway.domain.errors import InvalidRequest, StorageUnavailable, UnsupportedContentType
 from gateway.domain.media import MediaRef
 from gateway.services.uploads import keep
 
@@ -29,16 +29,21 @@ class Form:
 
 
 def read_form() -> Form:
-    """Raises UnsupportedContentType, RequestTooLarge and InvalidRequest (cut short)."""
+    """Raises UnsupportedContentType, RequestTooLarge, InvalidRequest (cut short)
+    and StorageUnavailable.
+    """
     if request.mimetype != "multipart/form-data":
         raise UnsupportedContentType("The body must be multipart/form-data.")
     if "boundary" not in request.mimetype_params:
         raise InvalidRequest("The form's Content-Type names no boundary.", code="invalid_form")
     limit, length = check_length()
     request.environ["wsgi.input"] = BodyReader(request.environ["wsgi.input"], limit, length)
+    try:
+        fields, files = request.form, request.files
+    except OSError as err:  # only of the disk: what befalls the connection has classes of its own
+        raise StorageUnavailable("There is no room for what is uploaded.") from err
     # Parts without a name, which a form may have, mean nothing.
-    values = {name.removesuffix("[]"): text for name, text in request.form.items() if name}
-    return Form(values, request.files)
+    return Form({name.removesuffix("[]"): text for name, text in fields.items() if name}, files)
 
 
 def load_form(schema: RequestSchema, *fields: str) -> tuple[Any, dict[str, Any]]:

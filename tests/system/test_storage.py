@@ -80,6 +80,31 @@ def test_a_full_disk_costs_no_chat_and_no_video(gateway_factory, tmp_path):
         assert requests.get(url, timeout=10).content[4:8] == b"ftyp"
 
 
+def test_a_form_that_finds_no_room_on_its_way_in_is_told_so(gateway_factory, tmp_path):
+    with (
+        small_disk(tmp_path / "temporary") as disk,
+        gateway_factory.started(TMPDIR=str(disk)) as gateway,
+    ):
+        large, fields = png().ljust(2_000_000, b"-"), {"prompt": "bluer", "model": "doubao-image"}
+        for path, name in (
+            ("/v1/files", "file"),
+            ("/v1/images/edits", "image"),
+            ("/v1/videos", "input_reference"),
+        ):
+            refused = upload(gateway, path, name, large, fields)
+            assert refused.status_code == 503, refused.text
+            assert refused.json()["error"]["code"] == "storage_unavailable"
+            assert refused.headers["Retry-After"]
+        # Only where nothing was left behind there is room for this.
+        assert upload(gateway, "/v1/files", "file", b"-" * 700_000, fields).status_code == 200
+        assert list(disk.iterdir()) == []
+
+
+def upload(gateway, path, name, data, fields):
+    files = {name: ("a.png", data, "image/png")}
+    return requests.post(gateway.url + path, files=files, data=fields, timeout=30)
+
+
 def wait_until(gateway, path, condition, tries=150):
     for _ in range(tries):
         job = gateway.get(path).json()
