@@ -47,14 +47,35 @@ def test_finish_reasons_are_mapped(scripted_gemini, canned, reason: str, finish:
     assert events_of(scripted_gemini, ask(scripted_gemini))[-1] == Finish(finish)  # type: ignore[arg-type]
 
 
-def test_answer_that_gemini_gave_up_is_an_error(scripted_gemini: Vendor, canned: Canned) -> None:
-    canned.stream({"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}]})
-    with pytest.raises(UpstreamInvalidResponse, match="MALFORMED_FUNCTION_CALL"):
-        scripted_gemini.chat(ask(scripted_gemini), ACCOUNT)
+@pytest.mark.parametrize(
+    ("reason", "parts"),
+    [
+        ("OTHER", []),
+        ("MALFORMED_FUNCTION_CALL", []),
+        ("MALFORMED_FUNCTION_CALL", [{"text": "Let me look that up."}]),
+        ("MALFORMED_FUNCTION_CALL", [{"functionCall": {"name": "f", "args": {}}}]),
+        ("UNEXPECTED_TOOL_CALL", [{"text": "Let me look that up."}]),
+        ("MALFORMED_RESPONSE", [{"text": "Let me"}]),
+        ("TOO_MANY_TOOL_CALLS", [{"functionCall": {"name": "f", "args": {}}}]),
+        ("MISSING_THOUGHT_SIGNATURE", [{"text": "Let me"}]),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_answer_that_gemini_gave_up_is_an_error(
+    scripted_gemini, canned, reason: str, parts: list[Any], stream: bool
+) -> None:
+    if stream:
+        canned.stream(candidate(*parts), {"candidates": [{"finishReason": reason}]})
+    else:
+        canned.say(candidate(*parts, finishReason=reason))
+    with pytest.raises(UpstreamInvalidResponse, match=reason) as caught:
+        scripted_gemini.chat(ask(scripted_gemini, stream=stream), ACCOUNT)
+    assert caught.value.sent
 
 
-def test_choice_that_is_left_unfinished_is_an_error(scripted_gemini, canned) -> None:
-    canned.stream(candidate({"text": "a"}, index=1), candidate({"text": "b"}, **STOP))
+@pytest.mark.parametrize("part", [{"text": "a"}, {"text": "Hm.", "thought": True}])
+def test_choice_that_is_left_unfinished_is_an_error(scripted_gemini, canned, part) -> None:
+    canned.stream(candidate(part, index=1), candidate({"text": "b"}, **STOP))
     with pytest.raises(UpstreamDisconnected):
         scripted_gemini.chat(ask(scripted_gemini), ACCOUNT)
 

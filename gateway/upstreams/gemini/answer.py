@@ -46,19 +46,30 @@ _FINISH: Mapping[str, FinishReason] = {
     "IMAGE_RECITATION": "content_filter",
     "MODEL_ARMOR": "content_filter",
 }
+# Whatever came before one of these, it is no answer.
+_BROKEN = frozenset(
+    {
+        "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "MISSING_THOUGHT_SIGNATURE",
+        "MALFORMED_RESPONSE",
+    }
+)
 _INVALID = "Gemini sent an answer that cannot be read"
 
 
 class Decoder:
     """Reads the answer of one request, one chunk after the other."""
 
-    __slots__ = ("_account", "_calls", "_reasons", "_seen", "_usage", "images")
+    __slots__ = ("_account", "_begun", "_calls", "_reasons", "_seen", "_usage", "images")
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._usage: Mapping[str, Any] | None = None
         self._calls: dict[int, int] = {}  # choice -> tool calls so far
         self._reasons: dict[int, str] = {}
+        self._begun: set[int] = set()  # choices, if only with a thought
         self._seen: set[int] = set()  # choices that have said something
         self.images = 0
 
@@ -89,6 +100,7 @@ class Decoder:
             return
         for candidate in candidates:
             choice = candidate.get("index", 0)
+            self._begun.add(choice)
             if content := candidate.get("content"):
                 for part in content.get("parts") or ():
                     self._part(part, choice, found)
@@ -144,7 +156,7 @@ class Decoder:
         `rest` is the last of the stream: a late error comes in it, outside of any event.
         Raises UpstreamDisconnected when a choice was left unfinished.
         """
-        if not self._reasons or self._seen - self._reasons.keys():
+        if not self._reasons or self._begun - self._reasons.keys():
             if status := _late_error(rest):
                 raise embedded_error(status, vendor=VENDOR, account=self._account)
             raise UpstreamDisconnected("Gemini broke its answer off", sent=True)
@@ -156,7 +168,7 @@ class Decoder:
     def _finish(self, choice: int) -> FinishReason:
         reason = self._reasons[choice]
         finish = _FINISH.get(reason)
-        if finish is None and choice not in self._seen:
+        if reason in _BROKEN or (finish is None and choice not in self._seen):
             raise UpstreamInvalidResponse(f"Gemini gave no answer ({reason})", sent=True)
         if choice in self._calls and finish in ("stop", None):
             return "tool_calls"
