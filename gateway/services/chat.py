@@ -69,8 +69,9 @@ class ChatService:
         with self._media.resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
-                trace.dropped = tuple(route.upstream.dropped(resolved))
-                return route.upstream.plan_chat(fitted(resolved, route), account)
+                wanted = fitted(resolved, route)
+                trace.dropped = tuple(route.upstream.dropped(wanted, account))
+                return route.upstream.plan_chat(wanted, account)
 
             return self._dispatcher.plan(model, "chat", caller, trace, call)
 
@@ -79,8 +80,9 @@ class ChatService:
             context = CallContext(trace.request_id, self._journal)
 
             def call(route: Route, account: Account) -> Events:
-                trace.dropped = tuple(route.upstream.dropped(resolved))
-                return route.upstream.chat(fitted(resolved, route), account, context)
+                wanted = fitted(resolved, route)
+                trace.dropped = tuple(route.upstream.dropped(wanted, account))
+                return route.upstream.chat(wanted, account, context)
 
             batches = self._dispatcher.stream(model, "chat", caller, trace, call)
             said = Estimate()

@@ -84,10 +84,13 @@ class Upstream(Protocol):
         """The types of pictures that may be sent to a model; others are converted before."""
         ...
 
-    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]:
         """Names of the given parameters that this vendor has no place for.
 
-        Of a picture or film, whose references need not be resolved, its `OPTIONS`.
+        Of a picture or film, whose references need not be resolved, its `OPTIONS`. Where
+        accounts are at servers that differ, `account` tells which one is meant.
         """
         ...
 

@@ -93,6 +93,10 @@ _TABLE = (
     Row(429, "", r"per day|\bRPD\b|\bTPD\b|daily", AccountSpent),
     Row(None, "rate_limit_exceeded|rate_limit_error", "", AccountExhausted),
 )
+_DIALECTS = {
+    True: Dialect("OpenAI", _TABLE),
+    False: Dialect("the OpenAI-compatible server", _TABLE),
+}
 
 _K = 1024 * 1024
 _TIERS = {"1K": _K, "2K": 4 * _K, "4K": 3840 * 2160}
@@ -106,7 +110,7 @@ _SIZES = (
 
 
 class OpenAI:
-    """An OpenAI-compatible vendor at one base URL. It makes no videos."""
+    """OpenAI or a server like it, at the account's base URL or `base_url`. It makes no videos."""
 
     name = "openai"
     kinds: frozenset[Kind] = frozenset({"chat", "image"})
@@ -116,13 +120,10 @@ class OpenAI:
         self._http = http
         self._base_url = base_url
         self._fetcher = fetcher
-        self._genuine = base_url.startswith(BASE_URL)
-        name = "OpenAI" if self._genuine else "the OpenAI-compatible server"
-        self._dialect = Dialect(name, _TABLE)
         self._patience = patient(http.timeouts)
 
     def takes(self, credential: str) -> bool:
-        if not self._genuine or not credential:
+        if not self._genuine(None) or not credential:
             return bool(credential)  # a server of one's own takes what it pleases
         return not credential.startswith(_OTHERS) and UUID.fullmatch(credential) is None
 
@@ -132,12 +133,15 @@ class OpenAI:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return WEB_PICTURES if kind == "image" else WEB_PICTURES | {"image/gif"}
 
-    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]:
         """Of the two token limits one goes; only OpenAI itself is known to lack anything else."""
         if not isinstance(request, ChatRequest):
             return unused(request, ("output_format", "quality", "background"))
         params = request.params
-        names = sorted(params.keys() & _FOREIGN) if self._genuine and params else []
+        foreign = params.keys() & _FOREIGN
+        names = sorted(foreign) if foreign and self._genuine(account) else []
         if "max_completion_tokens" in params and "max_tokens" in params:
             names.append("max_tokens")
         return names
@@ -146,19 +150,19 @@ class OpenAI:
         call = ChatCall(
             self._url(account, _CHAT),
             bearer(account, context.request_id),
-            encode(self._chat_body(request)),
+            encode(self._chat_body(request, account)),
             request.stream,
             None if request.stream else self._patience,
         )
-        return converse(self._http, call, self._dialect, account, self._fetcher)
+        return converse(self._http, call, self._dialect(account), account, self._fetcher)
 
-    def _chat_body(self, request: ChatRequest) -> dict[str, Any]:
+    def _chat_body(self, request: ChatRequest, account: Account) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": request.model,
             "messages": write_messages(request.messages, media_part),
             **request.params,
         }
-        for name in self.dropped(request):
+        for name in self.dropped(request, account):
             del body[name]
         if request.stream:
             body["stream"] = True
@@ -166,7 +170,7 @@ class OpenAI:
         return body
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
-        headers = bearer(account, context.request_id)
+        headers, dialect = bearer(account, context.request_id), self._dialect(account)
         body: bytes | Body
         if request.images:
             fields = [(name, str(value)) for name, value in _fields(request).items()]
@@ -179,13 +183,13 @@ class OpenAI:
             "POST", self._url(account, path), headers=headers, body=body, timeouts=self._patience
         ) as answer:
             if answer.status != 200:
-                raise self._dialect.failure(answer, account)
+                raise dialect.failure(answer, account)
             document = answer.json(_PICTURES_LIMIT_BYTES)
-        if error := self._dialect.reported(document, account):
+        if error := dialect.reported(document, account):
             raise error
-        yield self._pictures(document)
+        yield self._pictures(document, dialect)
 
-    def _pictures(self, document: dict[str, Any]) -> list[Event]:
+    def _pictures(self, document: dict[str, Any], dialect: Dialect) -> list[Event]:
         mime_type = f"image/{document.get('output_format') or 'png'}"
         events: list[Event] = []
         for entry in entries_of(document):
@@ -195,7 +199,7 @@ class OpenAI:
             elif url and isinstance(url, str):
                 events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
         if not events:
-            raise self._dialect.invalid("has no picture")
+            raise dialect.invalid("has no picture")
         usage = usage_of(document.get("usage"))
         usage.images = len(events)
         return [*events, usage, Finish("stop")]
@@ -213,7 +217,7 @@ class OpenAI:
         raise _no_videos()
 
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
-        return [self._plan(account, _CHAT, self._chat_body(request))]
+        return [self._plan(account, _CHAT, self._chat_body(request, account))]
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
         if not request.images:
@@ -243,6 +247,13 @@ class OpenAI:
 
     def _url(self, account: Account, path: str) -> str:
         return (account.base_url or self._base_url).rstrip("/") + path
+
+    def _genuine(self, account: Account | None) -> bool:
+        """Whether OpenAI itself is asked."""
+        return ((account and account.base_url) or self._base_url).startswith(BASE_URL)
+
+    def _dialect(self, account: Account) -> Dialect:
+        return _DIALECTS[self._genuine(account)]
 
 
 def _fields(request: ImageRequest) -> dict[str, Any]:

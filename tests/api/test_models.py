@@ -13,7 +13,7 @@ routes = [{ upstream = "openai", model = "tiny" }, { upstream = "ark", model = "
 
 [models."Team Chat"]
 kind = "chat"
-routes = [{ upstream = "ark", model = "ep-2" }]
+routes = [{ upstream = "ark", model = "doubao-seed-1-8-251228" }]
 
 [[accounts]]
 name = "only"
@@ -100,8 +100,9 @@ def test_own_models_and_accounts_with_few_models(gateway_factory):
     with gateway_factory.started(accounts=False, workers=1, toml=TOML) as gateway:
         listed = [model["id"] for model in gateway.get("/v1/models").json()["data"]]
         assert sorted(listed) == ["Team Chat", "doubao-image"]
-        answer = gateway.chat(model="team chat")
+        answer = gateway.chat(model="team chat", presence_penalty=1)
         assert answer.headers["X-Gateway-Account"] == "only"
+        assert answer.headers["X-Gateway-Dropped-Params"] == "presence_penalty"
         assert gateway.chat(model="doubao").json()["error"]["code"] == "model_not_found"
         assert gateway.chat(model="fast").json()["error"]["code"] == "model_not_found"
         assert gateway.get("/v1/models/fast").status_code == 404

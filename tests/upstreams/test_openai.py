@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
     InvalidRequest,
+    UpstreamError,
 )
 from gateway.domain.events import (
     Finish,
@@ -61,6 +64,28 @@ def test_the_older_of_two_token_limits_is_dropped(openai: Vendor) -> None:
     account = openai.account()
     batches = openai.chat(request, account)
     assert batches[-1][-1] == Finish("length")
+
+
+@pytest.mark.parametrize("default", [BASE_URL, "http://vllm.example/v1"])
+@pytest.mark.parametrize(
+    ("url", "dropped"), [("https://api.openai.com/v1/", ["top_k"]), ("http://vllm.example/v1", [])]
+)
+def test_what_is_spared_depends_on_the_server_of_the_account(
+    open_vendor, default: str, url: str, dropped: list[str]
+) -> None:
+    vendor = open_vendor("openai", base_url=default)
+    account = replace(ACCOUNT, base_url=url)
+    request = ask(vendor, top_k=5, temperature=1)
+    assert list(vendor.upstream.dropped(request, account)) == dropped
+    [call] = vendor.upstream.plan_chat(request, account)
+    assert ("top_k" in call.body) is not bool(dropped)
+
+
+def test_a_failure_names_the_server_of_the_account(open_vendor, canned) -> None:
+    vendor = open_vendor("openai", base_url=BASE_URL)
+    canned.say({"error": {"message": "no"}}, status=500)
+    with pytest.raises(UpstreamError, match=r"^The OpenAI-compatible server"):
+        vendor.chat(ask(vendor), replace(ACCOUNT, base_url=canned.url))
 
 
 def test_openai_itself_is_spared_what_only_its_imitators_know(open_vendor) -> None:

@@ -62,7 +62,9 @@ class Ark:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES - HEIC_PICTURES if "seedance-1-0" in model else _PICTURES
 
-    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]:
         if isinstance(request, ImageRequest):
             return unused(request, image_body(replace(request, images=(), mask=None)))
         if isinstance(request, VideoRequest):

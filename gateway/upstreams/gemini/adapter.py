@@ -64,7 +64,9 @@ class Gemini:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 
-    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]:
         if not isinstance(request, ChatRequest):
             return unused(request, ("seed",))
         return config.dropped(request.params)

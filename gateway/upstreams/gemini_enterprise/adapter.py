@@ -74,7 +74,9 @@ class GeminiEnterprise:
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 
-    def dropped(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]:
         if not isinstance(request, ChatRequest):
             return unused(request, ())
         return (name for name in request.params if name not in _MAPPED)
