@@ -189,6 +189,21 @@ def test_results_of_tools_name_their_call(gemini: Vendor) -> None:
     assert picture["inlineData"]["mimeType"] == "image/png"
 
 
+def test_result_belongs_to_the_latest_call_of_its_id(gemini: Vendor) -> None:
+    turns: list[Message] = []
+    for name in ("weather", "clock"):
+        turns += [
+            user("And now?"),
+            Message("assistant", tool_calls=(ToolCall("call_0", name, "{}"),)),
+            Message("tool", (Text("so"),), tool_call_id="call_0"),
+        ]
+    request = ChatRequest(gemini.model(), tuple(turns), {"tools": [WEATHER, CLOCK]})
+    parts = [turn["parts"][0] for turn in body_of(gemini, request)["contents"]]
+    results = [part["functionResponse"] for part in parts if "functionResponse" in part]
+    assert [result["name"] for result in results] == ["weather", "clock"]
+    assert text_of(gemini.chat(request, gemini.account()))
+
+
 def test_damaged_arguments_of_a_past_call_are_still_told(gemini: Vendor) -> None:
     call = ToolCall("c1", "weather", '{"city": "Os')
     messages = (user("Hello"), Message("assistant", tool_calls=(call,)))

@@ -64,7 +64,7 @@ def conversation(
 
     `uris` are those of uploaded media, by digest. `signed`: the model insists on signatures.
     """
-    names = {call.id: call.name for message in messages for call in message.tool_calls}
+    names: dict[str, str] = {}  # of the calls so far: some servers number them anew in each turn
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
     before = None
@@ -74,6 +74,7 @@ def conversation(
             system += [part for part in said if "text" in part]
             parts = [part for part in said if "text" not in part]  # instructions are text only
         elif message.role == "assistant":
+            names |= {call.id: call.name for call in message.tool_calls}
             parts = _model_parts(message, uris, signed)
         elif message.role == "tool":
             parts = _result_parts(message, names, uris)
