@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.api.schemas.chat import ChatRequestSchema
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Finish, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tests.upstreams.conftest import Vendor, ask, text_of
@@ -62,6 +63,22 @@ def test_effort_is_told_in_the_words_of_the_family(gemini, model: str, params, c
     body = body_of(gemini, with_model(ask(gemini, **params), model))
     assert body["generationConfig"]["thinkingConfig"] == {"includeThoughts": True, **config}
     assert text_of(gemini.chat(with_model(ask(gemini, **params), model), gemini.account()))
+
+
+@pytest.mark.parametrize(
+    "effort", ChatRequestSchema().fields["reasoning_effort"].describe()["enum"]
+)
+def test_every_effort_of_callers_has_its_place(gemini: Vendor, effort: str) -> None:
+    counting, levelled = (
+        body_of(gemini, with_model(ask(gemini, reasoning_effort=effort), model))
+        for model in ("gemini-2.5-flash", "gemini-3.8-flash")
+    )
+    thinking = counting["generationConfig"]["thinkingConfig"]
+    assert (thinking["thinkingBudget"] > 0) is thinking["includeThoughts"] is (effort != "none")
+    assert levelled["generationConfig"]["thinkingConfig"]["thinkingLevel"]
+    if effort in ("high", "xhigh", "max"):
+        assert thinking["thinkingBudget"] == 24576
+        assert levelled["generationConfig"]["thinkingConfig"]["thinkingLevel"] == "HIGH"
 
 
 @pytest.mark.parametrize("params", [{"thinking": {"type": "disabled"}}, {"enable_thinking": False}])

@@ -42,7 +42,15 @@ _TIERS = {"flex": "flex", "priority": "priority"}
 
 # Gemini 2.5 counts the tokens of its thoughts, everything later has levels.
 # https://ai.google.dev/gemini-api/docs/openai#thinking
-_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
+_BUDGETS = {
+    "none": 0,
+    "minimal": 1024,
+    "low": 1024,
+    "medium": 8192,
+    "high": 24576,
+    "xhigh": 24576,
+    "max": 24576,
+}
 _LEVELS = {
     "none": "MINIMAL",
     "minimal": "MINIMAL",
@@ -50,6 +58,7 @@ _LEVELS = {
     "medium": "MEDIUM",
     "high": "HIGH",
     "xhigh": "HIGH",
+    "max": "HIGH",
 }
 _LEVELS_OF_PRO = _LEVELS | {"none": "LOW", "minimal": "LOW"}
 _LEVELS_OF_3_PRO = _LEVELS_OF_PRO | {"medium": "HIGH"}
@@ -143,7 +152,7 @@ def _thinking(model: str, params: ChatParams) -> dict[str, Any]:
     config: dict[str, Any] = {"includeThoughts": True}
     if model.startswith("gemini-2.5"):
         if budget is None and effort is not None:
-            budget = _BUDGETS.get(effort, 0)
+            budget = _BUDGETS.get(effort)
         if budget is not None:
             if "pro" in model and budget >= 0:
                 budget = max(budget, _LEAST_BUDGET_OF_2_5_PRO)
