@@ -98,7 +98,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         *_answer_chores(idempotency, generation, settings.media_ttl_s),
         Chore("media-links", 60, media.note_links),
         Chore("media", 600, media.sweep),
-        Chore("ledger", EVERY_S, ledger.write),
+        Chore("ledger", EVERY_S, ledger.write, to_the_end=True),
     )
     return Services(
         settings=settings,
@@ -119,7 +119,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         files=files,
         sessions=sessions,
         background=Background(
-            chores, at_stop=(generation.runner.stop, sessions.stop, ledger.close)
+            chores, at_stop=(ledger.write, generation.runner.stop, sessions.stop, ledger.close)
         ),
     )
 

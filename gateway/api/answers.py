@@ -12,9 +12,11 @@ from flask import Flask, Response, request
 
 from gateway.api import ended
 from gateway.api.errors import envelope
+from gateway.api.render.chat import LastWords
 from gateway.api.state import State, services, state, the_request, trace
 from gateway.api.wire import CORS, json_response, limit_headers
-from gateway.domain.errors import GatewayError
+from gateway.domain.connection import DrainExit
+from gateway.domain.errors import GatewayError, ShuttingDown
 from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
 from gateway.net.sse import unbroken
@@ -24,10 +26,20 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _CROSS_ORIGIN = ("/v1/", "/media/")
 
 
-def last_words(found: Trace) -> Callable[[GatewayError], bytes]:
+def restarting(found: Trace) -> ShuttingDown:
+    """What a request is told that the end of the process interrupts."""
+    then = "send the request again."
+    if found.job is not None:
+        then = f"what was ordered is made meanwhile: ask for /v1/jobs/{found.job}."
+    return ShuttingDown(f"The server is restarting; {then}", retry_after=1)
+
+
+def last_words(found: Trace) -> LastWords:
     """Renders the event that ends a failed stream; there is no `[DONE]` after it."""
 
-    def say(err: GatewayError) -> bytes:
+    def say(err: GatewayError | DrainExit) -> bytes:
+        if isinstance(err, DrainExit):
+            err = restarting(found)
         found.error = err
         return unbroken(b"data: " + orjson.dumps(envelope(err)) + b"\n\n")
 

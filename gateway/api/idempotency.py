@@ -21,7 +21,7 @@ from gateway.api.answers import facts
 from gateway.api.auth import caller
 from gateway.api.errors import error_response
 from gateway.api.state import services, state, the_request, trace
-from gateway.api.waiting import bridge, too_late
+from gateway.api.waiting import bridge, unseen
 from gateway.domain.errors import GatewayError, InvalidRequest
 from gateway.services.dispatch import Trace
 from gateway.services.generation import refused
@@ -138,8 +138,8 @@ def _failed(ticket: Ticket, err: GatewayError) -> Response:
     """
     service, found = services().idempotency, trace()
     response = error_response(err)
-    acted, unseen = err.sent and err.status >= 500, too_late()
-    if (acted or unseen) and (found.job is None or _refused(found.job)):
+    acted = err.sent and err.status >= 500
+    if (acted or unseen(err)) and (found.job is None or _refused(found.job)):
         response.headers["x-should-retry"] = "false"
         keep_s = None if acted else _UNSEEN_S
         _keep(response, response.get_data(), ticket, service, found, keep_s=keep_s)

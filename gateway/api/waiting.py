@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from itertools import chain
 from typing import TypeVar
 
+from gateway.api.answers import restarting
 from gateway.api.app import Answer
+from gateway.api.render.chat import LastWords
 from gateway.api.state import State, services, state, the_request, trace
 from gateway.api.wire import CORS, EVENT_STREAM, JSON, limit_headers
-from gateway.domain.connection import HOLD, Hold
-from gateway.domain.errors import GatewayError
+from gateway.domain.connection import HOLD, DrainExit, Hold
+from gateway.domain.errors import GatewayError, ShuttingDown
 
 _COMMENT = b": waiting\n\n"
 T = TypeVar("T")
@@ -57,26 +59,29 @@ def hold(make: Callable[[], T]) -> T:
     bridge(stream=False)
     try:
         return make()
+    except DrainExit:
+        raise restarting(trace()) from None
     except GatewayError as err:
         known, found = state(), trace()
-        unseen = too_late() and not known.keyed
-        if unseen and known.caller is not None and found.fingerprint is not None:
+        note = unseen(err) and not known.keyed
+        if note and known.caller is not None and found.fingerprint is not None:
             services().idempotency.note_failure(known.caller.owner, found.fingerprint(), err)
         raise
 
 
-def too_late() -> bool:
-    """Whether a failure cannot have its status any more; if it can, nothing gets in between."""
+def unseen(err: GatewayError) -> bool:
+    """Whether a failure comes too late for a status; if not, nothing gets in between.
+
+    That the server restarts is no failure: another process may do what is asked for.
+    """
     held: Hold | None = the_request().environ.get(HOLD)
-    if held is None:
+    if held is None or isinstance(err, ShuttingDown):
         return False
     held.disarm()
     return held.started
 
 
-def event_stream(
-    make: Callable[[], Generator[bytes, None, None]], last_words: Callable[[GatewayError], bytes]
-) -> Answer:
+def event_stream(make: Callable[[], Generator[bytes, None, None]], last_words: LastWords) -> Answer:
     """Answer with frames as they come.
 
     The first frame is taken before the response begins, so an error raised until then
@@ -91,9 +96,9 @@ def event_stream(
             undo.callback(frames.close)
             name_job(stream=True)
             first = next(frames)
-        except GatewayError as err:
+        except (GatewayError, DrainExit) as err:
             if held is None or not held.started:
-                raise
+                raise (restarting(trace()) if isinstance(err, DrainExit) else err) from None
             return Answer(last_words(err), headers=EVENT_STREAM)
         undo.pop_all()
     response = Answer(chain((first,), frames), headers=EVENT_STREAM, direct_passthrough=True)

@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from tests.support.callers import ask, crowd, request_bytes, whole_call
-from tests.worker.serving import report, until
+from tests.support.shell import QuickShell
+from tests.worker.serving import Client, report, until
 
 CHAT, VIDEO, IMAGES = "/v1/chat/completions", "/v1/video/generations", "/v1/images/generations"
 JOBS = "/v1/jobs"
@@ -22,8 +23,7 @@ ASYNC = {"Prefer": "respond-async"}
 
 
 def last_event(answer):
-    body = answer.partition(b"\r\n\r\n")[2]
-    events = [line for line in body.split(b"\n") if line.startswith(b"data: ")]
+    events = [line for line in answer.split(b"\n") if line.startswith(b"data: ")]
     return events[-1].removeprefix(b"data: ") if events else b""
 
 
@@ -66,6 +66,44 @@ def test_streams_of_a_draining_server_end_with_an_event_and_their_sessions_are_d
         f"SIGTERM to all processes with {count} streams: all ended with an event, 0 sessions "
         f"left, exit after {left_after[0]:.1f} s"
     )
+
+
+def test_what_a_drain_interrupts_is_told_how_to_go_on(own_factory):
+    """Also where nothing but comments has been sent, and where a picture takes too long."""
+    painter = "ark-long40-interrupted"
+    with (
+        own_factory.started(workers=1, GATEWAY_HOLD_S="8", GATEWAY_HEARTBEAT_S="1") as gateway,
+        ThreadPoolExecutor(1) as threads,
+        client_of(gateway) as painting,
+        client_of(gateway) as chatting,
+    ):
+        waited = threads.submit(gateway.post, IMAGES, {"prompt": "a cat"}, key=painter)
+        order = {"prompt": "a dog", "stream": True}
+        painting.send(request_bytes(IMAGES, order, key=painter))
+        question = ask("Hello", model="doubao", stream=True)
+        chatting.send(request_bytes(CHAT, question, key="ark-hang-interrupted"))
+        streamed = painting.head()[1]["x-gateway-job"]
+        chatting.head()
+        assert gateway.chat().status_code == 200
+        gateway.process.send_signal(signal.SIGQUIT)
+        last = [last_event(rest_of(client)) for client in (painting, chatting)]
+        job = waited.result().headers["X-Gateway-Job"]
+        gateway.process.wait(25)
+        used = QuickShell(gateway.directory, {}).json("usage", "--since", "1h")
+    assert waited.result().status_code == 503
+    assert f"{JOBS}/{job}" in waited.result().json()["error"]["message"]
+    ends = [json.loads(event)["error"] for event in last]
+    assert [end["code"] for end in ends] == ["shutting_down"] * 2
+    assert f"{JOBS}/{streamed}" in ends[0]["message"]
+    assert [row["requests"] for row in used if row["key"] == "(no key)"] == [1]
+
+
+def client_of(gateway):
+    return Client(int(gateway.url.rpartition(":")[2]))
+
+
+def rest_of(client):
+    return b"".join(iter(client.chunk, b""))
 
 
 def test_a_picture_in_flight_is_seen_through(own_factory, vendors, tmp_path):

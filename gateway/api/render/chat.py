@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from gateway.domain.connection import DrainExit
-from gateway.domain.errors import GatewayError, ShuttingDown
+from gateway.domain.errors import GatewayError
 from gateway.domain.events import (
     Event,
     Events,
@@ -37,6 +37,7 @@ _MOST_TOKENS = 20  # each with twenty that it might have been
 _NOUNS = {"image": "image", "video": "video", "audio": "audio"}
 
 Sign = Callable[[StoredMedia], str]
+LastWords = Callable[[GatewayError | DrainExit], bytes]
 
 
 def new_id() -> str:
@@ -276,7 +277,7 @@ class ChunkWriter:
 
 
 def chunks(
-    batches: Events, writer: ChunkWriter, last_words: Callable[[GatewayError], bytes]
+    batches: Events, writer: ChunkWriter, last_words: LastWords
 ) -> Generator[bytes, None, None]:
     """Yield the frames of one stream, one piece per batch.
 
@@ -290,10 +291,7 @@ def chunks(
             for batch in batches:
                 if frames := writer.batch(batch):
                     yield unbroken(frames)
-        except DrainExit:
-            yield last_words(ShuttingDown("The server is restarting; send the request again."))
-            return
-        except GatewayError as err:
+        except (GatewayError, DrainExit) as err:
             yield last_words(err)
             return
     yield writer.ending()
