@@ -43,6 +43,7 @@ from gateway.upstreams.sources import from_url
 _PAUSES_S = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)  # between checks of one task
 _QUEUED_PAUSES_S = (1.0, 2.0, 5.0, 10.0)  # while no account is free
 _STORING_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
+_SOON = 3  # tries to store a result, after which nobody waits for it any longer
 _HOLDING_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # with the only copy of a picture in memory
 _MOST_PUZZLES = 12  # in a row, which is four minutes: then nothing is to be made of the answers
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
@@ -56,12 +57,13 @@ _UNKNOWN = (
 class Moving:
     """A job on its way, as it was last written down.
 
-    `puzzles` counts the steps in a row that met something nobody understands.
+    `puzzles` counts the steps in a row that met something nobody understands, `failures`
+    those in which a result could not be stored.
     """
 
     def __init__(self, job: Job, write: Callable[[Job], Job]) -> None:
         self.job = job
-        self.puzzles = 0
+        self.puzzles = self.failures = 0
         self._write = write
 
     def to(self, **changes: Any) -> None:
@@ -113,7 +115,7 @@ class JobSteps:
             failure = GatewayError("The server failed while it worked on the job.", sent=asked)
             self._failed(moving, failure, puzzling=True)
         else:
-            moving.puzzles = 0
+            moving.puzzles = moving.failures = 0
 
     def _step(self, moving: Moving, caller: Caller) -> None:
         if self._too_old(moving.job):
@@ -128,6 +130,9 @@ class JobSteps:
 
     def _failed(self, moving: Moving, err: GatewayError, *, puzzling: bool) -> None:
         job = moving.job
+        if job.status == "submitting" and job.result:
+            log.warning("job_cut_short", job=job.id, code=err.code, message=err.message)
+            return self._painted(moving, Usage())
         moving.puzzles = moving.puzzles + 1 if puzzling else 0
         if puzzling and job.status in ("in_progress", "storing"):
             passes = moving.puzzles < _MOST_PUZZLES
@@ -135,8 +140,10 @@ class JobSteps:
             passes = self._may_pass(job, err)
         if not passes:
             moving.to(status="failed", error=to_record(err))
-        elif job.status == "storing" and job.error is None:
-            moving.to(error=to_record(_later(job)))
+        elif job.status == "storing":
+            moving.failures += 1
+            if moving.failures == _SOON:
+                moving.to(error=to_record(_later(job)))
 
     def cancel(self, job: Job, credential: Secret | None) -> None:
         """Ask the vendor to stop, where it can; what cannot be stopped is left to end unseen."""
@@ -168,11 +175,11 @@ class JobSteps:
         ) or err.fault in (Fault.VENDOR, Fault.ACCOUNT)
 
     def _recover(self, moving: Moving) -> None:
-        """Whoever submitted the job is gone: what was not stored is lost."""
-        made = (moving.job.result or {}).get("media")
-        if not made:
+        """Whoever submitted the job is gone: what was not written down is lost."""
+        result = moving.job.result or {}
+        if not (result.get("media") or result.get("waiting")):
             raise OutcomeUnknown(_UNKNOWN, sent=True)
-        self._complete(moving, made, Usage(images=len(made)))
+        self._painted(moving, Usage())
 
     def _submit(self, moving: Moving, caller: Caller) -> None:
         model = self._catalog.find(moving.job.model, Caller(moving.job.owner))
@@ -206,53 +213,51 @@ class JobSteps:
             context = self._begin(moving, route, account)
             return route.upstream.image(wanted, account, context)
 
-        made: list[dict[str, Any]] = []
-        waiting: list[dict[str, Any]] = []
         usage = Usage()
         with closing(self._dispatcher.stream(model, "image", caller, trace, call)) as batches:
             for batch in batches:
                 for event in batch:
                     if isinstance(event, MediaReady):
-                        self._keep(event, moving.job.owner, made, waiting)
-                        moving.to(result={"media": list(made)})
+                        self._keep(moving, event)
                     elif isinstance(event, Usage):
                         usage = event
-        if not made and not waiting:
+        if not moving.job.result:
             raise JobFailed("The vendor made no picture.", sent=True)
-        usage.images = usage.images or len(made) + len(waiting)
+        self._painted(moving, usage)
+
+    def _painted(self, moving: Moving, usage: Usage) -> None:
+        result = moving.job.result or {}
+        made, waiting = result["media"], result.get("waiting")
+        usage.images = usage.images or len(made) + len(waiting or ())
         if waiting:
-            result = {"media": made, "waiting": waiting, "usage": usage_record(usage)}
-            late = to_record(_later(moving.job))
-            moving.to(status="storing", progress=99, result=result, error=late)
+            result = {**result, "usage": usage_record(usage)}
+            moving.to(status="storing", progress=99, result=result)
         else:
             self._complete(moving, made, usage)
 
-    def _keep(
-        self,
-        event: MediaReady,
-        owner: str,
-        made: list[dict[str, Any]],
-        waiting: list[dict[str, Any]],
-    ) -> None:
-        """Store a picture. Where the store is away, the vendor's link is kept for later.
+    def _keep(self, moving: Moving, event: MediaReady) -> None:
+        """Store a picture and write it down; where the store is away, the vendor's link.
 
         A picture that came without a link is held and tried again, for a minute.
         """
+        result = moving.job.result or {"media": [], "waiting": []}
+        made, waiting = list(result["media"]), list(result["waiting"])
         for pause_s in (*_HOLDING_PAUSES_S, None):
             try:
                 with _ordered():
-                    stored = self._media.archive(event.source, owner)
+                    stored = self._media.archive(event.source, moving.job.owner)
             except StorageUnavailable:
                 if event.source.url is not None:
                     link = {"url": event.source.url, "mime_type": event.source.mime_type}
                     waiting.append({"kind": event.kind, **link})
-                    return
+                    break
                 if pause_s is None:
                     raise
                 time.sleep(pause_s)
             else:
                 made.append(media_entry(MediaStored(event.kind, stored)))
-                return
+                break
+        moving.to(result={"media": made, "waiting": waiting})
 
     def _store_waiting(self, moving: Moving) -> None:
         result = moving.job.result or {}
@@ -348,5 +353,7 @@ def _later(job: Job) -> StorageUnavailable:
     """What is told to those who wait for a result that cannot be stored yet."""
     return StorageUnavailable(
         "The result is made, but cannot be stored right now. It will be: ask for "
-        f"/v1/jobs/{job.id} later instead of sending the request again."
+        f"/v1/jobs/{job.id} later instead of sending the request again.",
+        retry_after=_STORING_PAUSES_S[-1],
+        sent=True,
     )

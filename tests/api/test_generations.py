@@ -244,6 +244,13 @@ def test_a_lost_submission_is_never_made_again(gateway, simulators):
     assert simulators.operations(key)["ark.videos.create"] == 1
 
 
+def test_a_picture_that_came_before_the_answer_broke_off_is_kept(gateway, simulators):
+    body = {"model": "gemini-enterprise", "prompt": "Draw a picture of a cat"}
+    answer = gateway.post(IMAGES, body, key="ya29.cut1-picture")
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["data"]) == 1
+
+
 def test_a_blocked_prompt_is_the_callers_error(gateway):
     answer = gateway.post(IMAGES, {"prompt": "a cat"}, key="ark-blocked-image")
     assert answer.status_code == 400

@@ -38,7 +38,10 @@ def data_url(data: bytes, mime_type: str = "image/png") -> str:
 
 @dataclass
 class MediaServer:
-    """Serves `.mp4` a video, `.jpg` a JPEG, `.html` a page, `missing` a 404, else a PNG."""
+    """Serves `.mp4` a video, `.jpg` a JPEG, `.html` a page, else a PNG.
+
+    `missing` is a 404, `late` is one at first.
+    """
 
     url: str
     hits: list[str] = field(default_factory=list)
@@ -63,7 +66,8 @@ class MediaServer:
                     (answer for end, answer in answers.items() if self.path.endswith(end)),
                     answers[".png"],
                 )
-                self.send_response(404 if "missing" in self.path else 200)
+                late = "late" in self.path and found.hits.count(self.path) == 1
+                self.send_response(404 if late or "missing" in self.path else 200)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

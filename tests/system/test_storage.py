@@ -65,7 +65,9 @@ def test_a_full_disk_costs_no_chat_and_no_video(gateway_factory, tmp_path):
         refused = gateway.post(IMAGES, {"prompt": "a cat"})
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "storage_unavailable"
-        assert refused.headers["Retry-After"]
+        assert int(refused.headers["Retry-After"]) == 30
+        assert refused.headers["x-should-retry"] == "false"
+        assert refused.headers["X-Gateway-Job"] in refused.json()["error"]["message"]
         part = {"type": "image_url", "image_url": {"url": data_url(png())}}
         body = {"model": "doubao", "messages": [{"role": "user", "content": ["See", part]}]}
         assert gateway.post("/v1/chat/completions", body).status_code == 200

@@ -110,6 +110,7 @@ FAILING = {
     "bad-chunk-amid": (Script((*begun().pieces, b"zz\r\nhello"), pause_s=0.05), INVALID),
 }
 
+FILM = "/late.mp4"
 SCRIPTS = (
     {name: script for name, (script, _) in (BROKEN | FAILING).items()}
     | WHOLE
@@ -157,9 +158,10 @@ def unreachable(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(own_factory, unreachable):
+def site(own_factory, unreachable, media_server):
+    film = {"id": "cgt-1", "status": "succeeded", "content": {"video_url": media_server.url + FILM}}
     with (
-        scripted(SCRIPTS) as url,
+        scripted(SCRIPTS | {"film": answer(json.dumps(film).encode())}) as url,
         own_factory.started(
             toml=unreachable,
             ARK_BASE_URL=url,
@@ -236,3 +238,9 @@ def test_an_answer_without_end_is_given_up_and_costs_little_memory(site):
     assert (got.status_code, got.json()["error"]["code"]) == (502, INVALID)
     assert sum(worker.memory_info().rss for worker in workers) - before < 64 * MIB
     assert all(psutil.pid_exists(worker.pid) for worker in workers)
+
+
+def test_a_film_that_comes_at_the_second_try_is_waited_for(site, media_server):
+    film = site.post("/v1/video/generations", {"prompt": "waves"}, key="ark-film")
+    assert film.status_code == 200, film.text
+    assert media_server.hits.count(FILM) == 2
