@@ -27,7 +27,6 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-wmv"),
     (b"ID3", "audio/mpeg"),
     (b"fLaC", "audio/flac"),
-    (b"%PDF-", "application/pdf"),
 )
 # Containers: the bytes 8 to 12 after RIFF or FORM, and after ISO's `ftyp`.
 _CONTAINERS = {
@@ -45,6 +44,8 @@ _BRANDS = {
     b"qt  ": "video/quicktime",
 }
 _BMP = re.compile(rb"BM....\0\0\0\0....[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL).match
+_PDF = b"%PDF-"  # the only ones that may be plain text throughout
+_NEVER_IN_TEXT = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\xc0\xc1\xf5-\xff]").search
 _ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
@@ -53,6 +54,10 @@ def sniff(head: bytes) -> str | None:
 
     `head` has HEAD_BYTES, or all there is.
     """
+    if head.startswith(_PDF):
+        return "application/pdf"
+    if not _NEVER_IN_TEXT(head):  # "The wide road" begins as some films do
+        return None
     for start, mime_type in _STARTS:
         if head.startswith(start):
             return mime_type

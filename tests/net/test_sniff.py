@@ -74,6 +74,19 @@ MAGIC = [
     (b"\xef\xbb\xbf{}", None),
     (b"PK\x03\x04", None),
     (b"RIFF\0\0\0\0ACON", None),
+    (b"Get free tickets", None),
+    (b"The wide road\r\n", None),
+    (b"Now skip this", None),
+    (b"The moov atom and\tthe mdat atom", None),
+    ("Où free, demande-t-il".encode(), None),
+    (b"The ftypes of a text", None),
+    (b"ID3 is a tag", None),
+    (b"ID3\n", None),
+    (b"fLaC is how such files begin", None),
+    (b"OggS, too", None),
+    (b"RIFF as in WAVE", None),
+    (b"GIF89a is a format", None),
+    (b"    mdat\x00\x00\x01\xb6 \x1b[31m", "video/quicktime"),
 ]
 
 
