@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -86,10 +87,16 @@ def _generate(
     if wants_plan():
         return dry_run(generation.plan(wanted, who, found))
     state().paid = True
-    if "respond-async" in request.headers.get("Prefer", ""):
+    if _prefers_async(request.headers.get("Prefer", "")):
         wanted = replace(wanted, asynchronous=True)
     stream = wanted.stream and not wanted.asynchronous
     return once(document, lambda job_id: _answer(wanted, job_id), stream=stream)
+
+
+def _prefers_async(preferences: str) -> bool:
+    """Names are of any case, https://www.rfc-editor.org/rfc/rfc7240#section-2."""
+    names = (re.split("[;=]", item, maxsplit=1)[0] for item in preferences.split(","))
+    return any(name.strip().lower() == "respond-async" for name in names)
 
 
 def _answer(wanted: ImageRequest | VideoRequest, job_id: str | None) -> Response:

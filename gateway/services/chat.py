@@ -6,7 +6,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gateway.domain.accounts import Account, Caller
-from gateway.domain.errors import InvalidRequest
 from gateway.domain.estimate import Estimate
 from gateway.domain.events import (
     Event,
@@ -17,11 +16,9 @@ from gateway.domain.events import (
     TextDelta,
     Usage,
 )
-from gateway.domain.media import MediaRef
 from gateway.domain.requests import (
     ChatRequest,
     ImageRequest,
-    Message,
     VendorCall,
     VideoRequest,
 )
@@ -29,6 +26,7 @@ from gateway.services.attachments import fitted
 from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.dispatch import Dispatcher, Trace
 from gateway.services.media import MediaService
+from gateway.services.prompts import Makes, order, unused
 from gateway.upstreams.base import CallContext, SessionJournal
 
 if TYPE_CHECKING:
@@ -58,14 +56,14 @@ class ChatService:
         """
         model = self._catalog.find(request.model, caller)
         if model.kind != "chat":
-            return self._generation.stream(_as_generation(request, model), caller, trace)
+            return self._generation.stream(_ordered(request, model, trace), caller, trace)
         return self._answer(request, model, caller, trace)
 
     def plan(self, request: ChatRequest, caller: Caller, trace: Trace) -> list[VendorCall]:
         """The vendor requests that `stream` would send; nothing is sent."""
         model = self._catalog.find(request.model, caller)
         if model.kind != "chat":
-            return self._generation.plan(_as_generation(request, model), caller, trace)
+            return self._generation.plan(_ordered(request, model, trace), caller, trace)
         with self._media.resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
@@ -94,6 +92,12 @@ class ChatService:
             finally:
                 if trace.usage is None and said.tokens:  # broken off before the vendor's count
                     trace.usage = _estimated(resolved, said)
+
+
+def _ordered(request: ChatRequest, model: Model, trace: Trace) -> ImageRequest | VideoRequest:
+    kind: Makes = "image" if model.kind == "image" else "video"
+    trace.unknown = (*trace.unknown, *unused(request, kind))
+    return order(request, kind)
 
 
 def keep_media(
@@ -133,41 +137,3 @@ def _stored(event: Event, media: MediaService, caller: Caller, trace: Trace) -> 
     elif event.kind == "video":
         trace.videos += 1
     return MediaStored(event.kind, stored, cover)
-
-
-def _as_generation(request: ChatRequest, model: Model) -> ImageRequest | VideoRequest:
-    turn = _last_user_turn(request.messages)
-    images = tuple(
-        part for part in turn.parts if isinstance(part, MediaRef) and part.kind != "audio"
-    )
-    prompt = turn.text.strip()
-    if not prompt:
-        raise InvalidRequest(
-            "The last user message has no text to make a picture or video from.", param="messages"
-        )
-    if model.kind == "image":
-        config = request.params.get("image_config") or {}
-        return ImageRequest(
-            model=request.model,
-            prompt=prompt,
-            images=images,
-            ratio=config.get("aspect_ratio"),
-            size=config.get("image_size"),
-            n=request.params.get("n", 1),
-            seed=request.params.get("seed"),
-            stream=request.stream,
-        )
-    return VideoRequest(
-        model=request.model,
-        prompt=prompt,
-        images=images,
-        seed=request.params.get("seed"),
-        stream=request.stream,
-    )
-
-
-def _last_user_turn(messages: tuple[Message, ...]) -> Message:
-    for message in reversed(messages):
-        if message.role == "user":
-            return message
-    raise InvalidRequest("There is no user message.", param="messages")

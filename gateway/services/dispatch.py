@@ -47,7 +47,7 @@ class Trace:
     account: str | None = None
     attempts: int = 0
     dropped: Sequence[str] = ()  # parameters that the vendor has no place for
-    unknown: Sequence[str] = ()  # fields of the body that nobody knows
+    unknown: Sequence[str] = ()  # fields of the body that mean nothing, whoever the vendor
     usage: Usage | None = None
     job: str | None = None
     error: GatewayError | None = None

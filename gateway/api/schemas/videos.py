@@ -18,12 +18,13 @@ from gateway.api.schemas.fields import (
 )
 from gateway.api.schemas.images import Size
 from gateway.domain.requests import VideoRequest
+from gateway.domain.shapes import LONGEST_PROMPT, SEEDS
 
 RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "adaptive")
 
 
 class VideoRequestSchema(RequestSchema):
-    prompt = Word(required=True, longest=32_000)
+    prompt = Word(required=True, longest=LONGEST_PROMPT)
     model = Word(load_default="doubao-video", longest=256)
     image = ImagesField(load_default=())
     input_reference = ImagesField(load_default=())
@@ -32,7 +33,7 @@ class VideoRequestSchema(RequestSchema):
     seconds = Duration(1, 60)
     resolution = Word("360p", "480p", "540p", "720p", "1080p", "2k", "4k")
     size = Size()
-    seed = Number(-1, 2**32 - 1, whole=True)
+    seed = Number(*SEEDS, whole=True)
     watermark = Flag()
     generate_audio = Flag()
     stream = Flag(load_default=False)
@@ -62,7 +63,7 @@ class VideoRequestSchema(RequestSchema):
 class VideoFormSchema(VideoRequestSchema):
     """The same from a multipart form, whose values are text."""
 
-    seed = TextNumber(-1, 2**32 - 1, whole=True)
+    seed = TextNumber(*SEEDS, whole=True)
     watermark = TextFlag()
     generate_audio = TextFlag()
     stream = TextFlag(load_default=False)
