@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from gateway.domain.accounts import Account, Caller, Kind
@@ -21,12 +21,14 @@ from gateway.domain.errors import (
     NotFound,
     ShuttingDown,
     StorageUnavailable,
+    UnsupportedMediaType,
     from_record,
 )
 from gateway.domain.events import Event, Events, Finish, MediaStored, Progress
 from gateway.domain.jobs import Job
+from gateway.domain.media import Media
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
-from gateway.services.attachments import fitted
+from gateway.services.attachments import attachments, fitted
 from gateway.services.catalog import Catalog, Model, Route
 from gateway.services.dispatch import Dispatcher, Trace
 from gateway.services.job_records import request_of, request_record, stored_of, usage_of
@@ -74,7 +76,7 @@ class GenerationService:
         model, kind = self._model(request, caller)
         self._dispatcher.routes(model, caller)
         job_id = f"{kind}_{uuid.uuid4().hex}"
-        with self._media.resolved(request, caller) as resolved:
+        with self._resolved(request, caller) as resolved:
             record = request_record(resolved, self._media, caller)
         trace.model, trace.kind = model.name, kind
         job = Job(
@@ -207,7 +209,7 @@ class GenerationService:
 
     def plan(self, request: Request, caller: Caller, trace: Trace) -> list[VendorCall]:
         model, kind = self._model(request, caller)
-        with self._media.resolved(request, caller) as resolved:
+        with self._resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
                 trace.dropped = _dropped(resolved, route)
@@ -217,6 +219,18 @@ class GenerationService:
                 return route.upstream.plan_video(wanted, account)
 
             return self._dispatcher.plan(model, kind, caller, trace, call)
+
+    @contextmanager
+    def _resolved(self, request: Request, caller: Caller) -> Iterator[Request]:
+        """As MediaService does; UnsupportedMediaType names the first that is no picture."""
+        with self._media.resolved(request, caller) as resolved:
+            for item in attachments(resolved):
+                if isinstance(item, Media) and item.kind != "image":
+                    raise UnsupportedMediaType(
+                        f"{request.model!r} takes pictures, not {item.mime_type}.",
+                        param=item.param,
+                    )
+            yield resolved
 
     def _model(self, request: Request, caller: Caller) -> tuple[Model, Kind]:
         kind: Kind = "image" if isinstance(request, ImageRequest) else "video"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.media import data_url, png
+from tests.services.media.kit import PDF, WAV
+from tests.support.media import data_url, mp4, png
 
 CHAT, IMAGES, VIDEO = "/v1/chat/completions", "/v1/images/generations", "/v1/video/generations"
 DRY = {"X-Gateway-Dry-Run": "1"}
@@ -73,6 +74,39 @@ def test_parameters_that_mean_nothing_there_are_named(gateway, model, dropped):
     answer = asked(gateway, model, **given, response_format={"type": "json_object"})
     assert answer.status_code == 200
     assert set(answer.headers["X-Gateway-Dropped-Params"].split(", ")) == set(dropped.split(", "))
+
+
+@pytest.mark.parametrize("headers", [DRY, {}], ids=["dry", "wet"])
+@pytest.mark.parametrize("model", ["doubao-image", "doubao-video"])
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [
+        (
+            {"type": "file", "file": {"file_data": data_url(b"notes", "text/plain")}},
+            "file.file_data",
+        ),
+        ({"type": "file", "file": {"file_data": data_url(PDF)}}, "file.file_data"),
+        (
+            {"type": "video_url", "video_url": {"url": data_url(mp4(), "video/mp4")}},
+            "video_url.url",
+        ),
+        ({"type": "input_audio", "input_audio": {"data": data_url(WAV)}}, "input_audio.data"),
+    ],
+    ids=["text", "pdf", "film", "sound"],
+)
+def test_what_is_no_picture_is_refused_by_name(gateway, model, part, field, headers):
+    turn = {"role": "user", "content": [{"type": "text", "text": "draw"}, LINK, part]}
+    answer = gateway.post(CHAT, {"model": model, "messages": [turn]}, headers=headers)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "unsupported_media_type"
+    assert error["param"] == f"messages[0].content[2].{field}"
+
+
+def test_a_picture_may_come_as_a_file(gateway):
+    part = {"type": "file", "file": {"file_data": data_url(png())}}
+    (call,) = asked(gateway, content=[{"type": "text", "text": "draw"}, part]).json()["requests"]
+    assert call["body"]["image"]
 
 
 @pytest.mark.parametrize(
