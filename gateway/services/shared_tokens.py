@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from gateway.domain.errors import GatewayError, StorageUnavailable
+from gateway.domain.connection import shielded
+from gateway.domain.errors import StorageUnavailable
 from gateway.stores.tokens import TokenStore
 from gateway.upstreams.base import Token
 
@@ -24,36 +25,54 @@ class SharedTokens:
     def __call__(
         self, key: str, fetch: Callable[[], Token], usable: Callable[[Token], bool]
     ) -> Token:
-        try:
-            shared = self._shared_or_claimed(key, usable)
-        except StorageUnavailable:
-            return fetch()
-        if shared is not None:
-            return shared
-        try:
-            token = fetch()
-        except GatewayError:
-            with suppress(StorageUnavailable):
-                self._store.give_up(key)
-            raise
-        with suppress(StorageUnavailable):
-            self._store.put(key, token.text, left_s=token.left_s)
-        return token
+        with _Claim(self._store, key) as claim:
+            try:
+                token = self._shared(key, claim, usable)
+            except StorageUnavailable:
+                return fetch()
+            if token is None:
+                token = fetch()
+                claim.fulfil(token)
+            return token
 
-    def _shared_or_claimed(self, key: str, usable: Callable[[Token], bool]) -> Token | None:
+    def _shared(self, key: str, claim: _Claim, usable: Callable[[Token], bool]) -> Token | None:
         """Another process's token; None once this one is to fetch it."""
         give_up_at = self._clock() + _CLAIM_S
-        claimed = False
         while True:
-            if found := self._store.get(key):
-                token = Token(*found)
-                if usable(token):
-                    if claimed:
-                        self._store.give_up(key)
-                    return token
+            found = self._store.get(key)
+            if found is not None and usable(token := Token(*found)):
+                return token
             # Looked up once more after the claim: the one before may just have ended.
-            if claimed or self._clock() > give_up_at:
+            if claim.held or self._clock() > give_up_at:
                 return None
-            claimed = self._store.claim(key, ttl_s=_CLAIM_S)
-            if not claimed:
+            claim.take()
+            if not claim.held:
                 time.sleep(_LOOK_S)
+
+
+class _Claim:
+    """The right to fetch the next token, given up where the block ends without one."""
+
+    __slots__ = ("_key", "_store", "held")
+
+    def __init__(self, store: TokenStore, key: str) -> None:
+        self._store = store
+        self._key = key
+        self.held = False
+
+    def take(self) -> None:
+        with shielded():  # whoever leaves meanwhile leaves when it is known
+            self.held = self._store.claim(self._key, ttl_s=_CLAIM_S)
+
+    def fulfil(self, token: Token) -> None:
+        with suppress(StorageUnavailable):
+            self._store.put(self._key, token.text, left_s=token.left_s)
+            self.held = False
+
+    def __enter__(self) -> _Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.held:
+            with shielded(), suppress(StorageUnavailable):
+                self._store.give_up(self._key)

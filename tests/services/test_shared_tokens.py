@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 import pytest
 
 from gateway.domain.accounts import Secret
+from gateway.domain.connection import ClientGone, DrainExit, answering
 from gateway.domain.errors import UpstreamOverloaded
 from gateway.services.shared_tokens import SharedTokens
 from gateway.stores.database import Database
@@ -67,6 +69,38 @@ def test_a_failure_is_nobody_elses(world):
     with pytest.raises(UpstreamOverloaded):
         process(world)("key", vendor.fetch, fresh)
     assert process(world)("key", vendor.fetch, fresh).text == "token-2"
+
+
+@pytest.mark.parametrize("end", [ClientGone, DrainExit])
+def test_a_caller_that_leaves_during_a_fetch_keeps_nobody_from_the_next(world, end):
+    vendor = Vendor()
+
+    def leave():
+        raise end
+
+    with pytest.raises(end):
+        process(world)("key", leave, fresh)
+    began = time.monotonic()
+    assert process(world)("key", vendor.fetch, fresh).text == "token-1"
+    assert time.monotonic() - began < 20, "a claim is for 30 s"
+
+
+def test_a_caller_that_leaves_while_he_claims_the_fetch_keeps_nobody_from_it(world):
+    class Leaving:
+        shields = 0
+
+        def end_of_shield(self):
+            answering.reset(token)
+            raise ClientGone
+
+    vendor = Vendor()
+    token = answering.set(Leaving())
+    with pytest.raises(ClientGone):
+        process(world)("key", vendor.fetch, fresh)
+    began = time.monotonic()
+    assert process(world)("key", vendor.fetch, fresh).text == "token-1"
+    assert time.monotonic() - began < 20, "a claim is for 30 s"
+    assert vendor.asked == 1
 
 
 def test_others_wait_for_the_one_that_fetches(world):
