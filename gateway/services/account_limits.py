@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.domain.accounts import Kind
 from gateway.services.limits import limits_of
 from gateway.stores.counters import Counters
 
 
+class Shortage(NamedTuple):
+    wait_s: float  # before there can be more room
+    full: bool  # there is none for a single call either
+
+
 class Quota(Protocol):
-    def take(self, account: str, kind: Kind, limit: str) -> float:
-        """Count one call; 0, or the seconds until there is room for it."""
+    def take(self, account: str, kind: Kind, limit: str, amount: int) -> Shortage | None:
+        """Count so many calls, or none of them where there is no room for all."""
         ...
 
 
@@ -19,7 +24,13 @@ class AccountLimits:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
-    def take(self, account: str, kind: Kind, limit: str) -> float:
+    def take(self, account: str, kind: Kind, limit: str, amount: int) -> Shortage | None:
         _, limits = limits_of(limit, "account", account, kind)
-        windows = self._counters.take(limits)
-        return max((max(w.left_s, 0.01) for w in windows if not w.room), default=0.0)
+        windows = self._counters.take(limits, amount)
+        short = [pair for pair in zip(limits, windows, strict=True) if not pair[1].room]
+        if not short:
+            return None
+        # More than a limit allows at all never has room; its length is as good as any answer.
+        wait_s = max(w.left_s if amount <= limit.amount else limit.expiry for limit, w in short)
+        full = any(window.hits >= limit.amount for limit, window in short)
+        return Shortage(max(wait_s, 0.01), full)

@@ -99,13 +99,15 @@ class Dispatcher:
         caller: Caller,
         trace: Trace,
         call: Callable[[Route, Account], Events],
+        *,
+        amount: int = 1,
     ) -> Events:
-        """Yield the batches of the first attempt that answers.
+        """Yield the batches of the first attempt that answers; it makes `amount` of the kind.
 
         Another account is tried only while nothing was yielded, and for paid kinds
         (image, video) only when the vendor has certainly not begun to work.
         """
-        for attempt in self._attempts(model, kind, caller, trace):
+        for attempt in self._attempts(model, kind, caller, trace, amount):
             with attempt, closing(call(attempt.route, attempt.account)) as batches:
                 for batch in batches:
                     if not attempt.answered:
@@ -122,7 +124,7 @@ class Dispatcher:
         call: Callable[[Route, Account], T],
     ) -> T:
         """As `stream`, for a call that answers with one value."""
-        for attempt in self._attempts(model, kind, caller, trace):
+        for attempt in self._attempts(model, kind, caller, trace, 1):
             with attempt:
                 return call(attempt.route, attempt.account)
         raise AssertionError("the last attempt returns or raises")
@@ -136,7 +138,7 @@ class Dispatcher:
         call: Callable[[Route, Account], T],
     ) -> T:
         """As `once`, for a call that asks nothing of the vendor: no account is taken."""
-        series = _Series(self, model, kind, caller, trace)
+        series = _Series(self, model, kind, caller, trace, 1)
         while True:
             try:
                 account = series.own_account() or self._pool.peek(
@@ -149,9 +151,9 @@ class Dispatcher:
             return call(series.route, account)
 
     def _attempts(
-        self, model: Model, kind: Kind, caller: Caller, trace: Trace
+        self, model: Model, kind: Kind, caller: Caller, trace: Trace, amount: int
     ) -> Iterator[_Attempt]:
-        series = _Series(self, model, kind, caller, trace)
+        series = _Series(self, model, kind, caller, trace, amount)
         self._budget.count_request()
         give_up_at = self._pool.deadline()
         while True:
@@ -170,6 +172,7 @@ class Dispatcher:
                     kind=kind,
                     caller=caller.owner,
                     skip=series.skip,
+                    amount=series.amount,
                     give_up_at=give_up_at,
                 )
                 account = lease.account
@@ -193,7 +196,13 @@ class _Series:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, model: Model, kind: Kind, caller: Caller, trace: Trace
+        self,
+        dispatcher: Dispatcher,
+        model: Model,
+        kind: Kind,
+        caller: Caller,
+        trace: Trace,
+        amount: int,
     ) -> None:
         self._dispatcher = dispatcher
         self._routes = dispatcher.routes(model, caller)
@@ -205,6 +214,7 @@ class _Series:
         self._vendor_failure: GatewayError | None = None
         self._current: Account | None = None
         self.attempts = 0
+        self.amount = amount
         self.skip: set[str] = set()
         trace.model, trace.kind = model.name, kind
 

@@ -214,7 +214,8 @@ class JobSteps:
             return route.upstream.image(wanted, account, context)
 
         usage = Usage()
-        with closing(self._dispatcher.stream(model, "image", caller, trace, call)) as batches:
+        stream = self._dispatcher.stream(model, "image", caller, trace, call, amount=request.n)
+        with closing(stream) as batches:
             for batch in batches:
                 for event in batch:
                     if isinstance(event, MediaReady):

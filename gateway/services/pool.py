@@ -185,15 +185,20 @@ class Pool:
         kind: Kind,
         caller: str,
         skip: Collection[str] = (),
+        amount: int = 1,
         give_up_at: float,
     ) -> Lease:
         """Lend an account that may serve one of `models`, to be used as a context manager.
+
+        `amount` counts against its limit for the kind.
 
         Waits in a line that is fair to callers when one may become free until `give_up_at`,
         which begins as `deadline()`. Raises NoAccountAvailable with the seconds until
         the soonest is back; AccountRejected when the vendors refuse all of them.
         """
         wish = Wish(upstream, tuple(models), kind, skip)
+        if amount > 1:
+            wish = wish.of_many(amount)
         trouble: StorageUnavailable | None = None
         for _ in range(_MOST_REFUSALS):
             self._listen()
@@ -287,7 +292,7 @@ class Pool:
         """A lease on an account that was reserved, unless something stands against it after all."""
         lease = Lease(self, grant, wish.models[-1])
         try:
-            obstacle = self._obstacle(lease, grant, wish.kind)
+            obstacle = self._obstacle(lease, grant, wish)
         except BaseException as err:
             hold_s = _AWAY_S if isinstance(err, StorageUnavailable) else 0.0
             self._return(lease, Obstacle(hold_s=hold_s))
@@ -297,7 +302,7 @@ class Pool:
         self._return(lease, obstacle)
         return None
 
-    def _obstacle(self, lease: Lease, grant: Grant, kind: Kind) -> Obstacle | None:
+    def _obstacle(self, lease: Lease, grant: Grant, wish: Wish) -> Obstacle | None:
         """What can be given back is asked for first: limits keep what they count."""
         member = grant.member
         if grant.trial:
@@ -313,9 +318,17 @@ class Pool:
         self._sharing.listen()
         if self._roster.put_aside(grant, lease.model):
             return Obstacle()
-        limit = member.account.limits.get(kind)
-        wait_s = self._quota.take(member.name, kind, limit) if limit else 0.0
-        return Obstacle(limited=(kind, wait_s)) if wait_s > 0 else None
+        limit = member.account.limits.get(wish.kind)
+        return self._limited(member.name, wish, limit) if limit else None
+
+    def _limited(self, name: str, wish: Wish, limit: str) -> Obstacle | None:
+        shortage = self._quota.take(name, wish.kind, limit, wish.amount)
+        if shortage is None:
+            return None
+        if shortage.full or wish.short is None:
+            return Obstacle(limited=(wish.kind, shortage.wait_s))
+        wish.short[name] = shortage.wait_s  # others may want fewer
+        return Obstacle()
 
     def _trial_of(self, lease: Lease) -> Obstacle | None:
         if lease.trial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from math import inf
 from threading import Event as Signal
 from typing import NamedTuple
 
@@ -13,12 +14,23 @@ from gateway.services.pool_choice import Member
 
 
 class Wish(NamedTuple):
-    """What a request needs an account for. `skip` names those that have failed it."""
+    """What a request needs an account for. `skip` names those that are of no use to it."""
 
     upstream: str
     models: tuple[str, ...]  # its names, the last of which is the vendor's
     kind: Kind
     skip: Collection[str]
+    amount: int = 1  # of what accounts are limited in
+    short: dict[str, float] | None = None  # skipped for lack of room: seconds until there is more
+
+    def of_many(self, amount: int) -> Wish:
+        """For so many at once. Accounts that turn out to have room for fewer are skipped."""
+        short = dict.fromkeys(self.skip, inf)
+        return self._replace(skip=short.keys(), amount=amount, short=short)
+
+    @property
+    def short_s(self) -> float:
+        return min(self.short.values(), default=inf) if self.short else inf
 
 
 class Grant(NamedTuple):

@@ -43,20 +43,25 @@ class AccountView:
     limited: Mapping[str, float]  # kinds and models that it may do no more of, and for how long
 
 
-def refusal(outlook: Outlook) -> GatewayError:
-    """The error for a request that no account can serve now: why, and when one can."""
+def refusal(outlook: Outlook, short_s: float) -> GatewayError:
+    """The error for a request that no account can serve now: why, and when one can.
+
+    `short_s`: until the first limit that it is too large for has more room.
+    """
     if not outlook.known:
         return NoAccountAvailable("No account that may serve this model is enabled.")
     back_in_s = outlook.back_in_s
     if outlook.engaged or back_in_s == inf:
         back_in_s = min(back_in_s, _BUSY_AGAIN_S)
+    why = _REASONS.get(outlook.reason) if back_in_s == outlook.back_in_s else None
+    if short_s < outlook.back_in_s and not outlook.engaged:
+        back_in_s, why = short_s, _REASONS["limit"]
     when = f"try again in {max(1, ceil(back_in_s))} s"
     if outlook.refused:
         return AccountRejected(
             f"The vendor refuses the credential of every account for this model; {when}.",
             retry_after=back_in_s,
         )
-    why = _REASONS.get(outlook.reason) if back_in_s == outlook.back_in_s else None
     return NoAccountAvailable(
         f"No account for this model is free ({why or 'all are busy'}); {when}.",
         retry_after=back_in_s,

@@ -63,23 +63,22 @@ class Limit:
 class Window(NamedTuple):
     hits: int  # that count now
     left_s: float  # until the oldest counts no more
-    room: bool = True  # whether there was any for this one
+    room: bool = True  # whether there was any for what was to be counted
 
 
 class Counters(Storage, MovingWindowSupport):
     """Moving windows for the `limits` library, several of which can be counted in one go."""
 
     @abstractmethod
-    def take(self, limits: Sequence[Limit]) -> list[Window]:
-        """Count a hit under all of them, or under none where one has no room for it."""
+    def take(self, limits: Sequence[Limit], amount: int = 1) -> list[Window]:
+        """Count so many hits under all of them, or none where one has no room for all."""
 
     @abstractmethod
     def window(self, limit: Limit) -> Window:
         """How it stands, and whether it has room."""
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        assert amount == 1
-        return self.take([Limit(key, limit, expiry)])[0].room
+        return self.take([Limit(key, limit, expiry)], amount)[0].room
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """When it began, in time of the wall, and its hits."""
@@ -147,15 +146,17 @@ class _Row:
         oldest: float = _MARK.unpack_from(self._table, self._place(0))[0]
         return oldest + self._expiry - now
 
-    def add(self, at: float) -> None:
+    def add(self, at: float, amount: int) -> None:
         newest = self._place(self._count - 1)
-        together = _MARK.unpack_from(self._table, newest)[1] + 1 if self._count else 1
+        together = amount
+        if self._count:
+            together += _MARK.unpack_from(self._table, newest)[1]
         if self._count and (together <= self._grain or self._count == MARKS):
             _MARK.pack_into(self._table, newest, at, together)
         else:
-            _MARK.pack_into(self._table, self._place(self._count), at, 1)
+            _MARK.pack_into(self._table, self._place(self._count), at, amount)
             self._count += 1
-        self._written(at + self._expiry, 1)
+        self._written(at + self._expiry, amount)
 
     def add_older(self, hits: int, at: float) -> None:
         """Hits that were counted elsewhere since the oldest that is known here, or since `at`."""
@@ -226,14 +227,16 @@ class MachineCounters(Counters):
             if at >= 0:
                 _HEAD.pack_into(self._table, at, _FREE, 0.0, 0, 0, 0)
 
-    def take(self, limits: Sequence[Limit]) -> list[Window]:
+    def take(self, limits: Sequence[Limit], amount: int = 1) -> list[Window]:
         with self._turn:
             now = self._clock()
             rows = [_Row(self._table, limit, now) for limit in limits]
-            room = [row.hits < limit.amount for row, limit in zip(rows, limits, strict=True)]
+            room = [
+                row.hits + amount <= limit.amount for row, limit in zip(rows, limits, strict=True)
+            ]
             if all(room):
                 for row in rows:
-                    row.add(now)
+                    row.add(now, amount)
             return [
                 Window(row.hits, row.left_s(now), fits)
                 for row, fits in zip(rows, room, strict=True)
@@ -245,8 +248,8 @@ class MachineCounters(Counters):
             row = _Row(self._table, limit, now)
             return Window(row.hits, row.left_s(now), row.hits < limit.amount)
 
-    def learn(self, limit: Limit, shared: Window, *, at: float | None) -> None:
-        """Take over what is counted elsewhere where it is more, with a hit of `at` if there was.
+    def learn(self, limit: Limit, shared: Window, *, at: float, amount: int) -> None:
+        """Take over what is counted elsewhere where it is more, with the hits of `at`.
 
         Nothing that is learnt counts for longer here than there.
         """
@@ -254,11 +257,10 @@ class MachineCounters(Counters):
             now = self._clock()
             row = _Row(self._table, limit, now)
             missing = shared.hits - row.hits
-            others = missing if at is None else missing - 1
-            if others > 0:
-                row.add_older(others, now + shared.left_s - limit.expiry)
-            if at is not None and missing > 0:
-                row.add(at)
+            if missing > amount:
+                row.add_older(missing - amount, now + shared.left_s - limit.expiry)
+            if min(missing, amount) > 0:
+                row.add(at, min(missing, amount))
 
     def _open(self) -> None:
         size = _TABLE_BYTES + _DIGEST_BYTES

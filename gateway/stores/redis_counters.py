@@ -25,11 +25,12 @@ _LATE_S = 2 * _WAIT_S  # a wait that took so long was prolonged by this process
 _MOST_LATE = 3
 _OPEN_S = 5.0
 
-# One round trip counts a hit under all of the keys, or under none. What is known of a key is
+# One round trip counts hits under all of the keys, or none of them. What is known of a key is
 # a list of marks as in `counters`: a time in milliseconds, and how many hits.
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local amount = tonumber(ARGV[#ARGV])
 local known, answer, room = {}, {}, 1
 for i, key in ipairs(KEYS) do
     local limit, expiry = tonumber(ARGV[3 * i - 2]), tonumber(ARGV[3 * i - 1])
@@ -42,18 +43,18 @@ for i, key in ipairs(KEYS) do
         end
     end
     known[i], answer[3 * i - 2], answer[3 * i] = marks, hits, 1
-    if hits >= limit then room, answer[3 * i] = 0, 0 end
+    if hits + amount > limit then room, answer[3 * i] = 0, 0 end
 end
 for i, key in ipairs(KEYS) do
     local marks, expiry, grain = known[i], tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
     local size = #marks
     if room == 1 then
-        if size > 0 and marks[size] < grain then
-            marks[size - 1], marks[size] = now, marks[size] + 1
+        if size > 0 and marks[size] + amount <= grain then
+            marks[size - 1], marks[size] = now, marks[size] + amount
         else
-            marks[size + 1], marks[size + 2] = now, 1
+            marks[size + 1], marks[size + 2] = now, amount
         end
-        answer[3 * i - 2] = answer[3 * i - 2] + 1
+        answer[3 * i - 2] = answer[3 * i - 2] + amount
         redis.call('SET', key, cmsgpack.pack(marks), 'PX', expiry)
     end
     answer[3 * i - 1] = #marks > 0 and marks[1] + expiry - now or 0
@@ -135,25 +136,27 @@ class SharedCounters(Counters):
     def base_exceptions(self) -> type[Exception]:
         return RedisError
 
-    def take(self, limits: Sequence[Limit]) -> list[Window]:
+    def take(self, limits: Sequence[Limit], amount: int = 1) -> list[Window]:
         before = [self.machine.window(limit).hits for limit in limits]
         began = self._clock()
-        found = self._asked(limits, began) if self.breaker.allows() else None
+        found = self._asked(limits, amount, began) if self.breaker.allows() else None
         if found is None:
-            return self.machine.take(limits)
+            return self.machine.take(limits, amount)
         counted = all(window.room for window in found)
-        if counted and any(w.hits <= hits for w, hits in zip(found, before, strict=True)):
-            return self.machine.take(limits)  # Redis has forgotten what this machine knows
+        if counted and any(
+            window.hits < hits + amount for window, hits in zip(found, before, strict=True)
+        ):
+            return self.machine.take(limits, amount)  # Redis has forgotten what this machine knows
         for limit, window in zip(limits, found, strict=True):
-            self.machine.learn(limit, window, at=began if counted else None)
+            self.machine.learn(limit, window, at=began, amount=amount if counted else 0)
         return found
 
-    def _asked(self, limits: Sequence[Limit], began: float) -> list[Window] | None:
+    def _asked(self, limits: Sequence[Limit], amount: int, began: float) -> list[Window] | None:
         given: list[int] = []
         for limit in limits:
             given += (limit.amount, int(limit.expiry * 1000), limit.grain)
         try:
-            answer = self._take([_PREFIX + limit.key for limit in limits], given)
+            answer = self._take([_PREFIX + limit.key for limit in limits], [*given, amount])
         except MaxConnectionsError:
             return None  # busy, not away
         except (RedisError, OSError) as err:

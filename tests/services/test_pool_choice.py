@@ -95,6 +95,32 @@ def test_a_limit_that_is_reached_says_when_there_is_room_again(world):
     assert call(pool, kind="image") == "one"
 
 
+def test_a_limit_counts_all_that_a_request_makes_and_leaves_the_rest_to_smaller_ones(world):
+    pool = world.pool(account("one", limits={"image": "5/day"}))
+    assert call(pool, kind="image", amount=4) == "one"
+    for amount in (4, 2, 6):
+        with pytest.raises(NoAccountAvailable) as caught:
+            lend(pool, kind="image", amount=amount)
+        assert caught.value.retry_after == pytest.approx(86400, abs=60)
+        assert "limit set for it" in caught.value.message
+    assert call(pool, kind="image") == "one"
+    with pytest.raises(NoAccountAvailable):
+        lend(pool, kind="image")
+
+
+def test_a_request_for_many_goes_where_there_is_room_for_all(world):
+    pool = world.pool(
+        account("few", limits={"image": "3/day"}),
+        account("many", limits={"image": "9/day"}),
+        account("failed"),
+    )
+    wish = {"kind": "image", "amount": 4, "skip": {"failed"}}
+    assert names(pool, 2, **wish) == ["many", "many"]
+    with pytest.raises(NoAccountAvailable):
+        lend(pool, **wish)
+    assert Counter(names(pool, 4, kind="image", skip={"failed"})) == {"few": 3, "many": 1}
+
+
 def test_a_call_that_is_refused_for_another_reason_costs_nothing_of_the_limit(world):
     pool = world.pool(account("one", max_in_flight=1, limits={"chat": "3/hour"}))
     first = lend(pool)

@@ -127,6 +127,23 @@ def test_what_one_limit_refuses_costs_the_others_nothing(clock):
     assert made.take(both) == [Window(1, 1), Window(2, 3599)]
 
 
+@pytest.mark.parametrize("limit", [7, 100, 600])
+def test_several_hits_at_once_are_counted_together_or_not_at_all(clock, limit):
+    made, chance, taken = MachineCounters(clock=clock), random.Random(limit), []
+    windows = [Limit("key", limit, 60)]
+    for _ in range(2000):
+        clock.time += chance.expovariate(1)
+        amount = chance.randint(1, 9)
+        before = made.window(windows[0]).hits
+        (found,) = made.take(windows, amount)
+        assert found.room == (before + amount <= limit)
+        assert found.hits == before + amount * found.room
+        taken += [clock.time] * amount * found.room
+    for first, later in zip(taken, taken[limit:], strict=False):
+        assert later - first >= 60
+    assert made.take(windows, limit + 1)[0].room is False
+
+
 def test_the_library_reads_and_clears_the_windows(path):
     rates = MovingWindowRateLimiter(MachineCounters(path=path))
     assert [rates.hit(LIMIT, "one") for _ in range(12)] == [True] * 10 + [False] * 2
@@ -159,11 +176,11 @@ def test_more_keys_than_there_is_room_for_push_out_those_that_end_first(path, mo
 
 def test_what_is_known_elsewhere_is_taken_over_where_it_is_more(path, clock):
     made, limit = MachineCounters(path=path, clock=clock), Limit("key", 10, 60)
-    made.learn(limit, Window(7, 30), at=clock.time)
+    made.learn(limit, Window(7, 30), at=clock.time, amount=1)
     assert made.window(limit) == Window(7, 30)
-    made.learn(limit, Window(3, 50), at=clock.time)
+    made.learn(limit, Window(3, 50), at=clock.time, amount=1)
     assert made.window(limit) == Window(7, 30)
-    made.learn(limit, Window(10, 30, room=False), at=None)
+    made.learn(limit, Window(10, 30, room=False), at=clock.time, amount=0)
     clock.time += 30
     assert made.window(limit) == Window(1, 30), "what others counted is over as it is there"
 

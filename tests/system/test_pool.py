@@ -274,6 +274,20 @@ def test_the_limit_on_an_account_holds_over_all_workers(start, redis, vendors):
     assert calls_of(vendors, accounts) == {"sk-limited": 10, "sk-spare": 50}
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["machine", "redis"])
+def test_the_limit_on_an_account_counts_pictures_not_requests(start, redis, vendors, shared):
+    key = f"ark-five-{shared}"
+    options = {"REDIS_URL": redis.url} if shared else {}
+    with start({key: {"upstream": "ark", "limits.image": "5/day"}}, **options) as gateway:
+        answers = [
+            gateway.post("/v1/images/generations", {"prompt": "a cat", "n": n}) for n in (4, 4, 1)
+        ]
+    assert [answer.status_code for answer in answers] == [200, 429, 200]
+    assert answers[1].json()["error"]["code"] == "no_account_available"
+    assert int(answers[1].headers["Retry-After"]) > 80_000
+    assert calls_of(vendors, [key]) == {key: 5}
+
+
 @pytest.mark.timeout(300)
 def test_many_calls_that_need_a_google_token_at_once_fetch_one(start, vendors, soak):
     count = 1000 if soak else 60

@@ -100,6 +100,21 @@ def test_what_one_limit_refuses_costs_the_others_nothing_in_redis(redis, tmp_pat
         assert [(w.hits, w.room) for w in shared.take(both)] == [(1, False), (1, True)]
 
 
+def test_several_hits_at_once_are_counted_together_or_not_at_all_in_redis(redis, tmp_path):
+    machines = [
+        SharedCounters(SCHEME + redis.url, path=str(tmp_path / name / "c")) for name in "ab"
+    ]
+    limit = Limit("key", 100, 60)
+    found = [machines[n % 2].take([limit], amount)[0] for n, amount in enumerate((40, 40, 40, 20))]
+    assert [(window.hits, window.room) for window in found] == [
+        (40, True),
+        (80, True),
+        (80, False),
+        (100, True),
+    ]
+    assert [machine.window(limit).hits for machine in machines] == [80, 100]
+
+
 @pytest.mark.timeout(900)
 def test_no_failure_of_redis_is_one_of_a_chat(shared, redis, soak):
     """Frozen, back, emptied, killed: one short wait each time it falls silent."""
