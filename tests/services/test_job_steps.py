@@ -76,11 +76,11 @@ def test_a_film_that_could_not_be_noted_is_fetched_again(works, world, gemini):
     class Index(MediaIndex):
         failures = 1
 
-        def add(self, stored, owner):
+        def add(self, *stored, **options):
             if self.failures:
                 self.failures -= 1
                 raise StorageUnavailable("away")
-            super().add(stored, owner)
+            super().add(*stored, **options)
 
     process = works(index=Index(world.database))
     job = process.moved(process.film("gemini"))
@@ -217,7 +217,7 @@ def test_pictures_that_can_be_read_are_kept_beside_others(works, ark):
 
 def test_a_job_that_meets_a_defect_fails_and_says_so(works, world, ark, capsys):
     class Defective(MediaIndex):
-        def add(self, stored, owner):
+        def add(self, *stored, **options):
             raise ZeroDivisionError
 
     process = works(index=Defective(world.database))
