@@ -12,6 +12,7 @@ from gateway.domain.accounts import Secret
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.domain.jobs import Job
 from gateway.logs import log
+from gateway.services.calm import Calm
 from gateway.services.job_steps import JobSteps, Moving
 from gateway.stores.jobs import Claim, ClaimLost, JobStore
 
@@ -36,7 +37,14 @@ class _Run:
 
 
 class JobRunner:
-    def __init__(self, jobs: JobStore, steps: JobSteps, *, ended: Callable[[Job], object]) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        steps: JobSteps,
+        *,
+        ended: Callable[[Job], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._jobs = jobs
         self._steps = steps
         self._ended = ended
@@ -45,6 +53,7 @@ class JobRunner:
         self._stopping = Signal()
         self._quiet = Signal()
         self._after: str | None = None
+        self._calm = Calm(_CLAIM_S, clock=clock)
 
     def start(self, job: Job, credential: Secret | None) -> bool:
         """Move the job in the background, unless another process does."""
@@ -72,7 +81,10 @@ class JobRunner:
 
     def sweep(self) -> int:
         """Take over jobs that nobody moves; returns how many."""
-        found = self._jobs.claimable(limit=_AT_ONCE, after=self._after)
+        with self._calm.watched():
+            found = self._jobs.claimable(limit=_AT_ONCE, after=self._after)
+        if not self._calm:
+            return 0
         self._after = found[-1] if len(found) == _AT_ONCE else None
         taken = 0
         for job_id in found:

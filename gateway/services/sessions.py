@@ -20,6 +20,7 @@ from gateway.domain.accounts import Account
 from gateway.domain.connection import shielded
 from gateway.domain.errors import GatewayError, StorageUnavailable, UpstreamError
 from gateway.logs import log
+from gateway.services.calm import Calm
 from gateway.services.pool import Pool
 from gateway.stores.journal import JournaledSession, SessionJournalStore
 from gateway.upstreams.base import Upstream
@@ -61,6 +62,7 @@ class Sessions:
         self._looked: Counter[str] = Counter()  # how often for each of those, in vain
         self._strays: dict[str, float] = {}  # when each was seen first
         self._round: list[str] = []
+        self._calm = Calm(_LEASE_S, clock=clock)
         self.leaked = 0  # sessions that nobody can delete: their credential is gone
 
     @contextmanager
@@ -168,9 +170,11 @@ class Sessions:
     def sweep(self) -> int:
         """Delete what crashed processes left at the vendors; returns how many rows are settled."""
         self._retry_own()
-        rows = self._store.lapsed(self._owner, limit=_ROWS, ttl_s=_SWEEP_S)
-        if not rows:
+        with self._calm.watched():
+            due = self._store.due()
+        if not due or not self._calm:
             return 0
+        rows = self._store.lapsed(self._owner, limit=_ROWS, ttl_s=_SWEEP_S)
         with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
             return sum(threads.map(self._settle, rows))
 

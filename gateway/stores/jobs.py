@@ -107,7 +107,7 @@ class JobStore:
         query = select(jobs.c.id).where(_MOVING, lapsed(jobs.c.claim_expires_at))
         if after is not None:
             query = query.where(jobs.c.id > after)
-        with self._database.read() as connection:
+        with self._database.write() as connection:  # so that it waits for what renewals wait for
             return list(connection.scalars(query.order_by(jobs.c.id).limit(limit)))
 
     def newest(self, limit: int, *, unfinished: bool) -> Sequence[Job]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, exists, func, insert, select, update
 
 from gateway.stores.database import Database
 from gateway.stores.tables import changes, lapsed, now, sessions
@@ -38,6 +38,7 @@ class JournalCounts:
 
 
 _COLUMNS = [sessions.c[field.name] for field in fields(JournaledSession)]
+_DUE = lapsed(sessions.c.due_at, farthest_s=_FARTHEST_S)
 _THIS = sessions.c.label == bindparam("of_label")
 _ADD = insert(sessions).values(closing=False, attempts=0, due_at=now() + bindparam("ttl_s"))
 _UPDATE = update(sessions).where(_THIS)
@@ -100,13 +101,19 @@ class SessionJournalStore:
         with self._database.read() as connection:
             return [JournaledSession(*row) for row in connection.execute(query)]
 
+    def due(self) -> bool:
+        """Whether `lapsed` would find anything."""
+        query = select(exists().where(_DUE))
+        with self._database.write() as connection:  # so that it waits for what renewals wait for
+            return bool(connection.scalar(query))
+
     def lapsed(
         self, owner_token: str, *, limit: int = 100, ttl_s: float = 60
     ) -> list[JournaledSession]:
         """Take over abandoned sessions and failed deletions that are due, for `ttl_s`."""
         due = (
             select(sessions.c.label)
-            .where(lapsed(sessions.c.due_at, farthest_s=_FARTHEST_S))
+            .where(_DUE)
             .order_by(sessions.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -160,7 +167,7 @@ class SessionJournalStore:
     def counts(self) -> JournalCounts:
         query = select(
             func.count(),
-            func.count().filter(lapsed(sessions.c.due_at, farthest_s=_FARTHEST_S)),
+            func.count().filter(_DUE),
             func.count().filter(sessions.c.attempts > 0),
         ).select_from(sessions)
         with self._database.read() as connection:
