@@ -10,15 +10,22 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from random import shuffle
 
 from gateway.domain.accounts import Account
 from gateway.domain.connection import shielded
-from gateway.domain.errors import GatewayError, StorageUnavailable, UpstreamError
+from gateway.domain.errors import (
+    AccountRejected,
+    Forbidden,
+    GatewayError,
+    InvalidApiKey,
+    StorageUnavailable,
+    UpstreamError,
+)
 from gateway.logs import log
 from gateway.services.calm import Calm
 from gateway.services.pool import Pool
@@ -29,12 +36,23 @@ _LEASE_S = 12.0  # renewed every 3 seconds
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
 _LOOKS = 5  # two minutes: then a session that was never seen was never made
 _MOST_ATTEMPTS = 100  # a day, for an account that nobody knows any more
+_OWN_ATTEMPTS = 12  # an hour and a half, for which a caller's credential is kept at most
+_REFUSED = (InvalidApiKey, Forbidden, AccountRejected)
 _ROWS = 100  # taken over in one sweep
 _SWEEP_S = 120.0  # and left alone by the others for so long
 _SIDE_BY_SIDE = 8
 _STRAY_S = 600.0  # unknown for so long, a session belongs to no request
 _FORGOTTEN_S = 86_400.0
 _ACCOUNTS_A_ROUND = 10
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A session to be deleted with a caller's own credential, which only this process has."""
+
+    account: Account
+    attempts: int = 0
+    due_at: float = 0.0
 
 
 class Sessions:
@@ -58,8 +76,7 @@ class Sessions:
         self._mark: str | None = None
         self._open: set[str] = set()
         self._untold: dict[str, bool] = {}  # deleted or given up, while the journal was away
-        self._own: dict[str, Account] = {}  # to be deleted with a credential only we have
-        self._looked: Counter[str] = Counter()  # how often for each of those, in vain
+        self._own: dict[str, _Owned] = {}
         self._strays: dict[str, float] = {}  # when each was seen first
         self._round: list[str] = []
         self._calm = Calm(_LEASE_S, clock=clock)
@@ -123,7 +140,7 @@ class Sessions:
             except GatewayError as err:
                 log.warning("session_not_deleted", label=label, code=err.code, message=err.message)
         if account.own and not deleted:
-            self._own[label] = account  # and its row stays ours
+            self._own[label] = _Owned(account)  # and its row stays ours
         else:
             self._tell(label, deleted=deleted)
         self._open.discard(label)
@@ -168,15 +185,19 @@ class Sessions:
             self._store.renew(self._owner, ttl_s=_LEASE_S)
 
     def sweep(self) -> int:
-        """Delete what crashed processes left at the vendors; returns how many rows are settled."""
-        self._retry_own()
+        """Delete what was left at the vendors, also by crashed processes; returns how many."""
+        now = self._clock()
+        own = [label for label, session in tuple(self._own.items()) if session.due_at <= now]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+            settled = threads.map(self._settle_own, own)
+            return sum(threads.map(self._settle, self._abandoned())) + sum(settled)
+
+    def _abandoned(self) -> Sequence[JournaledSession]:
         with self._calm.watched():
             due = self._store.due()
         if not due or not self._calm:
-            return 0
-        rows = self._store.lapsed(self._owner, limit=_ROWS, ttl_s=_SWEEP_S)
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-            return sum(threads.map(self._settle, rows))
+            return ()
+        return self._store.lapsed(self._owner, limit=_ROWS, ttl_s=_SWEEP_S)
 
     def _settle(self, row: JournaledSession) -> bool:
         """Whether nothing is left of a session; else it has been put off."""
@@ -185,7 +206,7 @@ class Sessions:
             return False
         account = self._pool.get(row.account) if row.account else None
         if row.account is None or (account is None and row.attempts >= _MOST_ATTEMPTS):
-            self._report_leak(row)
+            self._report_leak(row.label, row.upstream, row.account, row.resource)
         elif account is None or not self._deleted(row, account):
             pause_s = _RETRY_S[min(row.attempts, len(_RETRY_S) - 1)]
             self._store.failed(row.label, retry_in_s=pause_s)
@@ -202,28 +223,39 @@ class Sessions:
             return False
         return found > 0 or row.attempts >= _LOOKS
 
-    def _report_leak(self, row: JournaledSession) -> None:
+    def _report_leak(
+        self, label: str, upstream: str, account: str | None, resource: str | None = None
+    ) -> None:
         self.leaked += 1
         log.error(
             "session_leaked",
-            label=row.label,
-            upstream=row.upstream,
-            account=row.account or "the caller's own",
-            session=row.resource,
+            label=label,
+            upstream=upstream,
+            account=account or "the caller's own",
+            session=resource,
         )
 
-    def _retry_own(self) -> None:
-        for label, account in tuple(self._own.items()):
-            try:
-                found = self._upstream(account.upstream).sweep_sessions(account, label)
-            except GatewayError as err:
-                log.warning("session_sweep_failed", label=label, code=err.code, message=err.message)
-                continue
-            self._looked[label] += 1
-            if found or self._looked[label] > _LOOKS:
-                self._own.pop(label, None)
-                self._looked.pop(label, None)
-                self._tell(label, deleted=True)
+    def _settle_own(self, label: str) -> bool:
+        """As `_settle`; a credential that the vendor refuses will delete nothing any more."""
+        session = self._own.get(label)
+        if session is None:
+            return False
+        upstream, tried = session.account.upstream, session.attempts
+        session.attempts += 1
+        session.due_at = self._clock() + _RETRY_S[min(tried, len(_RETRY_S) - 1)]
+        try:
+            found = self._upstream(upstream).sweep_sessions(session.account, label)
+        except GatewayError as err:
+            log.warning("session_sweep_failed", label=label, code=err.code, message=err.message)
+            if not isinstance(err, _REFUSED) and session.attempts < _OWN_ATTEMPTS:
+                return False
+            self._report_leak(label, upstream, None)
+        else:
+            if not found and tried < _LOOKS:
+                return False
+        self._own.pop(label, None)
+        self._tell(label, deleted=True)
+        return True
 
     def reconcile(self) -> int:
         """Delete sessions of this installation that no row knows, at a few accounts in turn.
@@ -265,4 +297,5 @@ class Sessions:
 
     def stop(self) -> None:
         """The last chance of what only this process can delete."""
-        self._retry_own()
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+            threads.map(self._settle_own, tuple(self._own))

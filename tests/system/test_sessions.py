@@ -344,3 +344,55 @@ def test_an_own_session_that_cannot_be_deleted_waits_for_its_process(journal, en
     ours.sweep()
     assert at_vendor(upstream, who) == set()
     assert store.counts() == replace(store.counts(), open=0, lapsed=0, failing=0)
+
+
+def undeleted_own(ours, client, credential):
+    who = replace(account(credential), name="own", own=True)
+
+    def refuse(name):
+        raise UpstreamError("The vendor is away.")
+
+    with ours.session(who, create=client.create_session, delete=refuse):
+        pass
+
+
+def delete_all(upstream, ours):
+    who = account("own-good")
+    (label,) = upstream.session_labels(who, ours.mark())
+    assert upstream.sweep_sessions(who, label) == 1
+
+
+def test_an_own_session_is_given_up_once_its_credential_is_refused(journal, enterprise):
+    ours, store = journal("ours", upstream=enterprise)
+    client = enterprise._client(account("own-good"))
+    undeleted_own(ours, client, "own-wrong")
+    assert (ours.sweep(), ours.leaked, store.counts().open) == (1, 1, 0)
+    delete_all(enterprise, ours)
+
+
+def test_an_own_session_is_tried_less_and_less_often_and_not_for_ever(journal, enterprise):
+    class Clock:
+        now = 0.0
+
+        def __call__(self):
+            return self.now
+
+    class Away:
+        def __init__(self):
+            self.asked_at = []
+
+        def sweep_sessions(self, who, label):
+            self.asked_at.append(clock.now)
+            raise UpstreamError("The vendor is away.")
+
+    clock, away = Clock(), Away()
+    ours, store = journal("ours", upstream=away, clock=clock)
+    client = enterprise._client(account("own-good"))
+    undeleted_own(ours, client, "own-away")
+    while not ours.leaked:
+        ours.sweep()
+        clock.now += 1 if clock.now < 60 else 30
+    assert away.asked_at[:5] == [0, 2, 7, 22, 52]
+    assert 3600 < away.asked_at[-1] < 7200
+    assert store.counts().open == 0
+    delete_all(enterprise, ours)
