@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from gateway.stores.redis_counters import SCHEME, SharedCounters
 from gateway.surroundings import Surroundings
 
 _SHORTEST_SECRET = 16  # characters
+_EVER_S = 10 * 365 * 86_400.0  # nothing that is so old is removed by asking for it
 
 Level = Literal["ok", "warn", "bad"]
 
@@ -213,12 +215,19 @@ def media(case: Case) -> Iterator[Finding]:
         path = Path(location.removeprefix("file:"))
         yield _writable(about, path, f"Media are kept in {path}.")
         return
-    yield _tried(
+    store = open_media_store(location)
+    answers = _tried(
         about,
-        open_media_store(location).ping,
+        store.ping,
         f"{location} answers.",
         "Check GATEWAY_MEDIA, the AWS variables, and what the bucket's policy allows.",
     )
+    yield answers
+    if answers.level == "ok":
+        message = f"{location} does not tell of broken-off uploads: what they leave there stays."
+        advice = "Allow s3:ListBucketMultipartUploads; deploy/README.md has all rights."
+        if _tried(about, partial(store.sweep, older_than_s=_EVER_S), "", advice).level != "ok":
+            yield Finding("warn", about, message, advice)
 
 
 def redis(case: Case) -> Iterator[Finding]:

@@ -8,8 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from gateway.domain.accounts import Caller
-from gateway.domain.errors import NotFound, RequestTooLarge, UpstreamInvalidResponse
+from gateway.domain.errors import (
+    NotFound,
+    RequestTooLarge,
+    StorageUnavailable,
+    UpstreamInvalidResponse,
+)
 from gateway.domain.media import Blob, MediaSource, StoredMedia
+from gateway.logs import log
 from gateway.net.fetch import Fetcher
 from gateway.services.attachments import Request
 from gateway.services.media_resolve import MediaLimits, Resolver
@@ -147,20 +153,53 @@ class MediaService:
         self._store.ping()
 
     def sweep(self) -> int:
-        """Remove what nobody needs any more; returns how many media went."""
-        now = self._clock()
-        self._files.purge()
-        self._store.sweep(older_than_s=_LEFTOVER_S)
-        removed = self._remove_unused(now - self._keep_s)
-        removed += self._remove_unused(now - STRANGERS_KEEP_S, strangers=True)
-        for unused_s, strangers in ((_BRIEFLY_S, True), (self._needed_s, False)):
-            if self._max_bytes is not None:
-                surplus = self._index.total_bytes() - self._max_bytes
-                removed += self._remove_unused(now - unused_s, surplus=surplus, strangers=strangers)
+        """Remove what nobody needs any more; returns how many media went.
+
+        What the database or the store refuses of one step is logged, and keeps no other from
+        being taken.
+        """
+        self._step(self._files.purge)
+        removed = self._step(self._sweep_unused)
+        if self._max_bytes is not None:
+            removed += self._step(self._sweep_surplus)
         if time.monotonic() >= self._strays_at:
             self._strays_at = time.monotonic() + _STRAYS_EVERY_S
-            removed += self._remove_strays(now - self._keep_s)
+            removed += self._step(self._sweep_strays)
+        self._step(self._sweep_leftovers)
         return removed
+
+    @staticmethod
+    def _step(work: Callable[[], int]) -> int:
+        try:
+            return work()
+        except StorageUnavailable as err:
+            reason = str(err.__cause__ or err)
+            log.warning("media_sweep_failed", step=work.__name__.lstrip("_"), reason=reason)
+            return 0
+
+    def _sweep_unused(self) -> int:
+        now = self._clock()
+        removed = self._remove_unused(now - self._keep_s)
+        return removed + self._remove_unused(now - STRANGERS_KEEP_S, strangers=True)
+
+    def _sweep_surplus(self) -> int:
+        assert self._max_bytes is not None
+        now, removed = self._clock(), 0
+        for unused_s, strangers in ((_BRIEFLY_S, True), (self._needed_s, False)):
+            surplus = self._index.total_bytes() - self._max_bytes
+            removed += self._remove_unused(now - unused_s, surplus=surplus, strangers=strangers)
+        return removed
+
+    def _sweep_strays(self) -> int:
+        """Remove entries that the index does not know, such as those of interrupted requests."""
+        unused_since, removed = self._clock() - self._keep_s, 0
+        for entry in self._store.entries():
+            if entry.modified_at < unused_since and self._index.get(entry.media.id) is None:
+                removed += self._store.delete(entry.media, unless_newer_than=unused_since)
+        return removed
+
+    def _sweep_leftovers(self) -> int:
+        return self._store.sweep(older_than_s=_LEFTOVER_S)
 
     def _remove_unused(
         self, unused_since: float, *, surplus: float = math.inf, strangers: bool = False
@@ -179,12 +218,4 @@ class MediaService:
                     removed += 1
             if removed == before:
                 break
-        return removed
-
-    def _remove_strays(self, unused_since: float) -> int:
-        """Remove entries that the index does not know, such as those of interrupted requests."""
-        removed = 0
-        for entry in self._store.entries():
-            if entry.modified_at < unused_since and self._index.get(entry.media.id) is None:
-                removed += self._store.delete(entry.media, unless_newer_than=unused_since)
         return removed

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 REGION = "us-east-1"
@@ -56,3 +60,46 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_DEFAULT_REGION": REGION,
         }
+
+
+@contextmanager
+def without_the_right_to_list_uploads(url: str) -> Iterator[str]:
+    """The address of the same service for one whom its policy denies that."""
+
+    class Policy(BaseHTTPRequestHandler):
+        def _pass_on(self) -> None:
+            if self.command == "GET" and "uploads" in self.path.partition("?")[2]:
+                self._answer(403, b"<Error><Code>AccessDenied</Code></Error>", {})
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked = urllib.request.Request(
+                url + self.path, data=body or None, headers=dict(self.headers), method=self.command
+            )
+            try:
+                with urllib.request.urlopen(asked, timeout=20) as answer:
+                    self._answer(answer.status, answer.read(), answer.headers)
+            except urllib.error.HTTPError as err:
+                with err:
+                    self._answer(err.code, err.read(), err.headers)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _pass_on
+
+        def _answer(self, status: int, body: bytes, headers: Any) -> None:
+            self.send_response(status)
+            kept = {k: v for k, v in headers.items() if k.lower() in ("etag", "last-modified")}
+            for name, value in {"Content-Length": str(len(body)), **kept}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Policy) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

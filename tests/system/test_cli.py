@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.support.redis import RedisServer
+from tests.support.s3 import without_the_right_to_list_uploads
 from tests.support.shell import QuickShell, Shell
 
 STRONG = "a-key-of-the-team-0123456789"
@@ -271,6 +272,17 @@ def test_doctor_finds_accounts_stored_under_another_secret_key(shell):
 def test_doctor_asks_the_redis_there_is(shell, tmp_path):
     with RedisServer.started(tmp_path) as redis:
         assert findings(shell, **SOUND, REDIS_URL=redis.url)[0] == set()
+
+
+def test_doctor_tries_what_the_sweeper_needs_of_a_bucket(shell, s3):
+    settings = SOUND | s3.settings()
+    assert not [row for row in findings(shell, **settings)[1] if row["level"] == "warn"]
+    with without_the_right_to_list_uploads(s3.url) as url:
+        bad, found = findings(shell, **settings | {"AWS_ENDPOINT_URL_S3": url})
+    assert bad == set()
+    (warning,) = [row for row in found if row["level"] == "warn"]
+    assert warning["about"] == "media"
+    assert "s3:ListBucketMultipartUploads" in warning["advice"]
 
 
 def test_commands_start_nothing(gateway_factory):

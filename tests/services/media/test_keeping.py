@@ -17,6 +17,7 @@ from gateway.services.media_resolve import MediaLimits
 from gateway.services.media_urls import MediaUrls
 from gateway.stores.database import Database
 from gateway.stores.jobs import JobStore
+from gateway.stores.media import open_media_store
 from tests.services.media.kit import (
     ALICE,
     BOB,
@@ -29,6 +30,8 @@ from tests.services.media.kit import (
     ref,
     resolve,
 )
+from tests.stores.media.kit import access
+from tests.support.s3 import without_the_right_to_list_uploads
 
 
 def test_generated_media_are_kept_for_their_owner(media, store):
@@ -149,6 +152,16 @@ def test_what_files_need_is_never_swept(make, files, store, clock):
     files.delete(file.id, ALICE)
     assert media.sweep() == 1
     assert list(store.entries()) == []
+
+
+def test_media_are_swept_also_where_broken_off_uploads_may_not_be_listed(make, s3, clock):
+    with without_the_right_to_list_uploads(s3.url) as url:
+        store = open_media_store(f"s3://{s3.bucket()}", s3=access(url))
+        media = make(store=store, max_bytes=1)
+        old = media.archive(Source([picture()]), "alice")
+        clock.now += 40 * DAY
+        assert media.sweep() == 1
+        assert store.find(old.id, "png") is None
 
 
 def test_entries_that_no_record_knows_are_swept_in_time(make, store, clock):
