@@ -93,7 +93,11 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """`size` (`WxH`, `1K`, `2K`, `4K`) wins over `ratio`; neither: the vendor decides."""
+    """`size` (`WxH`, `1K`, `2K`, `4K`) wins over `ratio`.
+
+    With neither it is the one of `shapes.RATIOS` that is nearest to the first of `images`,
+    else a square.
+    """
 
     model: str
     prompt: str

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import chain
 from types import MappingProxyType
 
+from gateway.domain.media import Blob
 from gateway.net import heif
-from gateway.net.blobs import RandomBlob, spool
+from gateway.net.blobs import RandomBlob, seekable, spool
 from gateway.net.sniff import HEAD_BYTES, sniff
 from gateway.net.turns import let_others_run
 
@@ -28,6 +29,8 @@ _TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")  # of PNG, in which othe
 _LONGEST_META = 4 * 1024 * 1024  # of HEIF
 _EXIF_MARK = b"Exif\0\0"
 _BLOT = bytes(_PIECE)
+_TURNED = b"II*\0\x08\0\0\0\x01\0"  # Exif of one entry: the orientation, two bytes
+_FIRST_ON_ITS_SIDE = 5  # of the orientations, up to 8
 _EMPTY_EXIF = bytes(4) + b"II*\0\x08\0\0\0" + bytes(6)
 _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04  # of WebP
 
@@ -66,6 +69,16 @@ def without_notes(chunks: Iterable[bytes], *, limit: int) -> Iterator[bytes]:
         yield cut.instead
         at = cut.end
     yield from _between(blob, at, blob.size)
+
+
+def lies_on_its_side(blob: Blob, mime_type: str) -> bool:
+    """Whether a JPEG, PNG or WebP is shown turned, so that its width becomes its height."""
+    find = _FINDERS.get(mime_type)
+    with suppress(struct.error):
+        for cut in find(seekable(blob)) if find else ():
+            if (at := cut.instead.find(_TURNED)) >= 0:
+                return cut.instead[at + len(_TURNED) + 8] >= _FIRST_ON_ITS_SIDE
+    return False
 
 
 def _between(blob: RandomBlob, start: int, end: int) -> Iterator[bytes]:
@@ -206,7 +219,7 @@ def _upright(tiff: bytes) -> bytes:
             tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, directory + 2 + 12 * index)
             if tag == _ORIENTATION and 2 <= value <= 8:
                 entry = struct.pack("<HHIHH", _ORIENTATION, 3, 1, value, 0)
-                return b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
+                return _TURNED + entry + bytes(4)
     return b""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 from typing import TypeVar
@@ -11,8 +11,11 @@ from gateway.domain.accounts import Kind
 from gateway.domain.errors import GatewayError, UnsupportedMediaType
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
+from gateway.domain.shapes import RATIOS
+from gateway.net.camera import lies_on_its_side
 from gateway.net.pictures import Drawn, can_draw, redrawn
 from gateway.services.catalog import Route
+from gateway.upstreams.sizes import nearest_ratio
 
 AnyRequest = ChatRequest | ImageRequest | VideoRequest
 Request = TypeVar("Request", ChatRequest, ImageRequest, VideoRequest, ImageRequest | VideoRequest)
@@ -53,6 +56,7 @@ def _message(message: Message, swap: Swap) -> Message:
 def fitted(request: Request, route: Route) -> Request:
     """The request as a vendor takes it: its own model, pictures of types that this can see.
 
+    Pictures to be made whose shape is left open get one, so that it is the same everywhere.
     Raises UnsupportedMediaType naming the picture that cannot be converted.
     """
     taken = route.upstream.pictures(route.model, _kind(request))
@@ -77,7 +81,20 @@ def fitted(request: Request, route: Route) -> Request:
 
     if any(_strange(media, taken) for media in attachments(request)):
         request = swapped(request, fit)
+    if isinstance(request, ImageRequest) and not request.ratio and request.size in (None, "auto"):
+        return replace(request, model=route.model, ratio=_ratio_of(request.images))
     return replace(request, model=route.model)
+
+
+def _ratio_of(images: Sequence[MediaRef | Media]) -> str:
+    """The ratio that is nearest to the first picture as it is shown, else a square."""
+    first = images[0] if images else None
+    if not isinstance(first, Media) or not first.width or not first.height:
+        return "1:1"
+    aspect = first.width / first.height
+    if lies_on_its_side(first.blob, first.mime_type):
+        aspect = 1 / aspect
+    return nearest_ratio(aspect, RATIOS)
 
 
 def _strange(media: MediaRef | Media, taken: frozenset[str]) -> bool:

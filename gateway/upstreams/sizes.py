@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.domain.errors import InvalidRequest
@@ -48,6 +49,16 @@ def parse_ratio(text: str) -> tuple[int, int]:
         raise InvalidRequest(f"The ratio must look like 16:9, not {text!r}", param="ratio")
     divisor = math.gcd(int(found[1]), int(found[2]))
     return int(found[1]) // divisor, int(found[2]) // divisor
+
+
+def nearest_ratio(aspect: float, ratios: Sequence[str]) -> str:
+    """The one of `ratios` (`W:H`) whose shape is most like that of width by height `aspect`."""
+
+    def distance(ratio: str) -> float:
+        across, down = parse_ratio(ratio)
+        return abs(math.log(aspect * down / across))
+
+    return min(ratios, key=distance)
 
 
 def of_ratio(ratio: tuple[int, int], pixels: int, *, least: int = 1) -> Size:

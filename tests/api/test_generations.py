@@ -55,10 +55,45 @@ def test_a_picture_has_the_asked_shape(gateway, wanted, shape):
     assert picture.width / picture.height == pytest.approx(shape, rel=0.03)
 
 
-def test_a_picture_without_a_ratio_takes_that_of_its_reference(gateway):
-    body = {"prompt": "again", "image": data_url(png(1600, 900))}
+def photo(width, height, orientation):
+    """A JPEG of a camera that was held so."""
+    out = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (width, height)).save(out, "JPEG", exif=exif)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("reference", "shape"),
+    [
+        (png(1600, 900), 16 / 9),
+        (png(900, 1500), 9 / 16),
+        (png(500, 520), 1),
+        (photo(1600, 1200, 1), 4 / 3),
+        (photo(1600, 1200, 6), 3 / 4),
+    ],
+    ids=["wide", "tall", "nearly square", "camera", "camera held upright"],
+)
+def test_a_picture_without_a_ratio_takes_that_of_its_reference(gateway, reference, shape):
+    body = {"prompt": "again", "image": [data_url(reference), data_url(png(2100, 900))]}
     picture = opened(gateway.post(IMAGES, body).json()["data"][0]["url"])
-    assert picture.width / picture.height == pytest.approx(16 / 9, rel=0.03)
+    assert picture.width / picture.height == pytest.approx(shape, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("doubao-image", '"size":"2048x2048"'),
+        ("gemini-3.1-flash-image", '"aspectRatio":"1:1"'),
+        ("gemini-enterprise", "Aspect ratio: 1:1"),
+        ("openai/gpt-image-1", '"size":"1024x1024"'),
+    ],
+)
+@pytest.mark.parametrize("size", [None, "auto"])
+def test_a_picture_whose_shape_is_left_open_is_a_square(gateway, model, told, size):
+    body = {"model": model, "prompt": "a cat", "size": size}
+    assert told in gateway.post(IMAGES, body, headers={"X-Gateway-Dry-Run": "1"}).text
 
 
 def test_references_reach_the_vendor_in_order(gateway, simulators):

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from gateway.domain.errors import RequestTooLarge
-from gateway.net.camera import without_notes
+from gateway.net.blobs import BytesBlob
+from gateway.net.camera import lies_on_its_side, without_notes
 
 SECRETS = (b"Ada's camera", b"48 deg", b"GPSLatitude", b"IPTC")
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" GPSLatitude="48"/>'
@@ -208,6 +209,21 @@ def test_long_notes_are_overwritten_in_pieces():
     assert kept[520:] == bytes(699_980) + b"end"
     pieces = list(without_notes([data], limit=1_000_000))
     assert max(map(len, pieces)) <= 256 * 1024
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_which_side_is_up_is_known_before_and_after(form, orientation):
+    mime_type = f"image/{form.lower()}"
+    original = photo(form, orientation)
+    for data in (original, cleaned(original)):
+        assert lies_on_its_side(BytesBlob(data), mime_type) is (orientation in (5, 6, 7, 8))
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", photo("JPEG", 6)[:40]])
+def test_what_is_damaged_or_no_picture_stands_upright(data):
+    for mime_type in ("image/jpeg", "image/png", "image/webp", "image/heic", "image/gif"):
+        assert not lies_on_its_side(BytesBlob(data), mime_type)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "HEIC"])

@@ -32,6 +32,7 @@ from tests.upstreams.gemini_support import ACCOUNT, STOP, candidate, drawn, refu
     [
         ({}, None),
         ({"size": "auto"}, None),
+        ({"size": "512"}, {"imageSize": "512"}),
         ({"ratio": "21:9"}, {"aspectRatio": "21:9"}),
         ({"size": "2k", "ratio": "4:3"}, {"imageSize": "2K", "aspectRatio": "4:3"}),
         ({"size": "1024x1024", "ratio": "4:3"}, {"imageSize": "1K", "aspectRatio": "1:1"}),

@@ -121,7 +121,7 @@ def _references(body: Fields, model: ImageModel) -> list[Seen]:
 
 def _size(body: Fields, model: ImageModel, references: list[Seen]) -> tuple[int, int]:
     """Return the size of the result, which is not always the one that was asked for."""
-    size = (body.text("size") or ("2k" if "2k" in model.tiers else "1024x1024")).lower()
+    size = (body.text("size") or ("2048x2048" if model.tiers else "1024x1024")).lower()
     if size in model.tiers:
         ratio = references[0].width / references[0].height if references else 1.0
         width, height = min(_SHAPES, key=lambda shape: abs(shape[0] / shape[1] - ratio))

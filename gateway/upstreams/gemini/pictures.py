@@ -6,18 +6,17 @@ https://ai.google.dev/gemini-api/docs/image-generation
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log
 from typing import Any
 
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.media import Media
 from gateway.domain.requests import ImageRequest
 from gateway.upstreams.gemini.contents import media_part
-from gateway.upstreams.sizes import parse_size
+from gateway.upstreams.sizes import nearest_ratio, parse_size
 
 _RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 _LONG_RATIOS = ("1:4", "4:1", "1:8", "8:1")
-_TIERS = ("1K", "2K", "4K")
+_TIERS = ("512", "1K", "2K", "4K")
 # The most pixels that are still nearer to a tier than to the next, which has four times as many.
 _TIER_PIXELS = ((2.1e6, "1K"), (8.4e6, "2K"))
 
@@ -47,7 +46,7 @@ def _shape(request: ImageRequest) -> dict[str, str]:
     size = request.size if request.size != "auto" else None
     if wanted := parse_size(size):
         tier = next((tier for most, tier in _TIER_PIXELS if wanted.pixels <= most), _TIERS[-1])
-        return {"aspectRatio": _nearest(wanted.aspect, allowed), "imageSize": tier}
+        return {"aspectRatio": nearest_ratio(wanted.aspect, allowed), "imageSize": tier}
     if size is not None:
         if size.upper() not in _TIERS:
             raise InvalidRequest(
@@ -59,11 +58,3 @@ def _shape(request: ImageRequest) -> dict[str, str]:
             raise InvalidRequest(f"{request.model} draws in {', '.join(allowed)}", param="ratio")
         shape["aspectRatio"] = request.ratio
     return shape
-
-
-def _nearest(wanted: float, ratios: tuple[str, ...]) -> str:
-    def distance(ratio: str) -> float:
-        width, height = ratio.split(":")
-        return abs(log(wanted * int(height) / int(width)))
-
-    return min(ratios, key=distance)

@@ -51,6 +51,12 @@ def test_tier_takes_the_ratio_of_the_first_reference(ark):
     assert answer.data[0].size == "2560x1440"
 
 
+def test_size_that_is_not_given_is_square_whatever_the_reference(ark):
+    reference = data_url(png(1600, 900))
+    answer = ark.images.generate(model=IMAGE, prompt="a cat", image=reference)
+    assert answer.data[0].size == "2048x2048"
+
+
 def test_picture_is_marked_unless_asked_otherwise(ark):
     def pixels(watermark: bool | None) -> bytes:
         answer = ark.images.generate(
