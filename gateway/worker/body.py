@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from gunicorn.http.body import Body, ChunkedReader
+from gunicorn.http import message
+from gunicorn.http.body import Body
 from gunicorn.http.errors import ParseException
-from gunicorn.http.message import Request
 from gunicorn.http.unreader import SocketUnreader
 
 from gateway.domain.connection import ClientGone, IncompleteBody
 from gateway.domain.errors import InvalidRequest
+from gateway.worker.chunked import ChunkedReader
 
 _SKIPPED_BYTES = 64 * 1024
+# What else must be done before others have a turn, as so many bytes that only pass through.
+_HEAD_COST = 32  # of a byte: all that came is searched again
+_CHUNK_COST = 2048
 
 
 class _Peer(Protocol):
@@ -24,6 +28,8 @@ class _Peer(Protocol):
     def begin_body(self) -> None: ...
 
     def body_bytes(self, count: int) -> None: ...
+
+    def spend(self, byte_count: int) -> None: ...
 
     def end_body(self, *, complete: bool) -> None: ...
 
@@ -49,6 +55,7 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
         data: bytes
         if not self._peer.reading_body:
             data = super().chunk(size_hint)
+            self._peer.spend(len(data) * _HEAD_COST)
             return data
         try:
             data = super().chunk(size_hint)
@@ -58,6 +65,21 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
             raise IncompleteBody("The request body ended before its announced end.")
         self._peer.body_bytes(len(data))
         return data
+
+    def worked(self, chunks: int) -> None:
+        """See `gateway.worker.chunked.Source`."""
+        self._peer.spend(chunks * _CHUNK_COST)
+
+
+class Request(message.Request):  # type: ignore[misc]
+    """gunicorn's, with our reader of chunks."""
+
+    body: Body
+
+    def set_body_reader(self) -> None:
+        super().set_body_reader()
+        if isinstance(self.body.reader, message.ChunkedReader):
+            self.body = Body(ChunkedReader(self, self.unreader))
 
 
 class Input:

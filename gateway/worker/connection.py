@@ -10,13 +10,12 @@ from typing import Any, Protocol
 
 import gevent
 from gunicorn.http.errors import NoMoreData, ParseException
-from gunicorn.http.message import Request
 
 from gateway.domain.connection import HOLD, BodyTimeout, ClientGone, DrainExit, answering
 from gateway.domain.errors import GatewayError, RequestTimeout, ShuttingDown
 from gateway.worker import environ as wsgi_environ
 from gateway.worker import refusal
-from gateway.worker.body import Input, Unreader
+from gateway.worker.body import Input, Request, Unreader
 from gateway.worker.guard import Guard, Hangup, HeadTimeout
 from gateway.worker.response import BrokenOff, Held, Response
 from gateway.worker.times import Times
@@ -127,6 +126,7 @@ class Connection:
         the process to itself, for a greenlet only yields where a socket would block.
         """
         server, guard = self._server, self.guard
+        self._turn = 0
         if self._unreader.buffered():
             gevent.sleep(1e-9)
             return
@@ -283,7 +283,11 @@ class Connection:
 
     def body_bytes(self, count: int) -> None:
         self.guard.extend(count / self._server.times.body_rate)
-        self._turn += count
+        self.spend(count)
+
+    def spend(self, byte_count: int) -> None:
+        """Give the others a turn when work has been done for so many bytes."""
+        self._turn += byte_count
         if self._turn >= _TURN_BYTES:
             self._turn = 0
             gevent.sleep(1e-9)

@@ -270,5 +270,40 @@ def route_stuck(environ, start_response, query):
         time.monotonic()
 
 
+class Watch:
+    """The longest that others had to wait for their turn, in seconds of the processor's time."""
+
+    def __init__(self) -> None:
+        self.worst_s = 0.0
+        self.turns = 0
+        self._greenlet = gevent.spawn(self._look)
+
+    def _look(self):
+        last = time.thread_time()
+        while True:
+            gevent.sleep(1e-9)
+            now = time.thread_time()
+            self.worst_s = max(self.worst_s, now - last)
+            self.turns += 1
+            last = now
+
+    def end(self):
+        self._greenlet.kill()
+
+
+_watches = {}
+
+
+def route_watch(environ, start_response, query):
+    _watches[query["id"]] = Watch()
+    return answer(start_response, {})
+
+
+def route_watched(environ, start_response, query):
+    watch = _watches.pop(query["id"])
+    watch.end()
+    return answer(start_response, {"worst_s": watch.worst_s, "turns": watch.turns})
+
+
 def route_lag(environ, start_response, query):
     return answer(start_response, {"lag": loop_lag_s()})
