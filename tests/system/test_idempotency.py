@@ -125,6 +125,16 @@ def test_an_asynchronous_film_ordered_twice_is_one_job(site):
     assert waited.headers["X-Gateway-Job"] == first.json()["id"]
 
 
+def test_an_asynchronous_picture_in_base64_ordered_twice_is_answered_with_its_result(site):
+    key, token = "ark-base64-twice", fresh("base64")
+    body = body_for(IMAGES) | {"async": True, "response_format": "b64_json"}
+    job = send(site, IMAGES, body, key, token).json()["id"]
+    until(lambda: site.get(f"/v1/jobs/{job}", key=key).json()["status"] == "completed")
+    again = send(site, IMAGES, body, key, token)
+    assert (again.status_code, again.json()["id"]) == (202, job)
+    assert again.json()["result"]["data"][0]["b64_json"]
+
+
 @pytest.mark.parametrize("token", ["", "x" * 256, "tab\there"])
 def test_a_key_that_is_none_is_refused(site, token):
     answer = send(site, CHAT, body_for(CHAT), None, token)
