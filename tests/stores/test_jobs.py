@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from gateway.domain.errors import Conflict
 from gateway.domain.jobs import Job
 from gateway.stores import tables
+from gateway.stores.idempotency import IdempotencyStore
 from gateway.stores.jobs import ClaimLost, JobStore
 
 
@@ -39,6 +41,12 @@ def test_a_job_comes_back_as_it_was_written(jobs):
     assert jobs.get("a") == jobs.get_owned("a", "ann") == made
     assert jobs.get_owned("a", "bob") is None
     assert jobs.get("b") is None
+
+
+def test_a_job_and_what_is_written_with_it_are_there_together_or_not_at_all(jobs, database):
+    with pytest.raises(Conflict):
+        jobs.create(job("a"), [IdempotencyStore(database).attach("lost", "a")])
+    assert jobs.get("a") is None
 
 
 def test_a_models_name_may_hold_what_postgresql_cannot(jobs):

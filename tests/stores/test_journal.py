@@ -22,7 +22,9 @@ def test_an_open_session_belongs_to_its_process_while_that_renews_it(journal):
     add(journal, "a", ttl_s=LAPSED)
     add(journal, "b", owner="other", ttl_s=LAPSED)
     assert journal.renew("me") == 1
+    assert journal.due()
     assert [row.label for row in journal.lapsed("sweeper")] == ["b"]
+    assert not journal.due()
 
 
 def test_what_a_dead_process_left_is_taken_over_once_with_what_is_known_of_it(journal, clock):
