@@ -42,6 +42,8 @@ _CREDENTIALS = re.compile(
       | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b""",
     re.VERBOSE,
 )
+# What stands in quotes is often the caller's; the last quote may have been cut off.
+_QUOTED = re.compile(r"""(?<!\w)'[^']*(?:'(?!\w)|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)""")
 _QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
 _RESET_AT = re.compile(
     r"reset at (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.\d+)?\s*([+-]\d\d:?\d\d|Z)?", re.IGNORECASE
@@ -51,8 +53,12 @@ _RESET_AT = re.compile(
 class Row(NamedTuple):
     """One rule of a vendor's table: every condition that is not None or "" must hold.
 
-    `code` is a regular expression for the whole code, `text` one to be found in the
-    message; both ignore case. The first row that holds decides, so narrow rows go first.
+    `code` is a regular expression for the whole code, `text` one to be found in the message,
+    of which each quotation has become "…"; both ignore case. The first row that holds decides,
+    so narrow rows go first.
+
+    Callers can make a vendor repeat their words in a 400, also unquoted: there a text that
+    is held against the account must be a whole sentence, from "^" to "$".
     """
 
     status: int | None
@@ -118,6 +124,7 @@ def to_error(
 
 
 def _classify(refusal: Refusal, table: Sequence[Row]) -> type[GatewayError]:
+    words = _QUOTED.sub("…", refusal.message)
     for row in table:
         if refusal.status == 0:
             # Words alone prove little where the status that goes with them is missing.
@@ -127,7 +134,7 @@ def _classify(refusal: Refusal, table: Sequence[Row]) -> type[GatewayError]:
             continue
         if row.code and not re.fullmatch(row.code, refusal.code, re.IGNORECASE):
             continue
-        if row.text and not re.search(row.text, refusal.message, re.IGNORECASE):
+        if row.text and not re.search(row.text, words, re.IGNORECASE):
             continue
         return row.error
     if refusal.status in _BY_STATUS:

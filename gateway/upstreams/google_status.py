@@ -48,13 +48,23 @@ _DAILY = r".*PerDay.*|quota_exceeded"
 _DAILY_OF_MODEL = r"(?!.*PerDay(?!\S*PerModel)).*PerDay\S*PerModel.*"  # and no other of a day
 _NONE_AT_ALL = r"\blimit: 0\b"
 
+# Said without a reason where errors have no details.
+_WRONG_KEY = (
+    r"^API key (not valid|expired|not found)\. Please (pass|renew) (a valid|the) API key\.$"
+)
+_NOT_HERE = (
+    r"^User location is not supported for the API use\.?$"
+    r"|^Gemini API free tier is not available in your country\. Please enable billing on your "
+    r"project in Google AI Studio\.?$"
+)
+
 # The code of a row is the status, then the reasons and quota ids of the details.
 # https://ai.google.dev/gemini-api/docs/troubleshooting
 TABLE: Sequence[Row] = (
     Row(None, r".*\bAPI_KEY_(INVALID|EXPIRED|SERVICE_BLOCKED)\b.*", "", AccountRejected),
     Row(None, "authentication", "", AccountRejected),
-    Row(400, "", r"\bAPI key (not valid|expired|not found)", AccountRejected),
-    Row(400, "FAILED_PRECONDITION.*", r"\b(location|country|billing|free tier)\b", AccountRejected),
+    Row(400, "", _WRONG_KEY, AccountRejected),
+    Row(400, "FAILED_PRECONDITION.*", _NOT_HERE, AccountRejected),
     Row(
         400, "", r"token count.*exceeds|exceeds the maximum number of tokens", ContextLengthExceeded
     ),

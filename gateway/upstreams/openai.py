@@ -65,6 +65,12 @@ _FOREIGN = frozenset(
     }
 )
 
+# OpenAI has a code and a 401 for it; some of its imitators have a sentence.
+_WRONG_KEY = (
+    r"^(incorrect|invalid) api key( provided)?(: \S+)?\.?"
+    r"( You can (find|obtain) (an|your) api key (at|from) https?://\S+)?$"
+    r"|^API key not valid\. Please pass a valid (API )?key\.$"
+)
 # https://platform.openai.com/docs/guides/error-codes, and what its imitators say instead.
 _TABLE = (
     Row(None, "context_length_exceeded", "", ContextLengthExceeded),
@@ -83,7 +89,7 @@ _TABLE = (
     Row(None, "insufficient_quota", "", AccountSpent),
     Row(402, "", "", AccountSpent),
     Row(400, "invalid_api_key", "", AccountRejected),
-    Row(400, "", "(incorrect|invalid) api key|api key not valid", AccountRejected),
+    Row(400, "", _WRONG_KEY, AccountRejected),
     Row(None, "model_not_found", "", ModelNotFound),
     Row(404, "", "model", ModelNotFound),
     Row(400, "", "model.* (does not|not) exist|unknown model|model not found", ModelNotFound),
