@@ -190,7 +190,6 @@ def _parameter(name: str, place: str) -> dict[str, Any]:
 
 def _describe_fields(plugin: MarshmallowPlugin) -> None:
     assert plugin.converter is not None
-    anything = {"oneOf": [{"type": "string"}, {"type": "object"}, {"type": "array"}]}
     shapes: dict[type, dict[str, Any]] = {
         ours.Number: {"type": "number"},
         ours.Duration: {"type": ["number", "string"]},
@@ -201,7 +200,6 @@ def _describe_fields(plugin: MarshmallowPlugin) -> None:
         ours.StopField: {"type": ["string", "array"], "items": {"type": "string"}},
         ours.ToolChoice: {"type": ["string", "object"]},
         ours.MessagesField: {"type": "array", "minItems": 1, "items": _MESSAGE},
-        ours.ImagesField: anything,
         Size: {"type": "string", "examples": ["1024x1024", "2K", "auto", "16:9"]},
     }
 

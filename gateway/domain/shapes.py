@@ -6,6 +6,7 @@ import re
 
 RATIOS = ("1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3", "21:9")
 MOST_PICTURES = 10
+MOST_REFERENCES = 16
 SEEDS = (-1, 2**32 - 1)
 LONGEST_PROMPT = 32_000  # characters
 _SIZE = re.compile(r"(\d{2,5})\s*[xX*×]\s*(\d{2,5})")

@@ -18,11 +18,15 @@ def request_record(
     request: ImageRequest | VideoRequest, media: MediaService, caller: Caller
 ) -> dict[str, Any]:
     """The request as JSON; its pictures move into the store and are named by id there."""
+    kept: dict[str, str] = {}
 
     def keep(item: Media | MediaRef) -> str:
         assert isinstance(item, Media)
-        source = ChunkSource(item.blob.chunks(), item.mime_type)
-        return media.archive(source, caller.owner, stranger=caller.stranger).name
+        if item.digest not in kept:
+            source = ChunkSource(item.blob.chunks(), item.mime_type)
+            stored = media.archive(source, caller.owner, stranger=caller.stranger)
+            kept[item.digest] = stored.name
+        return kept[item.digest]
 
     record = {
         f.name: getattr(request, f.name)

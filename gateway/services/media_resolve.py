@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import string
 import threading
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -42,7 +43,8 @@ _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{32}")
 class MediaLimits:
     """Bytes of one attachment by kind, of all attachments of a request, and of generated media.
 
-    And of what is kept of strangers of one network.
+    And of what is kept of strangers of one network. An attachment that a request repeats counts
+    each time, save in `request_count`.
     """
 
     image: int = 30 * MB
@@ -53,6 +55,7 @@ class MediaLimits:
     strangers: int = 2000 * MB
     request_bytes: int = 500 * MB
     request_count: int = 100
+    repeated_count: int = 1000
 
     def of(self, kind: MediaKind) -> int:
         size: int = getattr(self, kind)
@@ -126,14 +129,8 @@ class Resolver:
             yield swapped(request, lambda part: _media(part, loaded))
 
     def _load(self, refs: list[MediaRef], caller: Caller, held: ExitStack) -> dict[_Key, _Loaded]:
-        distinct: dict[_Key, MediaRef] = {}
-        for ref in refs:
-            distinct.setdefault(_key(ref), ref)
-        if len(distinct) > self._limits.request_count:
-            raise InvalidRequest(
-                f"A request has at most {self._limits.request_count} different attachments.",
-                param=refs[-1].param,
-            )
+        distinct = {_key(ref): ref for ref in reversed(refs)}
+        self._check_count(refs, distinct)
         budget = _Budget(self._limits.request_bytes)
         loaded = {}
         links = {}
@@ -146,8 +143,20 @@ class Resolver:
                 loaded[key] = _hold(found, held)
         for key, found in self._fetched(links, budget).items():
             loaded[key] = _hold(found, held)
+        for key, times in Counter(map(_key, refs)).items():
+            with _named(distinct[key]):
+                # Most vendors are sent an attachment again each time that it stands there.
+                budget.take(loaded[key].blob.size * (times - 1))
         self._touch([found.digest for found in loaded.values() if found.kept])
         return loaded
+
+    def _check_count(self, refs: list[MediaRef], distinct: Collection[_Key]) -> None:
+        for count, most, which in (
+            (len(distinct), self._limits.request_count, "different attachments"),
+            (len(refs), self._limits.repeated_count, "attachments, repeated ones included"),
+        ):
+            if count > most:
+                raise InvalidRequest(f"A request has at most {most} {which}.", param=refs[-1].param)
 
     def _touch(self, media_ids: list[str]) -> None:
         if media_ids:

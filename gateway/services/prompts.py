@@ -47,6 +47,11 @@ def order(request: ChatRequest, kind: Makes) -> ImageRequest | VideoRequest:
         return VideoRequest(
             model=request.model, prompt=prompt, images=images, seed=seed, stream=request.stream
         )
+    if len(images) > shapes.MOST_REFERENCES:
+        raise InvalidRequest(
+            f"A picture is made from at most {shapes.MOST_REFERENCES} others.",
+            param=images[shapes.MOST_REFERENCES].param,
+        )
     n = request.params.get("n", 1)
     _within("n", n, 1, shapes.MOST_PICTURES)
     size, ratio = _shape(request.params.get("image_config") or {})

@@ -50,6 +50,10 @@ def test_the_shape_is_asked_for_as_on_the_pictures_endpoint(gateway, config, ali
         ({"content": "x" * 32_001}, "messages"),
         ({"model": "doubao-video", "seed": -2}, "seed"),
         (
+            {"content": [{"type": "text", "text": "x"}, *[LINK] * 17]},
+            "messages[0].content[17].image_url.url",
+        ),
+        (
             {"model": "doubao-video", "content": [{"type": "text", "text": "x"}, *[LINK] * 3]},
             "messages[0].content[3].image_url.url",
         ),

@@ -15,6 +15,7 @@ from gateway.api.schemas import parts
 from gateway.api.schemas.members import TOOL_CHOICE, Members, check
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.media import MediaRef
+from gateway.domain.shapes import MOST_REFERENCES
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_NAMED = 20
@@ -268,8 +269,16 @@ class MessagesField(fields.Field[tuple[Any, ...]]):
         return parts.messages(value)
 
 
-class ImagesField(fields.Field[tuple[MediaRef, ...]]):
+class ImagesField(Described, fields.Field[tuple[MediaRef, ...]]):
     """One picture or a list of them: URL, data URL, bare base64, {"url"} or {"file_id"}."""
+
+    def __init__(self, most: int = MOST_REFERENCES, **kw: Any) -> None:
+        super().__init__(**kw)
+        self._most = most
+
+    def describe(self) -> dict[str, Any]:
+        several = {"type": "array", "maxItems": self._most}
+        return {"oneOf": [{"type": "string"}, {"type": "object"}, several]}
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Any, **_: Any
@@ -277,6 +286,8 @@ class ImagesField(fields.Field[tuple[MediaRef, ...]]):
         path = attr or "image"
         if not isinstance(value, list):
             return (self._one(value, path),) if value != "" else ()
+        if len(value) > self._most:
+            raise ValidationError(f"must not hold more than {self._most} of them")
         return tuple([self._one(item, f"{path}[{i}]") for i, item in enumerate(value)])
 
     def _one(self, value: object, path: str) -> MediaRef:

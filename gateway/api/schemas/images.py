@@ -74,7 +74,7 @@ class ImageEditSchema(ImageRequestSchema):
     watermark = TextFlag()
     stream = TextFlag(load_default=False)
     asynchronous = TextFlag(data_key="async", load_default=False)
-    mask = ImagesField(load_default=())
+    mask = ImagesField(most=1, load_default=())
 
     def build(self, data: dict[str, Any]) -> ImageRequest:
         if not data["image"]:

@@ -64,9 +64,24 @@ def test_attachments_are_bounded_together(make, site):
     site.pages |= {f"/{number}": data for number, data in enumerate(pictures)}
     media = make(limits=MediaLimits(request_bytes=len(pictures[0]) * 2))
     for links in ([data_url(p) for p in pictures], [f"{site.url}/{n}" for n in range(3)]):
-        assert resolve(media, *map(ref, links[:2]), ref(links[0]))
+        assert resolve(media, *map(ref, links[:2]))
         with pytest.raises(RequestTooLarge):
             resolve(media, *map(ref, links))
+
+
+def test_an_attachment_counts_each_time_it_stands_in_a_request(make, files, site):
+    data = picture()
+    site.pages["/again.png"] = data
+    media = make(limits=MediaLimits(request_bytes=len(data) * 3))
+    file = files.create([data], filename="a", purpose="vision", caller=ALICE)
+    kept = media.sign(media.archive(Source([data]), "alice"))
+    links = (f"{site.url}/again.png", data_url(data), kept)
+    uploaded = MediaRef("image", "p", file_id=file.id)
+    for again in (*(ref(link, param="p") for link in links), uploaded):
+        assert len(resolve(media, *[again] * 3)) == 3
+        with pytest.raises(RequestTooLarge) as caught:
+            resolve(media, *[again] * 4)
+        assert caught.value.param == "p"
 
 
 def test_different_attachments_are_limited_in_number(make):
@@ -75,6 +90,15 @@ def test_different_attachments_are_limited_in_number(make):
     assert resolve(media, *map(ref, urls[:2] * 10))
     with pytest.raises(InvalidRequest, match="at most 2"):
         resolve(media, *map(ref, urls))
+
+
+def test_attachments_are_limited_in_number_with_their_repetitions(make):
+    media = make(limits=MediaLimits(repeated_count=3))
+    again = ref(data_url(picture()), param="p")
+    assert resolve(media, *[again] * 3)
+    with pytest.raises(InvalidRequest, match="at most 3") as caught:
+        resolve(media, *[again] * 4)
+    assert caught.value.param == "p"
 
 
 def png_claiming(width: int, height: int) -> bytes:
