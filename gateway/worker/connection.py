@@ -282,7 +282,8 @@ class Connection:
         self.guard.expect(BodyTimeout, self._allowance_s)
 
     def body_bytes(self, count: int) -> None:
-        self.guard.extend(count / self._server.times.body_rate)
+        times = self._server.times
+        self.guard.extend(count / times.body_rate, times.body_s)
         self.spend(count)
 
     def spend(self, byte_count: int) -> None:

@@ -88,8 +88,9 @@ class Guard:
             self._deadline = math.inf
         return True
 
-    def extend(self, seconds: float) -> None:
-        self._deadline += seconds
+    def extend(self, seconds: float, most_s: float) -> None:
+        """Give more time, but no more than `most_s` from now."""
+        self._deadline = min(self._deadline + seconds, time.monotonic() + most_s)
 
     def done(self) -> float:
         """End what `expect` began; returns the seconds that were left."""

@@ -10,8 +10,8 @@ class Times:
     """Seconds, but for the rate. The idle time of a connection is gunicorn's `keepalive`."""
 
     header_s: float = 10.0  # from a request's first byte, or from accept, to the end of its head
-    body_s: float = 20.0  # for a body, and in addition
-    body_rate: float = 1000.0  # one second for so many bytes received
+    body_s: float = 20.0  # for a body to begin, and at most for its next bytes
+    body_rate: float = 1000.0  # so many bytes received win back one second
     write_s: float = 60.0  # for a reader to take something
     linger_s: float = 3.0  # for a client to read an answer it got before its body was read
     drain_soft_s: float = 15.0  # from SIGTERM to DrainExit

@@ -69,6 +69,14 @@ def test_body_that_trickles_in_is_408(server):
         raise AssertionError("still open")
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 6000000", "Transfer-Encoding: chunked"])
+def test_body_that_stops_coming_after_a_fast_start_is_408(server, framing):
+    with server.client() as client:
+        client.get("/echo", framing, method="POST").send(b"5b8d80\r\n" + bytes(5_000_000))
+        assert client.answer().status == 408
+        assert client.closed()
+
+
 def test_body_that_keeps_the_rate_may_take_longer(server):
     with server.client() as client:
         client.get("/echo", "Content-Length: 8000", method="POST")
