@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -233,10 +234,14 @@ class Connection:
 
     def _linger(self) -> None:
         """Let the client read the answer first: a close with bytes unread would reset it."""
-        self.guard.expect(Hangup, self._server.times.linger_s)
+        server, times = self._server, self._server.times
+        end = time.monotonic() + times.linger_most_s
+        self.guard.expect(Hangup, times.linger_s)
         try:
             self._sock.shutdown(socket.SHUT_WR)
             while self._sock.recv(_DISCARD_BYTES):
+                if server.alive:
+                    self.guard.expect(Hangup, min(times.linger_s, end - time.monotonic()))
                 gevent.sleep(1e-9)
         except OSError:
             pass

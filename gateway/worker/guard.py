@@ -13,7 +13,7 @@ import gevent
 
 from gateway.domain.connection import ClientGone, DrainExit, Interrupted
 
-_FRESH_S = 1.0  # what a drain leaves a new connection to ask for something
+_GRACE_S = 1.0  # what a drain leaves a new connection to ask for something, or to read
 
 
 class Hangup(BaseException):
@@ -152,13 +152,14 @@ class Guard:
         """Hang up if nothing is asked; `at_once`, interrupt what is."""
         if at_once and self._interruptible:
             self.interrupt(DrainExit("the process is ending"))
-        elif at_once and self._deadline < math.inf and self._expiry in _BETWEEN_REQUESTS:
+            return
+        waits = self._deadline < math.inf and self._expiry in _BETWEEN_REQUESTS
+        idle = self._idle and not self._fresh and not self.bytes_waiting()
+        if idle or (at_once and waits):
             self._greenlet.throw(Hangup)
-        elif self._idle and not self.bytes_waiting():
-            if self._fresh:  # it was made for a request that may be on its way
-                self._deadline = min(self._deadline, now + _FRESH_S)
-            else:
-                self._greenlet.throw(Hangup)
+        elif waits and self._expiry is Hangup:
+            # A request may be on its way, or a client may still be reading a refusal.
+            self._deadline = min(self._deadline, now + _GRACE_S)
 
     def interrupt(self, reason: Interrupted) -> None:
         """Throw `reason`, unless the request is over or was interrupted before."""

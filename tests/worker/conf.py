@@ -27,6 +27,7 @@ QUICK = Times(
     body_rate=1000.0,
     write_s=1.5,
     linger_s=1.0,
+    linger_most_s=3.0,
     drain_soft_s=1.0,
     drain_hard_s=2.5,
     quit_s=1.0,

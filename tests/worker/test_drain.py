@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -42,6 +43,28 @@ def test_idle_process_ends_at_once_whatever_is_connected(serve):
         assert notes == ["drain began True", "drain callback returned"]
         for client in clients:
             client.sock.close()
+
+
+def test_process_ends_without_those_who_go_on_sending_what_was_refused(serve):
+    with serve(TEST_REAL_TIMES="1") as server, server.client() as client:
+        client.get("/refuse", "Content-Length: 3000000", method="POST").send(bytes(1000))
+        assert client.head()[0] == 401
+        over = threading.Event()
+
+        def go_on() -> None:
+            with suppress(OSError):
+                while not over.wait(0.05):
+                    client.send(bytes(1000))
+
+        sender = threading.Thread(target=go_on)
+        sender.start()
+        everyone = server.everyone()
+        server.process.terminate()
+        try:
+            assert all_gone(everyone) < 5
+        finally:
+            over.set()
+            sender.join()
 
 
 def test_streams_end_with_an_event_and_are_cleaned_up(serve, soak):

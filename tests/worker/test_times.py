@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.worker.serving import report
+from tests.worker.serving import report, until
 
 
 def test_request_line_that_never_ends_is_answered_408_and_closed(server):
@@ -137,6 +137,24 @@ def test_refusal_is_read_by_a_client_that_is_still_sending(server):
     with server.client() as client:
         client.get("/refuse", "Content-Length: 3000000", method="POST").send(bytes(3000000))
         assert client.answer().status == 401
+
+
+def test_refusal_is_read_by_a_client_that_is_long_sending_before_it_reads(server):
+    with server.client() as client:
+        client.get("/refuse", "Content-Length: 3000000", method="POST")
+        for _ in range(10):  # 2 s, where 1 s of silence is the end
+            client.send(bytes(1000))
+            time.sleep(0.2)
+        assert client.answer().status == 401
+
+        def given_up() -> bool:
+            try:
+                client.send(bytes(1000))
+            except OSError:
+                return True
+            return False
+
+        until(given_up)
 
 
 def test_small_body_left_unread_costs_no_connection(server):
