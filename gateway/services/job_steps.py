@@ -119,6 +119,8 @@ class JobSteps:
 
     def _step(self, moving: Moving, caller: Caller) -> None:
         if self._too_old(moving.job):
+            if moving.job.status == "queued":
+                raise UpstreamTimeout("No account was free in time for the job.")
             raise UpstreamTimeout("The vendor did not finish the job in time.", sent=True)
         if moving.job.status == "submitting":
             self._recover(moving)

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from gateway.domain.errors import StorageUnavailable
+from gateway.domain.jobs import Job
 from gateway.stores.jobs import JobStore
 from gateway.stores.media_index import MediaIndex
 from tests.services.media.kit import MP4, picture
@@ -213,6 +214,19 @@ def test_pictures_that_can_be_read_are_kept_beside_others(works, ark):
     ark.says["POST /images/generations"] = {"data": [None, {"url": url}], "usage": "7"}
     process = works()
     assert len(process.moved(process.picture("ark")).result["media"]) == 1
+
+
+@pytest.mark.parametrize(("status", "sent"), [("queued", False), ("in_progress", True)])
+def test_a_job_that_takes_too_long_says_whether_a_vendor_had_it(works, vendor, status, sent):
+    made = works()
+    old = Job("j", "video", "alice", "m", {}, status, upstream="ark", task_id="t", created_at=1.0)
+    job = made.moved(made.jobs.create(old))
+    assert (job.status, job.error["code"], job.error["sent"]) == (
+        "failed",
+        "upstream_timeout",
+        sent,
+    )
+    assert vendor.asked == []
 
 
 def test_a_job_that_meets_a_defect_fails_and_says_so(works, world, ark, capsys):
