@@ -55,13 +55,17 @@ class Sharing:
 
     def poll(self) -> None:
         """Look for news of other machines, and tell what could not be told before."""
-        self.look()
+        with self._reading:
+            self._guarded(self._read)
         for member in list(self._unsaved):
             self._save(member, _unchanged)
 
     def look(self) -> None:
-        with self._reading:
-            self._guarded(self._read)
+        """Look for news of other machines before a request goes on."""
+        if self._clock() >= self._away_until:
+            with self._reading:
+                if self._clock() >= self._away_until:
+                    self._guarded(self._read)
 
     def tell(self, member: Member, change: Change) -> None:
         """Tell all processes of a change that the roster has made already."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -13,8 +14,10 @@ from gateway.domain.errors import (
     GatewayError,
     InvalidRequest,
     NoAccountAvailable,
+    StorageUnavailable,
     UpstreamError,
 )
+from gateway.stores.account_states import AccountStateStore
 from tests.services.pools import account, call, end, lend, names, view
 
 
@@ -104,6 +107,32 @@ def test_a_call_that_shows_nothing_is_followed_by_another_alone(any_world, err):
     assert lend(there).trial
     assert not free(here)
     assert not free(there)
+
+
+def test_a_database_that_hangs_holds_up_one_of_those_who_want_an_untried_account(
+    world, monkeypatch
+):
+    pool = new(world, account("one"))
+    assert lend(pool).trial
+    world.clock.pass_s(1)
+    asked, answer = [], Event()
+
+    def hang(*_):
+        asked.append(1)
+        answer.wait(10)
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(AccountStateStore, "changes", hang)
+    with ThreadPoolExecutor(6) as threads:
+        calls = [threads.submit(free, pool) for _ in range(6)]
+        while not asked:
+            assert not any(done.done() for done in calls)
+        answer.set()
+        assert all(done.result(10) for done in calls)
+    assert free(pool)
+    assert len(asked) == 1
+    pool.refresh()
+    assert len(asked) == 2, "the chore goes on asking"
 
 
 def test_a_full_quota_shows_that_the_credential_is_good(world):
