@@ -184,7 +184,8 @@ def open_pool(
 ) -> Pool:
     """The pool of the configured accounts and of those in the database.
 
-    Calls wait for what is read through `impatient`.
+    In demo mode, where anybody may use it, it has the simulated ones only. Calls wait for
+    what is read through `impatient`.
     """
     pool = Pool(
         settings.accounts,
@@ -193,6 +194,7 @@ def open_pool(
         leases=LeaseStore(impatient),
         bell=Bell(settings.state_dir / "bell", _BELL_TOPICS),
         quota=AccountLimits(counters),
+        only_configured=settings.demo,
     )
     pool.refresh()
     return pool

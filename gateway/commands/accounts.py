@@ -77,6 +77,8 @@ def add(name: str, credential: str, limits: tuple[str, ...], **options: Any) -> 
     with opened(configured.database_url) as database:
         AccountStore(database, secret_keys=configured.secret_keys).add(account)
     click.echo(f"{name} is added; try it with: accounts test {name}")
+    if not configured.accounts:
+        click.echo("A gateway that runs in demo mode uses it once it is restarted.")
 
 
 @accounts.command()

@@ -114,18 +114,24 @@ class Pool:
         leases: LeaseStore,
         bell: Bell,
         quota: Quota,
+        only_configured: bool = False,
         clock: Callable[[], float] = time.monotonic,
         uniform: Uniform = random.uniform,
         wait_s: float = _WAIT_S,
         most_waiting: int = _MOST_WAITING,
     ) -> None:
-        """`bell` has the topics of `pool_accounts` and `pool_sharing`."""
+        """`bell` has the topics of `pool_accounts` and `pool_sharing`.
+
+        `only_configured`: accounts that were stored by command are nobody's here.
+        """
         self._clock = clock
         self._uniform = uniform
         self._wait_s = wait_s
         self._quota = quota
         self._roster = Roster(clock=clock, uniform=uniform, most_waiting=most_waiting)
-        self._book = AccountBook(self._roster, accounts, stored, bell, clock=clock)
+        self._book = AccountBook(
+            self._roster, accounts, stored, bell, only_configured=only_configured, clock=clock
+        )
         self._sharing = Sharing(self._roster, states, bell, clock=clock)
         self._places = Places(leases, clock=clock)
         self._waiting = Waiting(self._roster, self._listen, clock=clock)

@@ -28,8 +28,10 @@ class AccountBook:
         store: AccountStore,
         bell: Bell,
         *,
+        only_configured: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._only_configured = only_configured
         self._roster = roster
         self._configured = {account.name: account for account in configured}
         self._store = store
@@ -83,7 +85,7 @@ class AccountBook:
         ]
         opened = {}
         for record in records:
-            if record.name in self._configured:
+            if self._only_configured or record.name in self._configured:
                 continue
             account = self._open(record)
             if account is not None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.assembly import open_pool
 from gateway.domain.accounts import Secret
 from gateway.domain.errors import (
     AccountExhausted,
@@ -15,9 +16,11 @@ from gateway.domain.errors import (
     StorageUnavailable,
     UpstreamError,
 )
+from gateway.settings import Settings
 from gateway.stores.accounts import AccountStore
+from gateway.stores.counters import MachineCounters
 from gateway.stores.database import Database
-from tests.services.pools import account, call, end, lend, names, view
+from tests.services.pools import KEYS, account, call, end, lend, names, view
 
 
 def exhausted(retry_after=60):
@@ -233,6 +236,19 @@ def test_a_configured_name_wins_over_a_stored_one(world):
     pool.refresh()
     assert pool.get("one").secret.reveal() == "configured"
     assert len(pool.snapshot()) == 1
+
+
+@pytest.mark.parametrize(
+    ("demo_url", "found"), [("http://127.0.0.1:1", {"demo"}), (None, {"real"})]
+)
+def test_a_pool_of_simulators_takes_no_account_that_is_added(world, demo_url, found):
+    world.accounts.add(account("real", upstream="ark"))
+    simulated = (account("demo", upstream="ark"),) if demo_url else ()
+    settings = Settings(
+        state_dir=world.folder, secret_keys=KEYS, demo_url=demo_url, accounts=simulated
+    )
+    pool = open_pool(settings, world.database, world.database, MachineCounters())
+    assert {view.name for view in pool.snapshot()} == found
 
 
 def test_an_account_that_cannot_be_opened_is_left_out_and_the_others_serve(world):

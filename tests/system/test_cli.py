@@ -294,3 +294,5 @@ def test_commands_start_nothing(gateway_factory):
         assert shell.json("accounts", "list") == []
         _, found = findings(shell)
         assert any("Demo mode" in row["message"] for row in found)
+        words = ("accounts", "add", "real", "--upstream", "ark", "--credential", "env:SECRET")
+        assert "once it is restarted" in shell.ok(*words, SECRET=VENDOR_SECRET)
