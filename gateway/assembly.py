@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from urllib.parse import urlsplit
 
 from limits.strategies import RateLimiter
 
@@ -69,7 +68,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     # Where calls wait for records, a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
     pool = open_pool(settings, database, impatient, counters)
-    fetcher = _fetcher(settings)
+    fetcher = _fetcher(settings, pool)
     tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
     upstreams = _upstreams(settings, fetcher, tokens)
     catalog = open_catalog(settings, upstreams)
@@ -201,18 +200,24 @@ def open_pool(
 
 
 def vendors(settings: Settings) -> Mapping[str, Upstream]:
-    return _upstreams(settings, _fetcher(settings))
+    """For calls whose media nobody fetches."""
+    return _upstreams(settings, Fetcher(allow_private=settings.allow_private_urls))
 
 
-def _fetcher(settings: Settings) -> Fetcher:
+class _Configured:
+    """The addresses of upstreams and accounts, as these are now."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._of_upstreams = pool_accounts.origins_of(settings.base_urls.values())
+        self._pool = pool
+
+    def __contains__(self, origin: object) -> bool:
+        return origin in self._of_upstreams or origin in self._pool.origins
+
+
+def _fetcher(settings: Settings, pool: Pool) -> Fetcher:
     """Vendors may name the addresses that their base URL is configured to, private or not."""
-    trusted = []
-    for url in (*settings.base_urls.values(), *(a.base_url for a in settings.accounts)):
-        if url:
-            parts = urlsplit(url)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            trusted.append(f"{parts.hostname}:{port}")
-    return Fetcher(allow_private=settings.allow_private_urls, trusted=trusted)
+    return Fetcher(allow_private=settings.allow_private_urls, trusted=_Configured(settings, pool))
 
 
 def _upstreams(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import cast
 
@@ -60,15 +60,16 @@ class Fetcher:
     cookies, no Referer, no credentials but the headers that are given.
 
     `allow_private` is "off", "on", or a comma list of hosts and CIDRs that may be reached
-    nevertheless, on any port. `trusted` are origins ("host:port") that the owner
-    configured; URLs that a vendor sent may lead there too.
+    nevertheless, on any port. `trusted` are the origins ("host:port", in lower case and
+    without brackets) that the owner configured, at any time; URLs that a vendor sent may
+    lead there too.
     """
 
     def __init__(
         self,
         *,
         allow_private: str = "off",
-        trusted: Collection[str] = (),
+        trusted: Container[str] = (),
         connect_s: float = 5,
         first_byte_s: float = 10,
         total_s: float = 30,
@@ -76,9 +77,7 @@ class Fetcher:
         ca_file: str | None = None,
     ) -> None:
         self._exceptions = Exceptions(allow_private)
-        self._trusted = frozenset(
-            origin.lower().replace("[", "").replace("]", "") for origin in trusted
-        )
+        self._trusted = trusted
         self._connect_s = connect_s
         self._first_byte_s = first_byte_s
         self._total_s = total_s

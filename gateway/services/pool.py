@@ -144,6 +144,11 @@ class Pool:
         return self._roster.serves(upstream, models)
 
     @property
+    def origins(self) -> Collection[str]:
+        """The "host:port" of every base URL that an account has of its own."""
+        return self._book.origins
+
+    @property
     def empty(self) -> bool:
         return self._roster.empty
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
+from urllib.parse import urlsplit
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import StorageUnavailable
@@ -18,8 +19,19 @@ TOPIC = "accounts"
 _AWAY_S = 5.0
 
 
+def origins_of(urls: Iterable[str | None]) -> frozenset[str]:
+    """The origins of those that are given, as "host:port"."""
+    found = [urlsplit(url) for url in urls if url]
+    return frozenset(
+        f"{u.hostname}:{u.port or (443 if u.scheme == 'https' else 80)}" for u in found
+    )
+
+
 class AccountBook:
-    """Keeps the roster as the settings and the database say. A configured name comes first."""
+    """Keeps the roster as the settings and the database say. A configured name comes first.
+
+    `origins` are those of the accounts' own base URLs.
+    """
 
     def __init__(
         self,
@@ -42,6 +54,7 @@ class AccountBook:
         self._version = -1
         self._away_until = 0.0
         self._opened: dict[str, tuple[AccountRecord, Account]] = {}
+        self.origins = origins_of(account.base_url for account in configured)
         self._roster.install(Listed(account, "enabled") for account in configured)
 
     def listen(self) -> None:
@@ -73,7 +86,9 @@ class AccountBook:
             self._away_until = self._clock() + _AWAY_S
             return
         if records is not None:
-            self._roster.install(self._listed(records, switches))
+            listed = self._listed(records, switches)
+            self.origins = origins_of(found.account.base_url for found in listed)
+            self._roster.install(listed)
         self._version, self._heard, self._away_until = version, heard, 0.0
 
     def _listed(

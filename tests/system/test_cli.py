@@ -126,6 +126,22 @@ def test_an_account_lives_from_add_to_remove_while_the_gateway_serves(gateway_fa
         assert shell("accounts", "remove", "ark-1").returncode == 1  # it is in the settings
 
 
+def test_pictures_are_fetched_from_the_private_server_of_an_account_that_is_added(
+    gateway_factory,
+):
+    vendors = gateway_factory.vendors()
+    settings = {"ARK_API_KEYS": "ark-other", "GATEWAY_ALLOW_PRIVATE_URLS": "off"}
+    with gateway_factory.started(workers=1, accounts=False, vendors=False, **settings) as gateway:
+        shell = shell_of(gateway, **settings)
+        words = ("accounts", "add", "painter", "--upstream", "openai", "--credential", "-")
+        shell.ok(*words, "--base-url", vendors["OPENAI_BASE_URL"], stdin="sk-painter")
+        deadline = time.monotonic() + 15
+        body = {"model": "openai/dall-e-3", "prompt": "a cat"}
+        while (made := gateway.post("/v1/images/generations", body)).status_code == 404:
+            assert time.monotonic() < deadline
+        assert made.status_code == 200, made.text
+
+
 def test_an_account_of_the_settings_is_disabled_for_all_workers_and_stays_so(gateway_factory):
     settings = {"ARK_API_KEYS": "ark-one-switched,ark-two-switched"}
     shell = None
