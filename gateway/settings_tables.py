@@ -28,6 +28,8 @@ UPSTREAMS = tuple(MAKES)
 _LABEL = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")  # it becomes a header
 _OWN = "own"  # the label of callers' own credentials
 _SHORTEST_KEY = 16
+_MOST = 1_000_000  # weight of an account, places at it
+_MOST_CALLS, _LONGEST_S = 10**9, 10 * 366 * 86400  # of a limit
 
 
 class SettingsError(Exception):
@@ -76,6 +78,8 @@ def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
         items = []
     if not items or any(item.amount < 1 or item.multiples < 1 for item in items):
         raise ValueError(f"{text!r} is no limit such as 600/minute or 20/hour; 100/day")
+    if any(item.amount > _MOST_CALLS or item.get_expiry() > _LONGEST_S for item in items):
+        raise ValueError(f"{text!r} is more than {_MOST_CALLS}, or longer than ten years")
     return tuple(items)
 
 
@@ -228,8 +232,8 @@ def _optional(
 
 def _count(table: Mapping[str, Any], field: str, where: str) -> int | None:
     value = table.get(field)
-    if value is not None and (type(value) is not int or value < 1):
-        raise SettingsError(f"{where}: {field} must be a whole number from 1")
+    if value is not None and (type(value) is not int or not 1 <= value <= _MOST):
+        raise SettingsError(f"{where}: {field} must be a whole number from 1 to {_MOST}")
     return value
 
 

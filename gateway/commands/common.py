@@ -21,6 +21,7 @@ Row = Mapping[str, Any]
 
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -67,13 +68,20 @@ def _cell(name: str, value: Any) -> str:
     if value is None or value == "" or value == []:
         return "-"
     if name.endswith("_at") and not isinstance(value, str):
-        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+        return _date(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         value = [f"{key} {item}" for key, item in value.items()]
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def _date(at: float) -> str:
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return "never"  # after the year 9999
 
 
 def span_s(text: str) -> float:
@@ -98,8 +106,12 @@ def _moment(text: str, sign: int) -> float:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        return time.time() + sign * span_s(text)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        at = time.time() + sign * span_s(text)
+    else:
+        at = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    if at > _END_OF_TIME:
+        raise click.BadParameter(f"{text!r} is too far away")
+    return max(0.0, at)
 
 
 def limits(text: str) -> str:

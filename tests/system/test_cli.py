@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from gateway.stores.database import Database
+from gateway.stores.keys import KeyStore
 from tests.support.redis import RedisServer
 from tests.support.s3 import without_the_right_to_list_uploads
 from tests.support.shell import QuickShell, Shell
@@ -70,6 +72,21 @@ def test_a_key_of_some_models_is_refused_the_others(gateway_factory):
         ("keys", "create", "spaces are no label"),
         ("keys", "create", "k", "--limits", "often"),
         ("keys", "create", "k", "--expires", "someday"),
+        ("keys", "create", "k", "--expires", "999999w"),
+        ("keys", "create", "k", "--expires", "9999-12-31T23:59-23:00"),
+        ("keys", "create", "k", "--limits", f"{2**64}/minute"),
+        ("keys", "create", "k", "--limits", f"5/{10**300} years"),
+        (
+            "accounts",
+            "add",
+            "a",
+            "--upstream",
+            "ark",
+            "--credential",
+            "env:HOME",
+            "--weight",
+            str(2**63),
+        ),
         ("usage", "--by", "mood"),
         ("accounts", "add", "a", "--upstream", "nobody", "--credential", "-"),
         ("accounts", "add", "a", "--upstream", "ark", "--credential", "literal-secret-000"),
@@ -82,6 +99,18 @@ def test_what_cannot_be_done_is_said_in_one_line(shell, words):
     assert done.returncode in (1, 2)
     assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_key_that_outlives_the_calendar_is_listed(shell):
+    database = Database(f"sqlite:///{shell.directory}/var/gateway.db")
+    shell.ok("keys", "list")
+    KeyStore(database).create("old", expires_at=6e11)
+    database.close()
+    assert "never" in shell.ok("keys", "list")
+
+
+def test_all_there_ever_was_can_be_asked_for(shell):
+    assert shell.json("usage", "--since", "999999w") == []
 
 
 # -- accounts --------------------------------------------------------------------------
