@@ -32,19 +32,21 @@ from gateway.net.http import Answer
 
 _LONGEST_RETRY_AFTER_S = 3600.0  # but for quotas of a day, and for the owner of a credential
 _ERROR_BODY_LIMIT = 256 * 1024
+_LONGEST_READ = 4096  # characters: what is wrong stands at the beginning
 _LONGEST_TEXT = 600
 
+# Callers can make a vendor repeat long words: a pattern that has looked at much takes it, too.
 _CREDENTIALS = re.compile(
     r"""\b(?:sk|ark|gw)-[\w*-]{4,}          # OpenAI and its kin, Ark, the gateway
       | \bAIza[\w*-]{4,} | \bAQ\.[\w*.-]{4,} | \bya29\.[\w*.-]{4,}     # Google
-      | \beyJ[\w-]{8,}\.[\w.-]+             # JSON web tokens
+      | \beyJ[\w-]{8,}(?:\.[\w.-]+)?        # JSON web tokens
       | (?<=[Bb]earer\ )[^\s'",]{4,}
       | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b""",
     re.VERBOSE,
 )
 # What stands in quotes is often the caller's; the last quote may have been cut off.
 _QUOTED = re.compile(r"""(?<!\w)'[^']*(?:'(?!\w)|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)""")
-_QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*")
+_QUERY = re.compile(r"(https?://[^\s?'\"<>]+)(?:\?[^\s'\"<>]*)?")
 _RESET_AT = re.compile(
     r"reset at (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.\d+)?\s*([+-]\d\d:?\d\d|Z)?", re.IGNORECASE
 )
@@ -124,7 +126,7 @@ def to_error(
 
 
 def _classify(refusal: Refusal, table: Sequence[Row]) -> type[GatewayError]:
-    words = _QUOTED.sub("…", refusal.message)
+    code, words = refusal.code[:_LONGEST_READ], _QUOTED.sub("…", _beginning(refusal.message))
     for row in table:
         if refusal.status == 0:
             # Words alone prove little where the status that goes with them is missing.
@@ -132,7 +134,7 @@ def _classify(refusal: Refusal, table: Sequence[Row]) -> type[GatewayError]:
                 continue
         elif row.status is not None and row.status != refusal.status:
             continue
-        if row.code and not re.fullmatch(row.code, refusal.code, re.IGNORECASE):
+        if row.code and not re.fullmatch(row.code, code, re.IGNORECASE):
             continue
         if row.text and not re.search(row.text, words, re.IGNORECASE):
             continue
@@ -149,7 +151,8 @@ def _message(kind: type[GatewayError], refusal: Refusal, vendor: str, account: A
         return generic.format(vendor=vendor)
     if kind.fault in (Fault.CALLER, Fault.CONTENT) or issubclass(kind, JobFailed):
         verb = "blocked" if issubclass(kind, ContentFiltered) else "refused"
-        text = redact(refusal.message, account.secret.reveal()) or refusal.code or "no reason given"
+        text = redact(refusal.message, account.secret.reveal()) or redact(refusal.code)
+        text = text or "no reason given"
         message = f"{vendor} {'failed' if issubclass(kind, JobFailed) else verb}: {text}"
     elif issubclass(kind, UpstreamOverloaded):
         message = f"{vendor} is overloaded; try again later"
@@ -165,9 +168,14 @@ def redact(text: str, *secrets: str) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
-    text = _QUERY.sub(r"\1", _CREDENTIALS.sub("***", text))
+    text = _QUERY.sub(r"\1", _CREDENTIALS.sub("***", _beginning(text)))
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def _beginning(text: str) -> str:
+    """What of it is read, without a word that is cut: that may be half a credential."""
+    return text if len(text) <= _LONGEST_READ else text[:_LONGEST_READ].rpartition(" ")[0]
 
 
 def read_error(answer: Answer) -> dict[str, Any]:

@@ -66,7 +66,10 @@ TABLE: Sequence[Row] = (
     Row(400, "", _WRONG_KEY, AccountRejected),
     Row(400, "FAILED_PRECONDITION.*", _NOT_HERE, AccountRejected),
     Row(
-        400, "", r"token count.*exceeds|exceeds the maximum number of tokens", ContextLengthExceeded
+        400,
+        "",
+        r"token count.{0,100}exceeds|exceeds the maximum number of tokens",
+        ContextLengthExceeded,
     ),
     Row(400, "", r"payload size exceeds", RequestTooLarge),
     Row(400, "", r"\b(safety|content) polic|prohibited content", ContentFiltered),
@@ -74,7 +77,7 @@ TABLE: Sequence[Row] = (
     Row(403, "", r"\baccess the File\b", NotFound),
     Row(429, _DAILY_OF_MODEL, "", ModelSpent),
     Row(429, _DAILY, "", AccountSpent),
-    Row(429, "", _NONE_AT_ALL + r".*\bmodel: \S", ModelSpent),
+    Row(429, "", _NONE_AT_ALL + r".{0,100}\bmodel: \S", ModelSpent),
     Row(429, "", _NONE_AT_ALL, AccountSpent),
     Row(499, "", "", UpstreamError),
     Row(500, "", r"\boverloaded\b", UpstreamOverloaded),

@@ -92,7 +92,7 @@ _TABLE = (
     Row(400, "", _WRONG_KEY, AccountRejected),
     Row(None, "model_not_found", "", ModelNotFound),
     Row(404, "", "model", ModelNotFound),
-    Row(400, "", "model.* (does not|not) exist|unknown model|model not found", ModelNotFound),
+    Row(400, "", "model.{0,300} (does not|not) exist|unknown model|model not found", ModelNotFound),
     Row(404, "", "", UpstreamError),  # no such path, so a wrong base URL
     Row(429, "", "overloaded", UpstreamOverloaded),
     Row(500, "", "overloaded", UpstreamOverloaded),

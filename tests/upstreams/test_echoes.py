@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import pytest
 
 from gateway.domain.accounts import Account, Secret
@@ -103,3 +105,35 @@ def test_a_quota_is_not_read_from_what_is_quoted(imitator: Vendor, canned: Canne
     with pytest.raises(GatewayError) as caught:
         imitator.chat(ask(imitator, stream=False), ACCOUNTS["openai"])
     assert caught.value.fault is Fault.MINUTE_QUOTA
+
+
+REPEATED = (
+    *(
+        "http://",
+        "https://a",
+        "eyJabcdefgh-",
+        "eyJabcdefgh.",
+        "ya29.",
+        "sk-",
+        "Bearer ",
+        "0a1b2c3d-",
+    ),
+    *("model ", "token count ", "limit: 0 ", "limit for the ", "free trial ", "parameter `"),
+    *("reset at ", "retry in 1", "PerDay", "does not ", "safety ", "'", "'a", '"', '\\"', "`"),
+)
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_long_words_of_a_vendor_are_soon_read(request, name: str) -> None:
+    before_s = process_time()
+    for words in REPEATED:
+        refused(request, name, words * (200_000 // len(words)))
+    assert process_time() - before_s < 5
+
+
+@pytest.mark.parametrize("secret", [ACCOUNTS["openai"].secret.reveal(), "AIza-of-somebody-else"])
+def test_a_credential_is_struck_out_where_long_words_are_cut(request, secret: str) -> None:
+    for before in range(4096 - len(secret), 4097):
+        error = refused(request, "openai", "no" + " " * (before - 2) + secret + " or more" * 99)
+        assert secret[:6] not in error.message
+        assert "no" in error.message

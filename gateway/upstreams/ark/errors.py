@@ -30,7 +30,7 @@ _BLOCKED = r".*SensitiveContentDetected.*|.*RiskDetection|ContentSecurityDetecti
 
 # "… has reached the set inference limit for the [X] model", "… exhausted its free trial quota
 # for the [X] model".
-_OF_MODEL = r"(limit|trial|free)\b.* for the \S+ model\b"
+_OF_MODEL = r"(limit|trial|free)\b.{0,100} for the \S{1,200} model\b"
 
 # QuotaExceeded means three things, which only its message tells apart.
 TABLE = (
