@@ -15,6 +15,7 @@ import os  # noqa: E402
 import resource  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
+import time  # noqa: E402
 
 # Nothing of the gateway but what an arbiter needs: it keeps all it imports for ever.
 from gateway.domain.connection import on_drain  # noqa: E402
@@ -70,21 +71,25 @@ def on_starting(server):
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
     open_listeners(server)
-    _start_simulators()
+    if code := _preflight():
+        sys.exit(code)  # it has said why
+    reload = server.reload
+    # gunicorn would give up the workers that serve before it knows whether others can.
+    server.reload = lambda: _preflight() or reload()
 
 
 _kept = []  # a collected Popen would close the pipe
 
 
-def _start_simulators():
-    """Start the simulators if there is no account at all; they end with their parents.
+def _preflight():
+    """Check the settings; start the simulators if there is no account at all.
 
-    The pipe to the child is held by the arbiter and, through fork, by every worker: the
-    simulators outlive a drain in which sessions are still to be deleted.
+    They end with their parents: the pipe to the child is held by the arbiter and, through fork,
+    by every worker, so that they outlive a drain in which sessions are still to be deleted.
     """
     found_here = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     child = subprocess.Popen(
-        [sys.executable, "-m", "gateway.demo"],
+        [sys.executable, "-m", "gateway.preflight"],
         env=os.environ | found_here,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -94,8 +99,8 @@ def _start_simulators():
     if said := child.stdout.readline():
         os.environ["GATEWAY_DEMO_URL"] = said.split()[-1]
         _kept.append(child)
-    elif code := child.wait():
-        sys.exit(code)  # it has said why
+        return 0
+    return child.wait()
 
 
 def when_ready(server):
@@ -113,3 +118,8 @@ def post_worker_init(worker):
     on_drain(background.stop)
     gc.collect()
     gc.freeze()  # what is there now stays, so that no collection need look at it again
+
+
+def worker_exit(server, worker):
+    if not worker.booted:
+        time.sleep(1)  # or one after the other would be made for as long as the database is away

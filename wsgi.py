@@ -27,6 +27,7 @@ else:
     try:
         app = create_app(Settings.from_env())
     except SettingsError as err:
-        sys.exit(f"gateway: {err}")
+        click.echo(f"gateway: {err}", err=True)
+        sys.exit(3)  # at which gunicorn ends, instead of trying again for ever
     except StorageUnavailable as err:
         sys.exit(f"gateway: DATABASE_URL: {err.message}")

@@ -6,31 +6,14 @@ thread of its own process.
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 from threading import Thread
 
 from gateway.domain.accounts import Account, Secret
-from gateway.domain.errors import StorageUnavailable
 from gateway.settings import Settings
-from gateway.settings_tables import SettingsError
 
 _ENGINE = "projects/demo/locations/global/collections/default_collection/engines/demo"
 _SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccount.com"
-
-
-def main() -> None:
-    """`python -m gateway.demo`: become the simulators if they are wanted, else end.
-
-    The arbiter runs it as a process of its own, for it need not know the settings and the
-    database for as long as it runs, only once.
-    """
-    settings = Settings.from_env()
-    settings.make_state_dir()
-    if settings.demo_url is None and wanted(settings):
-        simulators = ("-m", "gateway.simulators", "--port", "0", "--until-eof")
-        os.execv(sys.executable, (sys.executable, *simulators))  # noqa: S606
 
 
 def wanted(settings: Settings) -> bool:
@@ -93,12 +76,3 @@ def _in_process() -> str:
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     Thread(target=server.serve_forever, name="simulators", daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except SettingsError as err:
-        sys.exit(f"gateway: {err}")
-    except StorageUnavailable as err:
-        sys.exit(f"gateway: DATABASE_URL: {err.message}")

@@ -13,7 +13,6 @@ _ROOT = Path(__file__).parents[2]
 _package = ModuleType("gateway")
 _package.__path__ = [str(_ROOT / "gateway")]
 sys.modules["gateway"] = _package
-sys.modules["gateway.demo"] = _package.demo = ModuleType("gateway.demo")
 
 _own = _ROOT / "gunicorn.conf.py"
 exec(compile(_own.read_text(), _own, "exec"))

@@ -1,0 +1,58 @@
+"""What is looked at once before anything serves, for all that needs no vendor.
+
+The arbiter runs it as a process of its own, for it need not know the settings and the database
+for as long as it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from gateway import demo
+from gateway.domain.errors import StorageUnavailable
+from gateway.settings import Settings
+from gateway.settings_tables import SettingsError
+
+
+def main() -> None:
+    """`python -m gateway.preflight`: become the simulators if they are wanted, else end."""
+    settings = Settings.from_env()
+    check(settings)
+    if settings.demo_url is None and demo.wanted(settings):
+        simulators = ("-m", "gateway.simulators", "--port", "0", "--until-eof")
+        os.execv(sys.executable, (sys.executable, *simulators))  # noqa: S606
+
+
+def check(settings: Settings) -> None:
+    """Raises SettingsError, or StorageUnavailable for the database, whose schema is migrated."""
+    # Each has a client that processes without use for it never load.
+    settings.make_state_dir()
+    settings.with_secret_key()
+    if settings.redis_url:
+        _check_redis(settings.redis_url)
+    from gateway.stores.database import Database
+
+    database = Database(settings.database_url)
+    try:
+        database.migrate()
+    finally:
+        database.close()
+
+
+def _check_redis(url: str) -> None:
+    from gateway.stores.redis_counters import SCHEME, SharedCounters
+
+    try:
+        SharedCounters(SCHEME + url)
+    except ValueError as err:
+        raise SettingsError(f"REDIS_URL: {err}") from None
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SettingsError as err:
+        sys.exit(f"gateway: {err}")
+    except StorageUnavailable as err:
+        sys.exit(f"gateway: DATABASE_URL: {err.message}")
