@@ -146,7 +146,8 @@ class Connection:
         except (StopIteration, NoMoreData, OSError):
             return None
         except ParseException as error:
-            server.log.info("refused a request from %s: %.200r", self._address, error)
+            # Not its words, which quote what was sent, and that may be a credential.
+            server.log.info("refused a request from %s: %s", self._address, type(error).__name__)
             self._refuse(refusal.for_parser(error))
             return None
         except HeadTimeout:

@@ -54,6 +54,32 @@ def test_refusal_is_one_line_in_the_log(server):
     assert line.isprintable()
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        f"{GET}{HOST}Authorization Bearer sk-canary\r\n\r\n",
+        f"{GET}{HOST}Authorization : Bearer sk-canary\r\n\r\n",
+        f"{GET}{HOST}Authorization: Bearer\r\n sk-canary\r\n\r\n",
+        f"{GET}{HOST}Authorization: Bearer sk-canary\0\r\n\r\n",
+        f"{GET}{HOST}sk-canary\r\n\r\n",
+        f"{GET}{HOST}Expect: sk-canary\r\n\r\n",
+        f"{GET}{HOST}Transfer-Encoding: sk-canary\r\n\r\n",
+        f"{GET}Host: sk-canary/\r\n\r\n",
+        f"{GET}{HOST}Content-Length: sk-canary\r\n\r\n",
+        f"GET /plain?key=sk-canary\r\n{HOST}\r\n",
+        f"GET /plain?key=sk-canary HTTP/sk-canary\r\n{HOST}\r\n",
+        f"GET /plain?key=sk-canary\x7f HTTP/1.1\r\n{HOST}\r\n",
+        f"sk-canary /plain HTTP/1.1\r\n{HOST}\r\n",
+        f"POST /echo HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\nsk-canary\r\n",
+        f"POST /echo HTTP/1.1\r\n{HOST}Transfer-Encoding: chunked\r\n\r\n1\r\nxsk-canary\r\n",
+    ],
+)
+def test_what_cannot_be_read_leaves_no_credential_in_the_log(server, request_bytes):
+    with server.client() as client:
+        assert client.send(request_bytes.encode("latin-1")).answer().status >= 400
+    assert "canary" not in server.log()
+
+
 def test_rejected_request_is_not_followed_by_what_it_smuggled(server):
     with server.client() as client:
         client.send(f"{GET}{HOST}Content-Length: 50\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
