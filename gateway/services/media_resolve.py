@@ -7,7 +7,6 @@ import string
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,7 @@ from gateway.domain.errors import (
 from gateway.domain.media import Blob, EmbeddedUrl, Media, MediaKind, MediaRef, StoredMedia
 from gateway.net.blobs import FileBlob, decode_base64, spool
 from gateway.net.fetch import Fetcher
+from gateway.net.together import together
 from gateway.services.attachments import Request, attachments, swapped
 from gateway.services.media_kinds import Identity, identify
 from gateway.services.media_urls import MediaUrls, OwnLink
@@ -224,20 +224,15 @@ class Resolver:
         """Fetch links side by side; the first failure, or leaving, stops the others."""
         if len(links) < 2:
             return {key: self._fetch(ref, budget) for key, ref in links.items()}
-        pool = ThreadPoolExecutor(min(len(links), _SIDE_BY_SIDE), "media")
+
+        def fetch(ref: MediaRef) -> _Loaded:
+            return self._fetch(ref, budget)
+
         try:
-            futures: dict[_Key, Future[_Loaded]] = {
-                key: pool.submit(self._fetch, ref, budget) for key, ref in links.items()
-            }
-            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-            for future in futures.values():
-                if future in done:
-                    future.result()
-            return {key: future.result() for key, future in futures.items()}
+            found = together(fetch, list(links.values()), at_once=_SIDE_BY_SIDE)
         finally:
-            # Not waiting: a download that hangs must not hold up a caller that has left.
             budget.stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
+        return dict(zip(links, found, strict=True))
 
     def _fetch(self, ref: MediaRef, budget: _Budget) -> _Loaded:
         url = (ref.url or "").strip()

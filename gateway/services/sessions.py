@@ -11,9 +11,9 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from random import shuffle
 
 from gateway.domain.accounts import Account
@@ -27,6 +27,7 @@ from gateway.domain.errors import (
     UpstreamError,
 )
 from gateway.logs import log
+from gateway.net.together import together
 from gateway.services.calm import Calm
 from gateway.services.pool import Pool
 from gateway.stores.journal import JournaledSession, SessionJournalStore
@@ -188,9 +189,11 @@ class Sessions:
         """Delete what was left at the vendors, also by crashed processes; returns how many."""
         now = self._clock()
         own = [label for label, session in tuple(self._own.items()) if session.due_at <= now]
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-            settled = threads.map(self._settle_own, own)
-            return sum(threads.map(self._settle, self._abandoned())) + sum(settled)
+        settling = (partial(self._settle_own, label) for label in own)
+        return _sum_of_all([*settling, self._sweep_abandoned])
+
+    def _sweep_abandoned(self) -> int:
+        return _sum_of_all([partial(self._settle, row) for row in self._abandoned()])
 
     def _abandoned(self) -> Sequence[JournaledSession]:
         with self._calm.watched():
@@ -297,5 +300,9 @@ class Sessions:
 
     def stop(self) -> None:
         """The last chance of what only this process can delete."""
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
-            threads.map(self._settle_own, tuple(self._own))
+        _sum_of_all([partial(self._settle_own, label) for label in tuple(self._own)])
+
+
+def _sum_of_all(work: Sequence[Callable[[], int]]) -> int:
+    """Do it side by side, to the end whatever fails; then raise what did."""
+    return sum(together(lambda step: step(), work, at_once=_SIDE_BY_SIDE, to_the_end=True))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import Event
 from typing import TypeVar
 
 from gateway.domain.errors import UpstreamError
 from gateway.domain.media import Blob, Media
+from gateway.net.together import together
 
 _AT_ONCE = 4
 
@@ -25,20 +25,14 @@ def uploads(upload: Callable[[Media, Event], T], attachments: Sequence[Media]) -
     over = Event()
     if len(attachments) < 2:
         return [upload(media, over) for media in attachments]
-    pool = ThreadPoolExecutor(min(len(attachments), _AT_ONCE), "upload")
+
+    def upload_until(media: Media) -> T:
+        return upload(replace(media, blob=_Until(media.blob, over)), over)
+
     try:
-        futures = [
-            pool.submit(upload, replace(media, blob=_Until(media.blob, over)), over)
-            for media in attachments
-        ]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-        return [future.result() for future in futures]
+        return together(upload_until, attachments, at_once=_AT_ONCE)
     finally:
-        # Not waiting: an upload that hangs must not hold up a caller that has left.
         over.set()
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Until:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Barrier, Event, Thread
@@ -11,6 +13,7 @@ import pytest
 
 from gateway.domain.errors import GatewayError
 from gateway.upstreams.side_by_side import uploads
+from tests.support.process import ROOT
 from tests.upstreams.conftest import Vendor, a_jpeg, a_png, an_mp4
 from tests.upstreams.enterprise_support import ACCOUNT, DONE, SESSION, chat_of, events_of, user
 
@@ -107,3 +110,28 @@ def test_an_upload_that_nobody_waits_for_reads_no_further() -> None:
         uploads(upload, [a_png(9, 9), a_png(8, 8)])
     assert failed.wait(20)
     assert not went_on.is_set()
+
+
+HANGING = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from gevent.event import Event
+from gateway.upstreams.side_by_side import uploads
+from tests.upstreams.conftest import a_png
+
+under_way = Event()
+
+def upload(media, over):
+    under_way.set()
+    gevent.sleep(1000)
+
+caller = gevent.spawn(uploads, upload, [a_png(8, 8), a_png(9, 9)])
+under_way.wait()
+caller.kill()
+"""
+
+
+def test_an_upload_that_hangs_does_not_keep_the_process_from_ending() -> None:
+    ended = subprocess.run([sys.executable, "-c", HANGING], cwd=ROOT, timeout=60, check=False)
+    assert ended.returncode == 0
