@@ -279,7 +279,11 @@ def connect(host: str, addresses: Sequence[Address], *, deadline: float, tls: Tl
 def _first(host: str, addresses: Sequence[Address], deadline: float) -> socket.socket:
     failure: OSError | None = None
     for index, (family, address) in enumerate(addresses):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as err:  # the system lacks the family, or the process descriptors
+            failure = err
+            continue
         try:
             # An address that swallows packets leaves time for those after it.
             sock.settimeout(_left(deadline) / (len(addresses) - index))

@@ -14,6 +14,7 @@ from gateway.domain.errors import (
     UpstreamUnreachable,
 )
 from gateway.net.blobs import BytesBlob
+from gateway.net.dial import connect
 from gateway.net.http import Timeouts
 from tests.net.calls import collect, post
 from tests.net.servers import CHUNKED, Peer, chunk, running
@@ -51,6 +52,16 @@ def test_nobody_at_the_port_is_unreachable(http):
     assert not caught.value.sent
     assert "127.0.0.1" in caught.value.message
     assert "canary" not in caught.value.message
+
+
+def test_address_for_which_there_is_no_socket_gives_way_to_the_next():
+    none = (99, ("nowhere",))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        there = (socket.AF_INET, server.getsockname())
+        connect("there", [none, there], deadline=time.monotonic() + 20, tls=None).close()
+    with pytest.raises(UpstreamUnreachable) as caught:
+        connect("nowhere", [none], deadline=time.monotonic() + 20, tls=None)
+    assert not caught.value.sent
 
 
 def test_name_that_does_not_resolve_is_unreachable(http):
