@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 import time
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from gateway.domain.errors import UnsupportedMediaType
 from gateway.domain.media import Blob
 from gateway.net.blobs import MIB, RandomBlob, Spool, seekable
 from gateway.net.sniff import MAX_PIXELS
-from gateway.net.turns import aside
+from gateway.net.turns import Threads
 
 # Pillow knows many more; each is code that runs on bytes from anybody.
 _FORMATS = MappingProxyType({"image/gif": "GIF", "image/bmp": "BMP", "image/webp": "WEBP"})
@@ -23,7 +22,7 @@ _CPU_S = 2.0
 _FAST = 1  # of zlib's levels
 _QUALITY = 92
 _LARGE_PIXELS = 4_000_000  # a photograph of this size costs ten times as much as PNG
-_AT_ONCE = threading.BoundedSemaphore(2)  # by a process: each holds a whole picture in memory
+_AT_ONCE = Threads(2)  # each holds a whole picture in memory, also when nobody waits any more
 
 
 def can_draw(mime_type: str) -> bool:
@@ -42,8 +41,7 @@ def redrawn(blob: Blob, mime_type: str) -> Drawn:
 
     Raises UnsupportedMediaType for what is broken, larger than it said, or takes too long.
     """
-    with _AT_ONCE:
-        return aside(_drawn, seekable(blob), _FORMATS[mime_type])
+    return _AT_ONCE.run(_drawn, seekable(blob), _FORMATS[mime_type])
 
 
 def _drawn(blob: RandomBlob, form: str) -> Drawn:

@@ -88,6 +88,52 @@ except UnsupportedMediaType as err:
 """
 
 
+LEAVING = """
+import gevent
+from gevent.monkey import get_original
+from gateway.domain.errors import UnsupportedMediaType
+from gateway.net.blobs import RandomBlob
+from gateway.net.pictures import redrawn
+
+lock = get_original("_thread", "allocate_lock")()
+lock.acquire()
+begun = []
+
+class Held(RandomBlob):
+    size = 100
+    def read_at(self, offset, size):
+        if self not in begun:
+            begun.append(self)
+        with lock:
+            return b""
+
+def draw():
+    try:
+        redrawn(Held(), "image/gif")
+    except UnsupportedMediaType:
+        pass
+
+def until_begun(count):
+    with gevent.Timeout(60):
+        while len(begun) < count:
+            gevent.sleep(0.01)
+
+gone = [gevent.spawn(draw) for _ in range(2)]
+until_begun(2)
+gevent.killall(gone)
+others = [gevent.spawn(draw) for _ in range(2)]
+gevent.sleep(0.3)
+print(len(begun))
+lock.release()
+gevent.joinall(others)
+print(len(begun))
+"""
+
+
+def test_pictures_whose_callers_have_left_count_until_they_are_drawn():
+    assert under_gevent(LEAVING).split() == ["2", "4"]
+
+
 def test_an_error_on_another_thread_is_only_raised():
     run = subprocess.run(
         [sys.executable, "-c", PATCHED + ASIDE],
