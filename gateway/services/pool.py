@@ -286,7 +286,7 @@ class Pool:
                 self._sharing.spend(member, lease.model, failure.retry_after)
         finally:
             handover = None
-            if self._clock() - member.contended_at < _CONTENDED_S:
+            if member.cap is not None and self._clock() - member.contended_at < _CONTENDED_S:
                 handover = Obstacle(hold_s=self._uniform(*_HANDOVER_S))
             self._return(lease, handover, told=change is not None)
 
