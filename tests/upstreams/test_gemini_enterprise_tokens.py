@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Barrier
+from threading import Barrier, Event
 
 import pytest
 
 from gateway.domain.accounts import Account, Secret
+from gateway.domain.connection import ClientGone
 from gateway.domain.errors import (
     AccountRejected,
     GatewayError,
@@ -95,6 +96,34 @@ def test_failed_request_fails_for_all_that_waited(enterprise, simulators, http) 
     account = enterprise.account("denied")
     assert set(at_once(Tokens(http), account)) == {"AccountRejected, sent: False"}
     assert fetched(simulators, account) < 10
+
+
+def test_caller_that_leaves_during_a_request_passes_no_earlier_failure_on(enterprise, http) -> None:
+    asked, leave = Event(), Event()
+    answers = [UpstreamOverloaded("503"), ClientGone(), Token("token", 3600)]
+
+    def share(key: str, fetch: Callable[[], Token], usable: Callable[[Token], bool]) -> Token:
+        answer = answers.pop(0)
+        if isinstance(answer, ClientGone):
+            asked.set()
+            assert leave.wait(10)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    tokens, account = Tokens(http, share=share), enterprise.account()
+    with pytest.raises(UpstreamOverloaded):
+        tokens.bearer(account)
+    with ThreadPoolExecutor(2) as threads:
+        leaving = threads.submit(tokens.bearer, account)
+        assert asked.wait(10)
+        waiting = threads.submit(tokens.bearer, account)
+        while not waiting.running():
+            time.sleep(0.001)
+        time.sleep(0.01)  # nobody can see who waits for a lock
+        leave.set()
+        assert isinstance(leaving.exception(10), ClientGone)
+        assert waiting.result(10) == "token"
 
 
 def test_token_is_used_until_minutes_before_its_end(enterprise, simulators, http) -> None:

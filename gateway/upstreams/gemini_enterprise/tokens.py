@@ -141,6 +141,7 @@ class _Grant:
 
     def _renew(self, http: Http) -> str:
         asked_at = self._clock()
+        self._failure = None  # of the time before; whoever leaves now has none to share
         try:
             token, left_s = self._share(
                 self._secret.digest, lambda: _fetch(http, self._secret.reveal()), self._usable
@@ -152,7 +153,6 @@ class _Grant:
             raise
         else:
             self._token, self._expires_at = token, asked_at + left_s
-            self._failure = None
             return token
         finally:
             self._attempts += 1
