@@ -28,6 +28,10 @@ class Backend(Protocol):
 
     def insert(self, table: Table) -> Upsert: ...
 
+    def ping(self, connection: Connection) -> None:
+        """Raises StorageUnavailable when there can be no writes."""
+        ...
+
     def begin_migration(self, connection: Connection) -> None:
         """Begin, once no other process changes the schema."""
         ...

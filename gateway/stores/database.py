@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Table, inspect, literal, make_url, select
+from sqlalchemy import Connection, Table, inspect, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -83,7 +83,7 @@ class Database:
 
     def ping(self) -> None:
         with self.read() as connection:
-            connection.execute(select(literal(1)))
+            self._backend.ping(connection)
 
     def is_current(self) -> bool:
         """Whether the schema is up to date."""

@@ -10,15 +10,19 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Dialect, Engine, Table, event, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from gateway.domain.errors import StorageUnavailable
 from gateway.stores.backend import MIGRATION_WAIT_S, pooled
 
 _CONNECTIONS = 5  # per process; every use is over in milliseconds
 _GRACE_S = 2.0  # after which the server should have ended a statement itself
 _MIGRATION_LOCK = 0x67617465776179
+
+_READ_ONLY = "25006"  # which a session may stay when the database no longer is
+_ENDED = "57P"  # by the operator, with the server, with the database
 
 T = TypeVar("T")
 
@@ -34,6 +38,7 @@ class Postgresql:
         engine = pooled(self._url, self._arguments(), size=_CONNECTIONS, wait_s=self._wait_s)
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", _check_open)
+        event.listen(engine, "handle_error", _end_useless)
         return engine, engine
 
     def begin(self, connection: Connection, *, durable: bool) -> None:
@@ -41,6 +46,11 @@ class Postgresql:
 
     def insert(self, table: Table) -> Insert:
         return insert(table)
+
+    def ping(self, connection: Connection) -> None:
+        if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
+            connection.invalidate()
+            raise StorageUnavailable("The gateway's database takes no writes.", retry_after=2.0)
 
     def begin_migration(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
@@ -70,6 +80,7 @@ class Postgresql:
             "application_name": "gateway",
             "connect_timeout": str(max(2, int(self._wait_s))),
             "keepalives_idle": "30",
+            "target_session_attrs": "read-write",  # of several hosts the one that takes writes
             "options": f"-c statement_timeout={wait_ms} -c lock_timeout={wait_ms}"
             f" -c idle_in_transaction_session_timeout={wait_ms}",
         }
@@ -101,3 +112,10 @@ def _check_open(
         connection.pgconn.consume_input()  # and that it has hung up
     except psycopg.OperationalError as err:
         raise DisconnectionError("the server closed the connection") from err
+
+
+def _end_useless(context: ExceptionContext) -> None:
+    """What a connection cannot do any more, others of its age cannot either."""
+    state = getattr(context.original_exception, "sqlstate", None) or ""
+    if state == _READ_ONLY or state.startswith(_ENDED):
+        context.is_disconnect = True

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, Table, event
+from sqlalchemy import URL, Connection, Engine, Table, event, literal, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -50,6 +50,9 @@ class Sqlite:
 
     def insert(self, table: Table) -> Insert:
         return insert(table)
+
+    def ping(self, connection: Connection) -> None:
+        connection.execute(select(literal(1)))
 
     def begin_migration(self, connection: Connection) -> None:
         _patiently(connection, "PRAGMA journal_mode=WAL", MIGRATION_WAIT_S)

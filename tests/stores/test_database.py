@@ -227,9 +227,31 @@ def test_a_connection_that_the_server_closed_is_not_noticed_by_the_next_user(pos
         with database.read() as one, database.read() as two:
             for connection in (one, two):
                 connection.execute(text("SELECT 1"))
-        terminate = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = "
-        assert postgres.execute(f"{terminate}'{name}'") == [(True,), (True,)]
+        _end_connections(postgres, name)
         database.ping()
+
+
+@pytest.mark.parametrize("asked", ["", "&target_session_attrs=any"])
+def test_a_database_that_was_read_only_for_a_while_takes_the_next_write(postgres, asked):
+    name = postgres.create()
+    row = [UsageRow(requests=1)]
+    with closing(Database(postgres.url(name) + asked)) as database:
+        database.migrate()
+        usage = UsageStore(database)
+        usage.add_many(row)
+        postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        _end_connections(postgres, name)
+        for use in (database.ping, lambda: usage.add_many(row), database.ping):
+            with pytest.raises(StorageUnavailable):
+                use()
+        postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        usage.add_many(row)
+        database.ping()
+
+
+def _end_connections(postgres, name: str) -> None:
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = "
+    assert (True,) in postgres.execute(f"{ended}'{name}'")
 
 
 def test_a_server_that_falls_silent_is_given_up(postgres):
