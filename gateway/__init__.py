@@ -26,7 +26,7 @@ def create_app(settings: Settings) -> Flask:
     settings.make_state_dir()
     logs.configure(settings.log_level)
     app = App()
-    app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=1000)
+    app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=200)
     try:
         limiter = open_limiter(app, redis_url=settings.redis_url, path=settings.state_dir / FILE)
     except ValueError as err:

@@ -18,6 +18,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter, Rule
 
+from gateway.api.multipart import FormParser
 from gateway.api.state import State
 
 
@@ -104,9 +105,14 @@ class _Context(RequestContext):
             request.url_rule, request.view_args = rule, {}
 
 
+class _Request(Request):
+    form_data_parser_class = FormParser
+
+
 class App(Flask):
     """Flask with hooks of the app alone: no signals, and no hooks of blueprints."""
 
+    request_class = _Request
     response_class = Answer
     app_ctx_globals_class = State  # type: ignore[assignment]
 

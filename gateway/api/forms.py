@@ -29,12 +29,12 @@ class Form:
 
 
 def read_form() -> Form:
-    """Raises UnsupportedContentType, RequestTooLarge, InvalidRequest (cut short)
+    """Raises UnsupportedContentType, RequestTooLarge, InvalidRequest (malformed or cut short)
     and StorageUnavailable.
     """
     if request.mimetype != "multipart/form-data":
         raise UnsupportedContentType("The body must be multipart/form-data.")
-    if "boundary" not in request.mimetype_params:
+    if not request.mimetype_params.get("boundary"):
         raise InvalidRequest("The form's Content-Type names no boundary.", code="invalid_form")
     limit, length = check_length()
     request.environ["wsgi.input"] = BodyReader(request.environ["wsgi.input"], limit, length)

@@ -235,9 +235,41 @@ def test_an_edit_that_cannot_be_made(gateway, files, form, param):
 
 
 def test_a_form_without_a_boundary(gateway):
-    headers = {"Content-Type": "multipart/form-data"}
-    answer = requests.post(gateway.url + EDITS, data=b"x", headers=headers, timeout=10)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_form")
+    refused_form(gateway, b"x", "multipart/form-data")
+
+
+NAMED = b'Content-Disposition: form-data; name="file"; filename="a.png"'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"--b\r\n" + NAMED + b";a=b" * 3000 + b"\r\n\r\nx\r\n--b--\r\n",
+        b"--b\r\n" + NAMED + b"\r\n" + b"a: b\r\n" * 3000 + b"\r\nx\r\n--b--\r\n",
+        b"--b\r\n" + NAMED + b"; a=" + b"b" * 300_000,
+        b"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n--b--\r\n",
+        b"--b\r\n" + NAMED + b"\r\n\r\nx",
+        b"--b\r\nContent-Disposition: form-data; name=\xff\r\n\r\nx\r\n--b--\r\n",
+    ],
+    ids=["parameters", "lines", "no end of a head", "no disposition", "no end", "no text"],
+)
+def test_a_form_with_parts_that_nobody_sends(gateway, body):
+    refused_form(gateway, body, "multipart/form-data; boundary=b")
+
+
+def refused_form(gateway, body, content_type):
+    headers = {"Content-Type": content_type}
+    for path in (EDITS, "/v1/videos", "/v1/files"):
+        answer = requests.post(gateway.url + path, data=body, headers=headers, timeout=10)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_form")
+
+
+def test_a_file_may_have_a_long_name(gateway):
+    name = "图" * 255
+    answer = requests.post(
+        f"{gateway.url}/v1/files", files={"file": (name, PICTURE, "image/png")}, timeout=10
+    )
+    assert answer.json()["filename"] == name
 
 
 @pytest.mark.parametrize(
