@@ -12,8 +12,11 @@ from typing import Any
 import orjson
 
 from gateway.domain.errors import InvalidJson, InvalidRequest
+from gateway.net.turns import Turns
 
 MOST_VALUES = 200_000
+_MOST_QUOTES = 4 * MOST_VALUES  # around each key and each value
+_PIECE = 256 * 1024
 _WRITABLE = 254  # levels that orjson writes; it reads 1024
 _ROOM = 32  # of these for what the gateway puts around
 
@@ -25,13 +28,22 @@ def check_values(text: bytes | bytearray) -> None:
     """
     if len(text) <= MOST_VALUES or text.count(b",") <= MOST_VALUES:
         return
-    most_quotes = 4 * MOST_VALUES  # around each key and each value
-    plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    pieces = plain.split(b'"', most_quotes + 1)
-    if len(pieces) > most_quotes or b"".join(pieces[::2]).count(b",") > MOST_VALUES:
-        raise InvalidRequest(
-            f"The body holds more than {MOST_VALUES} values.", code="too_many_values"
-        )
+    commas = quotes = 0
+    inside, held = False, b""
+    turns = Turns()
+    for start in range(0, len(text), _PIECE):
+        plain = held + text[start : start + _PIECE]
+        plain = plain.replace(b"\\\\", b"").replace(b'\\"', b"")
+        held = b"\\" if plain.endswith(b"\\") else b""  # it belongs to what follows
+        strings = plain.split(b'"', _MOST_QUOTES)
+        commas += b"".join(strings[inside::2]).count(b",")
+        quotes += len(strings) - 1
+        inside = quotes % 2 == 1
+        if commas > MOST_VALUES or quotes >= _MOST_QUOTES:
+            raise InvalidRequest(
+                f"The body holds more than {MOST_VALUES} values.", code="too_many_values"
+            )
+        turns.after(_PIECE)
 
 
 def check_depth(text: bytes | bytearray, document: Any) -> None:

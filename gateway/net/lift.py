@@ -7,6 +7,8 @@ only a short name for it is parsed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway.domain.errors import InvalidBase64
 from gateway.domain.media import EmbeddedUrl
 from gateway.net.blobs import decode_base64
@@ -25,17 +27,11 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     """
     pieces: list[bytes] = []
     found: dict[str, EmbeddedUrl] = {}
-    kept = searched = 0
-    while (mark := text.find(_MARK, searched)) >= 0:
-        searched = start = mark + len(_MARK)
-        begin = text.rfind(_HEAD, max(kept, mark - _LONGEST_HEAD), mark)
-        if begin < 0 or _inside_another(text, begin, mark):
-            continue
-        end = text.find(b'"', start)
-        if end < 0:
-            break
-        searched = end  # or a string full of marks would be searched once for each
-        if end - start < LIFT_BYTES:
+    kept = 0
+    for begin, end in _large_strings(text):
+        mark = text.find(_MARK, begin, min(end, begin + _LONGEST_HEAD + len(_MARK)))
+        start = mark + len(_MARK)
+        if mark < 0 or end - start < LIFT_BYTES:
             continue
         try:
             blob, digest = decode_base64(text, limit=len(text), start=start, end=end)
@@ -49,6 +45,22 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     return b"".join(pieces), found
 
 
-def _inside_another(text: bytes | bytearray, begin: int, mark: int) -> bool:
-    """Whether the quote at `begin` does not open the string that the mark is in."""
-    return text[begin - 1 : begin] == b"\\" or text.find(b'"', begin + 1, mark) >= 0
+def _large_strings(text: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Where strings of data URLs begin and end, quotes at both, that have LIFT_BYTES or more.
+
+    Goes from quote to quote by the last one that is near enough, not by each, so that no text
+    takes longer than a few searches through it.
+    """
+    quote = text.find(b'"')
+    while 0 <= quote < len(text) - LIFT_BYTES:
+        first = quote + 1
+        following = text.rfind(b'"', first, first + LIFT_BYTES)
+        if following < 0:
+            following = text.find(b'"', first + LIFT_BYTES)
+            if following >= 0 and _opens(text, quote):
+                yield quote, following
+        quote = following
+
+
+def _opens(text: bytes | bytearray, quote: int) -> bool:
+    return text.startswith(_HEAD, quote) and text[quote - 1 : quote] != b"\\"

@@ -6,6 +6,8 @@ import orjson
 import pytest
 import requests
 
+from gateway.api.shape import check_values
+from gateway.domain.errors import InvalidRequest
 from tests.support.media import data_url, png
 
 ASK = {"model": "test-model", "messages": [{"role": "user", "content": "Hi"}]}
@@ -51,6 +53,15 @@ def test_a_body_with_more_structure_than_any_request_has(gateway, path, body, co
 def test_a_text_full_of_commas_is_no_structure(gateway, text):
     body = ASK | {"messages": [{"role": "user", "content": text}]}
     assert sent(gateway, CHAT, orjson.dumps(body)).status_code == 200
+
+
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("repeated", ["\\,", '",', '\\",', "\\\\,", ',"'])
+def test_large_texts_full_of_commas_are_no_structure(repeated, shift):
+    strings = ["x" * shift, repeated * 300_000] * 2
+    check_values(orjson.dumps(strings))
+    with pytest.raises(InvalidRequest):
+        check_values(orjson.dumps([strings, [7] * 200_000]))
 
 
 @pytest.mark.parametrize("header", ["X-Nothing", "X-Gateway-Dry-Run", "Idempotency-Key"])

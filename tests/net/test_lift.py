@@ -94,3 +94,35 @@ def test_marks_without_number_are_passed_over(head):
     document, found, _ = parsed(text)
     assert document[0].count(";base64,") == 400_000
     assert len(found) == 1
+
+
+class Searched(bytes):
+    """Counts the searches through it."""
+
+    searches = 0
+
+    def find(self, *args):
+        self.searches += 1
+        return super().find(*args)
+
+    def rfind(self, *args):
+        self.searches += 1
+        return super().rfind(*args)
+
+
+@pytest.mark.parametrize("repeated", [b";base64,", b'","data:;base64,', b'\\"data:;base64,', b'"'])
+def test_a_text_is_searched_a_few_times_for_each_mebibyte(repeated):
+    text = Searched(b'["' + repeated * (4 * LIFT_BYTES // len(repeated)) + b'"]')
+    assert lift(text) == (text, {})
+    assert text.searches < 40
+
+
+@pytest.mark.parametrize("filler", [b"", b'"x",', b'"' + b"x" * LIFT_BYTES + b'",'])
+@pytest.mark.parametrize("gap", [0, 1, 2, 3, 500])
+def test_data_urls_are_found_wherever_they_lie(filler, gap):
+    fillers = filler * 3 + b" " * gap
+    url = orjson.dumps(url_of(LARGE))
+    text = b"[" + fillers + url + b"," + fillers + url + b"]"
+    document, found, short = parsed(text)
+    assert sum(isinstance(item, EmbeddedUrl) for item in document) == 2
+    assert len(short) == len(text) - 2 * (len(url) - 2 - len(next(iter(found))))
