@@ -5,6 +5,7 @@ Nothing is decoded: the pixels stay as they are, and so does which side is up.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from gateway.domain.media import Blob
 from gateway.net import heif
 from gateway.net.blobs import RandomBlob, seekable, spool
 from gateway.net.sniff import HEAD_BYTES, sniff
-from gateway.net.turns import let_others_run
+from gateway.net.turns import Turns, let_others_run
 
 _PIECE = 256 * 1024
 _MOST_PARTS = 10_000  # what has more is no photograph
@@ -27,6 +28,7 @@ _LONGEST_EXIF = 1024 * 1024
 _ORIENTATION = 0x0112
 _TEXTS = (b"XML:com.adobe.xmp\0", b"Raw profile type ")  # of PNG, in which others are welcome
 _LONGEST_META = 4 * 1024 * 1024  # of HEIF
+_JPEG_BEGINS = re.compile(rb"\xff\xd8\xff")
 _EXIF_MARK = b"Exif\0\0"
 _BLOT = bytes(_PIECE)
 _TURNED = b"II*\0\x08\0\0\0\x01\0"  # Exif of one entry: the orientation, two bytes
@@ -112,15 +114,19 @@ class _Upright:
 
 
 def _jpeg(blob: RandomBlob) -> Iterator[_Cut]:
-    """Segments up to the first scan. https://www.w3.org/Graphics/JPEG/jfif3.pdf"""
+    """Segments up to the first scan, and those of later images. https://www.w3.org/Graphics/JPEG/jfif3.pdf"""
     upright = _Upright(blob)
     at = 2
-    for _ in _parts():
+    parts = _parts()
+    for _ in parts:
         mark, kind, length = struct.unpack(">BBH", blob.read_at(at, 4))
         if mark == kind == 0xFF:  # padding
             at += 1
             continue
-        if mark != 0xFF or kind == 0xDA or length < 2:
+        if mark == 0xFF and kind == 0xDA:
+            yield from _jpegs_behind(blob, at, parts)
+            return
+        if mark != 0xFF or length < 2:
             return
         if kind in (0xE1, 0xED):  # Exif and XMP; Photoshop's, with IPTC
             known = length >= 8 and blob.read_at(at + 4, 6) == _EXIF_MARK
@@ -129,6 +135,28 @@ def _jpeg(blob: RandomBlob) -> Iterator[_Cut]:
             instead = struct.pack(">BBH", 0xFF, 0xE1, len(whole) + 2) + whole if exif else b""
             yield _Cut(at, at + 2 + length, instead)
         at += 2 + length
+
+
+def _jpegs_behind(blob: RandomBlob, at: int, parts: Iterator[int]) -> Iterator[_Cut]:
+    """Notes of previews, gain maps and the like: blanked, as those are found by their places.
+
+    No scan has the bytes that begin an image.
+    """
+    turns = Turns()
+    for start in range(at, blob.size, _PIECE):
+        data = blob.read_at(start, _PIECE + 2)
+        turns.after(len(data))
+        for found in _JPEG_BEGINS.finditer(data):
+            place = start + found.start() + 2
+            while place >= at and next(parts, None) is not None:
+                mark, kind, length = struct.unpack(">BBH", blob.read_at(place, 4))
+                if mark != 0xFF or kind < 0xC0 or 0xD0 <= kind <= 0xDA or length < 2:
+                    break
+                end = place + 2 + length
+                if kind in (0xE1, 0xED) and end <= blob.size:
+                    yield _Cut(place + 4, end, bytes(length - 2))
+                    at = end
+                place = end
 
 
 def _png(blob: RandomBlob) -> Iterator[_Cut]:

@@ -174,6 +174,27 @@ def test_iptc_goes_too():
     Image.open(io.BytesIO(kept)).load()
 
 
+def test_notes_of_later_images_in_a_file_are_overwritten_in_place():
+    note = b"Photoshop 3.0\x00 IPTC of Ada"
+    segment = b"\xff\xed" + (len(note) + 2).to_bytes(2, "big") + note
+    later = photo("JPEG")
+    later = later[:2] + segment + later[2:]
+    plain = io.BytesIO()
+    Image.effect_noise((900, 900), 90).convert("RGB").save(plain, "JPEG")
+    kept = cleaned(photo("JPEG") + later + plain.getvalue() + later)
+    assert not any(secret in kept for secret in SECRETS)
+    first = kept.index(b"\xff\xd8\xff", 2)
+    images = (kept[first : first + len(later)], kept[-len(later) :])
+    for image in images:
+        assert Image.open(io.BytesIO(image)).tobytes() == Image.open(io.BytesIO(later)).tobytes()
+    assert kept[first + len(later) : -len(later)] == plain.getvalue()
+
+
+def test_images_without_end_are_not_followed():
+    data = photo("JPEG") + b"\xff\xd8\xff\xe1\0\x02" * 100_000
+    assert len(cleaned(data)) < len(data)
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
 def test_a_picture_without_notes_keeps_every_byte(form):
     out = io.BytesIO()
