@@ -65,6 +65,8 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     settings = settings.with_secret_key()
     database = Database(settings.database_url)
     database.migrate()
+    if len(settings.secret_keys) > 1:
+        AccountStore(database, secret_keys=settings.secret_keys).reseal()
     # Where calls wait for records, a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
     pool = open_pool(settings, database, impatient, counters)

@@ -39,9 +39,12 @@ def list_(as_json: bool) -> None:
     with opened(configured.database_url) as database:
         views = open_pool(configured, database, database, _counters(configured)).snapshot()
         records = {record.name: record for record in AccountStore(database).list()}
+        locked = records.keys() - {view.name for view in views}
         capped = [view.name for view in views if view.max_in_flight is not None]
         busy = LeaseStore(database).busy(capped)
-    show([_row(view, records.get(view.name), busy) for view in views], as_json=as_json)
+    rows = [_row(view, records.get(view.name), busy) for view in views]
+    rows += [_locked_row(records[name]) for name in sorted(locked)]
+    show(rows, as_json=as_json)
 
 
 @accounts.command()
@@ -139,6 +142,9 @@ def test(name: str, model: str | None, as_json: bool) -> None:
         pool = open_pool(configured, database, database, _counters(configured))
         account = pool.get(name)
         if account is None:
+            store = AccountStore(database, secret_keys=configured.secret_keys)
+            if record := store.get(name):
+                store.unlock(record)
             raise _unknown(name)
         outcome = ask(configured, database, pool, account, model)
     show([outcome], as_json=as_json)
@@ -215,4 +221,22 @@ def _row(
         "limited_for_s": {kind: round(left_s) for kind, left_s in view.limited.items()},
         "ends_with": record.last_four if record else None,
         "from": "settings" if view.configured else "command",
+    }
+
+
+def _locked_row(record: AccountRecord) -> dict[str, Any]:
+    """Of an account that no key of GATEWAY_SECRET_KEY opens, so that no pool has it."""
+    return {
+        "name": record.name,
+        "upstream": record.upstream,
+        "status": record.status,
+        "health": "locked",
+        "back_in_s": None,
+        "in_flight": None,
+        "max_in_flight": record.max_in_flight,
+        "weight": record.weight,
+        "models": sorted(record.models),
+        "limited_for_s": {},
+        "ends_with": record.last_four,
+        "from": "command",
     }

@@ -43,6 +43,7 @@ class Stored:
 
     accounts: tuple[Account, ...] = ()
     locked: tuple[str, ...] = ()  # accounts whose secret cannot be decrypted
+    outdated: tuple[str, ...] = ()  # accounts that the first secret key does not open
     keys: int = 0
     quarantined: frozenset[str] = frozenset()  # keys of members of the pool
 
@@ -126,17 +127,20 @@ def _old_schema() -> Finding:
 def _read(opened: Database, settings: Settings) -> Stored:
     secret_keys = settings.known_secret_keys()
     store = AccountStore(opened, secret_keys=secret_keys)
-    unlocked, locked = [], []
+    unlocked, locked, outdated = [], [], []
     for record in store.list():
         try:
             if not secret_keys:
                 raise StorageUnavailable("There is no secret key.")
             unlocked.append(store.unlock(record))
+            if store.resealed(record) is not None:
+                outdated.append(record.name)
         except StorageUnavailable:
             locked.append(record.name)
     return Stored(
         accounts=tuple(unlocked),
         locked=tuple(locked),
+        outdated=tuple(outdated),
         keys=len(KeyStore(opened).valid()),
         quarantined=frozenset(
             state.account for state in AccountStateStore(opened).all() if state.quarantined
@@ -174,6 +178,10 @@ def accounts(case: Case) -> Iterator[Finding]:
     for name in case.stored.locked:
         advice = "Set the GATEWAY_SECRET_KEY it was added with, or remove it and add it again."
         yield Finding("bad", about, f"{name} cannot be decrypted.", advice)
+    for name in case.stored.outdated:
+        advice = "Restart the gateway, which encrypts it anew, before that key is taken away."
+        message = f"{name} is encrypted with a later key of GATEWAY_SECRET_KEY than the first."
+        yield Finding("warn", about, message, advice)
     known = vendors(case.settings)
     for account in case.accounts:
         if not known[account.upstream].takes(account.secret.reveal()):

@@ -150,7 +150,8 @@ class Pool:
 
     @property
     def empty(self) -> bool:
-        return self._roster.empty
+        """Whether there is no account at all, not even one that cannot be decrypted."""
+        return self._roster.empty and not self._book.locked
 
     @property
     def waiting(self) -> int:

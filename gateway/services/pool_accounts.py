@@ -54,6 +54,7 @@ class AccountBook:
         self._version = -1
         self._away_until = 0.0
         self._opened: dict[str, tuple[AccountRecord, Account]] = {}
+        self.locked = False  # whether there are accounts that no secret key opens
         self.origins = origins_of(account.base_url for account in configured)
         self._roster.install(Listed(account, "enabled") for account in configured)
 
@@ -98,15 +99,17 @@ class AccountBook:
             Listed(account, switches.get(name, "enabled"))
             for name, account in self._configured.items()
         ]
-        opened = {}
+        opened, locked = {}, False
         for record in records:
             if self._only_configured or record.name in self._configured:
                 continue
             account = self._open(record)
-            if account is not None:
+            if account is None:
+                locked = True
+            else:
                 opened[record.name] = (replace(record, status="enabled"), account)
                 listed.append(Listed(account, record.status))
-        self._opened = opened
+        self._opened, self.locked = opened, locked
         return listed
 
     def _open(self, record: AccountRecord) -> Account | None:

@@ -113,6 +113,21 @@ class AccountStore:
             models=record.models,
         )
 
+    def resealed(self, record: AccountRecord) -> bytes | None:
+        """Its secret under the first key; None when it is so already, or when no key opens it."""
+        return self._sealer.resealed(record.secret)
+
+    def reseal(self) -> None:
+        """Encrypt with the first secret key what a later one opens, which may then be taken away.
+
+        Processes that hold the accounts have no need to hear of it.
+        """
+        for record in self.list():
+            if (secret := self.resealed(record)) is not None:
+                as_read = accounts.c.name == record.name, accounts.c.secret == record.secret
+                with self._database.begin(durable=True) as connection:
+                    connection.execute(update(accounts).where(*as_read).values(secret=secret))
+
     def set_status(self, name: str, status: AccountStatus) -> bool:
         """A draining account finishes what it has begun, jobs included, and takes nothing new."""
         statement = update(accounts).where(accounts.c.name == name).values(status=status)

@@ -118,6 +118,21 @@ def test_secrets_survive_a_change_of_the_secret_key_but_not_its_loss(accounts, d
         AccountStore(database, secret_keys=[new]).unlock(record)
 
 
+def test_a_rotation_is_over_once_all_secrets_are_encrypted_anew(accounts, database):
+    record = accounts.add(ACCOUNT)
+    lost = AccountStore(database, secret_keys=[Secret("l" * 16)]).add(replace(ACCOUNT, name="two"))
+    old, new = Secret("k" * 16), Secret("n" * 16)
+    rotated = AccountStore(database, secret_keys=[new, old])
+    version = rotated.version()
+    rotated.reseal()
+    renewed = rotated.get("one")
+    assert renewed == replace(record, secret=renewed.secret)
+    assert AccountStore(database, secret_keys=[new]).unlock(renewed).secret.reveal() == SECRET
+    assert rotated.version() == version  # who holds the account need not read it again
+    rotated.reseal()
+    assert rotated.list() == [renewed, lost]
+
+
 def test_accounts_are_drained_disabled_and_removed_and_their_version_tells(accounts):
     accounts.add(ACCOUNT)
     seen = [accounts.version()]

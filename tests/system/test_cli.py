@@ -314,6 +314,33 @@ def test_doctor_finds_accounts_stored_under_another_secret_key(shell):
     assert VENDOR_SECRET not in json.dumps(found)
 
 
+def test_a_rotated_secret_key_can_be_taken_away_once_the_gateway_has_run_with_both(
+    gateway_factory, tmp_path
+):
+    settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/gateway.db"}
+    shell = QuickShell(tmp_path, settings)
+    old, new, other = "1" * 32, "2" * 32, "3" * 32
+    words = ("accounts", "add", "a", "--upstream", "ark", "--credential", "env:SECRET")
+    shell.ok(*words, GATEWAY_SECRET_KEY=old, SECRET=VENDOR_SECRET)
+    bad, found = findings(shell, GATEWAY_SECRET_KEY=f"{new},{old}")
+    assert bad == set()
+    assert [row["message"] for row in found if "later key" in row["message"]]
+    start = {"accounts": False, "workers": 1, **settings}
+    with gateway_factory.started(**start, GATEWAY_SECRET_KEY=f"{new},{old}"):
+        pass
+    bad, found = findings(shell, GATEWAY_SECRET_KEY=f"{new},{old}")
+    assert not [row["message"] for row in found if "later key" in row["message"]]
+    with gateway_factory.started(**start, GATEWAY_SECRET_KEY=new) as gateway:
+        assert gateway.chat().status_code == 200
+    with gateway_factory.started(**start, GATEWAY_SECRET_KEY=other) as gateway:
+        assert gateway.get("/ready").status_code == 503
+    (listed,) = shell.json("accounts", "list", GATEWAY_SECRET_KEY=other)
+    assert (listed["name"], listed["health"], listed["ends_with"]) == ("a", "locked", "cdef")
+    tried = shell("accounts", "test", "a", GATEWAY_SECRET_KEY=other)
+    assert tried.returncode == 1
+    assert "another secret key" in tried.stderr
+
+
 def test_doctor_asks_the_redis_there_is(shell, tmp_path):
     with RedisServer.started(tmp_path) as redis:
         assert findings(shell, **SOUND, REDIS_URL=redis.url)[0] == set()
