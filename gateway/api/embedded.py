@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from gateway.api.shape import check_depth, check_values
 from gateway.domain.errors import InvalidJson
 from gateway.domain.media import EmbeddedUrl
 from gateway.net.lift import LIFT_BYTES, lift
+from gateway.net.shape import check_depth, check_values
 
 # Where schemas read attachments: in these fields of a request, under these keys in them.
 _FIELDS = frozenset({"messages", "image", "mask", "input_reference"})

@@ -6,8 +6,8 @@ import orjson
 import pytest
 import requests
 
-from gateway.api.shape import check_values
 from gateway.domain.errors import InvalidRequest
+from gateway.net.shape import check_values
 from tests.support.media import data_url, png
 
 ASK = {"model": "test-model", "messages": [{"role": "user", "content": "Hi"}]}

@@ -212,6 +212,21 @@ def test_damaged_arguments_of_a_past_call_are_still_told(gemini: Vendor) -> None
     assert "thoughtSignature" not in part
 
 
+def test_tools_may_tell_no_more_structure_together_than_a_body_may_have(gemini: Vendor) -> None:
+    large = "[" + ",".join(["[]"] * 60_000) + "]"
+    texts = ("[1]", large, large, '{"a": 1}', "[" * 240 + "]" * 240)
+    calls = tuple(ToolCall(f"c{n}", "look", text) for n, text in enumerate(texts))
+    results = (Message("tool", (Text(text),), tool_call_id="c0") for text in texts)
+    messages = (user("Hello"), Message("assistant", tool_calls=calls), *results)
+    _, asked, told = body_of(gemini, ChatRequest("gemini-2.5-pro", messages))["contents"]
+    args = [part["functionCall"]["args"] for part in asked["parts"]]
+    wanted = [[1], [[]] * 60_000, large, {"a": 1}, texts[-1]]
+    assert [arg.get("arguments", arg) for arg in args] == wanted
+    responses = [part["functionResponse"]["response"] for part in told["parts"]]
+    wanted[1] = large
+    assert [found.get("result", found) for found in responses] == wanted
+
+
 # Large attachments.
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import orjson
 
+from gateway.domain.errors import InvalidJson
 from gateway.domain.media import Media
 from gateway.domain.requests import Message, Text, ToolCall
 from gateway.net.jsonbody import Base64
+from gateway.net.shape import MOST_VALUES, check_depth
 
 # A request may have 100 MB; what is larger or beyond that goes through the Files API.
 LARGEST_INLINE_BYTES = 15_000_000
@@ -64,6 +66,7 @@ def conversation(
 
     `uris` are those of uploaded media, by digest. `signed`: the model insists on signatures.
     """
+    objects = _Objects()
     names: dict[str, str] = {}  # of the calls so far: some servers number them anew in each turn
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
@@ -75,9 +78,9 @@ def conversation(
             parts = [part for part in said if "text" not in part]  # instructions are text only
         elif message.role == "assistant":
             names |= {call.id: call.name for call in message.tool_calls}
-            parts = _model_parts(message, uris, signed)
+            parts = _model_parts(message, uris, objects, signed)
         elif message.role == "tool":
-            parts = _result_parts(message, names, uris)
+            parts = _result_parts(message, names, uris, objects)
         else:
             parts = _parts(message, uris)
         if not parts:
@@ -111,20 +114,26 @@ def _parts(message: Message, uris: Mapping[str, str]) -> list[dict[str, Any]]:
     return parts
 
 
-def _model_parts(message: Message, uris: Mapping[str, str], signed: bool) -> list[dict[str, Any]]:
+def _model_parts(
+    message: Message, uris: Mapping[str, str], objects: _Objects, signed: bool
+) -> list[dict[str, Any]]:
     parts = _parts(message, uris)
     if signed:
         for part in parts:
             if "text" not in part:
                 part["thoughtSignature"] = STAND_IN_SIGNATURE
-    return parts + _call_parts(message.tool_calls, signed)
+    return parts + _call_parts(message.tool_calls, objects, signed)
 
 
-def _call_parts(calls: Sequence[ToolCall], signed: bool) -> list[dict[str, Any]]:
+def _call_parts(calls: Sequence[ToolCall], objects: _Objects, signed: bool) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     for index, call in enumerate(calls):
         part: dict[str, Any] = {
-            "functionCall": {"id": call.id, "name": call.name, "args": _object(call.arguments)}
+            "functionCall": {
+                "id": call.id,
+                "name": call.name,
+                "args": objects.read(call.arguments, "arguments"),
+            }
         }
         if call.signature:
             part["thoughtSignature"] = call.signature
@@ -135,25 +144,43 @@ def _call_parts(calls: Sequence[ToolCall], signed: bool) -> list[dict[str, Any]]
 
 
 def _result_parts(
-    message: Message, names: Mapping[str, str], uris: Mapping[str, str]
+    message: Message, names: Mapping[str, str], uris: Mapping[str, str], objects: _Objects
 ) -> list[dict[str, Any]]:
     """The result of a tool, with the pictures it made as parts of their own."""
     call_id = message.tool_call_id or ""
     response = {
         "id": call_id,
         "name": names.get(call_id) or message.name or call_id,
-        "response": _object(message.text, key="result"),
+        "response": objects.read(message.text, "result"),
     }
     pictures = [media_part(part, uris) for part in message.parts if isinstance(part, Media)]
     return [{"functionResponse": response}, *pictures]
 
 
-def _object(text: str, *, key: str = "arguments") -> dict[str, Any]:
-    """JSON text as an object; whatever is none becomes the one field `key` of an object."""
-    if not text.strip():
-        return {}
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = text
-    return value if isinstance(value, dict) else {key: value}
+class _Objects:
+    """Reads the JSON texts of one request's tools, which its own check takes for mere text.
+
+    They may hold as much structure together as a body; what is beyond stays text.
+    """
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def read(self, text: str, key: str) -> dict[str, Any]:
+        """The text as an object; whatever is none becomes the one field `key` of an object."""
+        if not text.strip():
+            return {}
+        value = self._value(text)
+        return value if isinstance(value, dict) else {key: value}
+
+    def _value(self, text: str) -> Any:
+        size = sum(map(text.count, ",[{"))  # there are no more values, but for one
+        if size > self._left:
+            return text
+        try:
+            value = orjson.loads(text)
+            check_depth(text.encode(), value)
+        except (orjson.JSONDecodeError, InvalidJson):
+            return text
+        self._left -= size
+        return value

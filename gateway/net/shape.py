@@ -1,4 +1,4 @@
-"""How much structure a JSON body may have.
+"""How much structure a JSON text of a caller may have.
 
 Parsed, 100 MB of `[],[],…` are gigabytes, and nothing else happens for a minute. What is
 nested deeper than a parser's own stack allows to write again breaks later, where it is
