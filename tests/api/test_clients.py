@@ -151,9 +151,9 @@ def test_no_reference_in_every_spelling(gateway, image):
         ({"size": "1024X1024"}, "1024x1024"),
         ({"size": "2k"}, "2K"),
         ({"size": "16:9"}, "2560x1440"),
-        ({"size": "", "ratio": "", "response_format": "", "model": ""}, None),
-        ({"size": None, "quality": "hd", "style": "vivid", "background": "auto"}, None),
-        ({"output_format": "JPEG"}, None),
+        ({"size": "", "ratio": "", "response_format": "", "model": ""}, "2048x2048"),
+        ({"size": None, "quality": "hd", "style": "vivid", "background": "auto"}, "2048x2048"),
+        ({"output_format": "JPEG"}, "2048x2048"),
     ],
     ids=str,
 )
