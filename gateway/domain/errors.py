@@ -14,6 +14,7 @@
     + UpstreamUnreachable 502, UpstreamDisconnected 502, UpstreamInvalidResponse 502,
       UpstreamTimeout 504, UpstreamOverloaded 503, OutcomeUnknown 502, JobFailed 502
     + AccountRejected       502 upstream_auth_failed    account
+      - ModelRejected       502 upstream_auth_failed    account, for the one model
     + AccountExhausted      429 account_exhausted       minute quota
       - AccountSpent        429 account_exhausted       day quota
         . ModelSpent        429 account_exhausted       day quota, of the one model
@@ -200,6 +201,10 @@ class JobFailed(UpstreamError):
 
 class AccountRejected(UpstreamError):
     code, fault = "upstream_auth_failed", Fault.ACCOUNT
+
+
+class ModelRejected(AccountRejected):
+    """The account is not allowed this model; it may go on with others."""
 
 
 class AccountExhausted(UpstreamError):

@@ -22,7 +22,7 @@ from gateway.logs import log
 from gateway.services.account_limits import Quota
 from gateway.services.pool_accounts import AccountBook
 from gateway.services.pool_choice import PROOF_S
-from gateway.services.pool_health import Failure, Health, Uniform
+from gateway.services.pool_health import QUARANTINE_S, Failure, Health, Uniform
 from gateway.services.pool_line import Grant, Wish
 from gateway.services.pool_places import Places
 from gateway.services.pool_reports import AccountView, left_s, view_of
@@ -278,7 +278,10 @@ class Pool:
         member, change = lease.member, None
         if failure is not None:
             before = member.health
-            change = self._roster.failed(member, Failure(failure, lease.proof_at, self._clock()))
+            judged = Failure(failure, lease.proof_at, self._clock(), lease.model)
+            change = self._roster.failed(member, judged)
+            if judged.denies_model:
+                self._deny(lease)
         try:
             if change is not None:
                 self._log(member.name, before, member.health)
@@ -290,6 +293,11 @@ class Pool:
             if member.cap is not None and self._clock() - member.contended_at < _CONTENDED_S:
                 handover = Obstacle(hold_s=self._uniform(*_HANDOVER_S))
             self._return(lease, handover, told=change is not None)
+
+    def _deny(self, lease: Lease) -> None:
+        """Each process finds it out: callers name models, and rows of them would pile up."""
+        log.warning("model_denied", account=lease.account.name, model=lease.model[:256])
+        self._roster.deny(lease.member, lease.model, self._clock() + QUARANTINE_S)
 
     def _return(self, lease: Lease, obstacle: Obstacle | None, *, told: bool = False) -> None:
         try:

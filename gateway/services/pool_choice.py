@@ -16,6 +16,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.services.pool_health import NEW, Health, Outcomes, Uniform
 
 PROOF_S = 1.0
+_MOST_DENIED = 64  # models kept apart at once for being denied: callers may name any
 _KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 
 
@@ -30,6 +31,7 @@ class Member:
         "cap",
         "changed",
         "contended_at",
+        "denied",
         "health",
         "held_until",
         "in_flight",
@@ -62,6 +64,7 @@ class Member:
         self.contended_at = -inf  # when others last had all of its places
         self.limited: dict[Kind, float] = {}  # until when its own limits rule a kind out
         self.spent: dict[str, float] = {}  # until when the vendor gives no more of a model
+        self.denied: dict[str, float] = {}  # until when a model that it may not use is not tried
         self.shelves: tuple[Shelf, ...] = ()
         self.changed = self.saved = 0  # numbers of its last change here, and of what all know
         self.revision = 0  # of the last that was saved
@@ -75,8 +78,11 @@ class Member:
         if kind is not None:
             at = max(at, self.limited.get(kind, 0.0))
         if model:
-            at = max(at, self.spent.get(model, 0.0))
+            at = max(at, self.apart_until(model))
         return at
+
+    def apart_until(self, model: str) -> float:
+        return max(self.spent.get(model, 0.0), self.denied.get(model, 0.0))
 
     def begin_trial(self, now: float) -> bool:
         """Whether the call that it was just lent to is to show, alone, how it fares.
@@ -102,7 +108,7 @@ class Likeness(NamedTuple):
     weight: int
     limited: frozenset[str]
     kind: Kind | None
-    model: str = ""  # one that some accounts have used up
+    model: str = ""  # one that some accounts have used up or are denied
 
 
 class Shelf:
@@ -249,10 +255,13 @@ class Rotation:
     def engaged(self) -> bool:
         return any(shelf.engaged for shelf in self.shelves)
 
-    @property
-    def refused(self) -> bool:
-        """Whether the vendor refuses every account's credential."""
-        return all(m.health.quarantined for shelf in self.shelves for m in shelf.members)
+    def refused(self, now: float) -> bool:
+        """Whether the vendor refuses every account's credential, be it for this model."""
+        return all(
+            m.health.quarantined or m.denied.get(shelf.like.model, 0.0) > now
+            for shelf in self.shelves
+            for m in shelf.members
+        )
 
 
 class Choice:
@@ -262,7 +271,7 @@ class Choice:
         self._uniform = uniform
         self._shelves: dict[Likeness, Shelf] = {}
         self._rotations: dict[tuple[str, Kind, tuple[str, ...], str], Rotation] = {}
-        self._apart: set[str] = set()  # models that some accounts have used up
+        self._apart: set[str] = set()  # models that some accounts have used up or are denied
         self._named: Counter[str] = Counter()  # models that accounts are restricted to
 
     def add(self, member: Member, now: float) -> None:
@@ -286,8 +295,11 @@ class Choice:
             member.shelves = (*member.shelves, shelf)
             shelf.place(member, now)
 
+    def may_set_apart(self, model: str) -> bool:
+        return model in self._apart or len(self._apart) < _MOST_DENIED
+
     def set_apart(self, model: str, members: Iterable[Member], now: float) -> None:
-        """Give a model shelves of its own, on which those rest that have used it up."""
+        """Give a model shelves of its own, on which those rest that cannot use it."""
         if model not in self._apart:
             self._apart.add(model)
             self._rotations.clear()
@@ -296,8 +308,8 @@ class Choice:
                     self._shelve(member, model, now)
 
     def rejoin(self, members: Collection[Member], now: float) -> None:
-        """Undo that where nobody has used the model up any more."""
-        over = {m for m in self._apart if all(x.spent.get(m, 0.0) <= now for x in members)}
+        """Undo that where all can use the model again."""
+        over = {m for m in self._apart if all(x.apart_until(m) <= now for x in members)}
         if not over:
             return
         self._apart -= over
@@ -305,6 +317,8 @@ class Choice:
         self._shelves = {k: shelf for k, shelf in self._shelves.items() if k.model not in over}
         for member in members:
             member.shelves = tuple(s for s in member.shelves if s.like.model not in over)
+            for model in over:
+                member.denied.pop(model, None)
 
     def remove(self, member: Member) -> None:
         for shelf in member.shelves:

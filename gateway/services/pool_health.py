@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.domain.errors import Fault, GatewayError, JobFailed, ModelSpent
+from gateway.domain.errors import Fault, GatewayError, JobFailed, ModelRejected, ModelSpent
 from gateway.stores.account_states import AccountState
 
 Uniform = Callable[[float, float], float]
@@ -19,7 +19,7 @@ _LONGEST_BACKOFF_S = 60.0
 _SHORTEST_BACKOFF_S = 0.1
 SPENT_S = 3600.0  # where the vendor does not say when its quota begins anew
 LONGEST_SPENT_S = 31 * 86400.0
-_QUARANTINE_S = 300.0
+QUARANTINE_S = 300.0
 _OPEN_S = 30.0
 _LONGEST_OPEN_S = 600.0
 _ROUNDED_S = 0.002  # a database's clock may count in milliseconds, and no rest ends early
@@ -111,11 +111,16 @@ class Failure:
     error: GatewayError
     picked_at: float
     at: float
+    model: str = ""  # that it was for; "" where it asked about work in hand
 
     @property
     def of_vendor(self) -> bool:
         """A job that failed was answered for; it says nothing of how the vendor fares."""
         return self.error.fault is Fault.VENDOR and not isinstance(self.error, JobFailed)
+
+    @property
+    def denies_model(self) -> bool:
+        return bool(self.model) and isinstance(self.error, ModelRejected)
 
     def worsen(
         self, health: Health, *, uniform: Uniform, may_eject: bool, mostly_bad: bool
@@ -126,7 +131,7 @@ class Failure:
         """
         fault = self.error.fault
         stale = self.picked_at < health.put_aside_at and health.aside(self.at)
-        if isinstance(self.error, ModelSpent):
+        if isinstance(self.error, ModelSpent) or self.denies_model:
             return mended(health, picked_at=self.picked_at)
         if fault in (Fault.MINUTE_QUOTA, Fault.DAY_QUOTA):
             return self._cooled(health, uniform, stale=stale)
@@ -242,7 +247,7 @@ def to_state(name: str, health: Health, now: float) -> AccountState:
 
 
 def _quarantine_s(failures: int) -> float:
-    return _backoff_s(_QUARANTINE_S, failures - 1, _LONGEST_COOL_S)
+    return _backoff_s(QUARANTINE_S, failures - 1, _LONGEST_COOL_S)
 
 
 def _backoff_s(first_s: float, failures: int, longest_s: float) -> float:

@@ -50,6 +50,7 @@ def why(member: Member, wish: Wish) -> str:
         "busy": member.held_until,
         "limit": member.limited.get(wish.kind, 0.0),
         "model": member.spent.get(wish.models[-1], 0.0),
+        "denied": member.denied.get(wish.models[-1], 0.0),
     }
     return max(until, key=lambda reason: until[reason])
 

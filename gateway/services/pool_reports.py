@@ -19,6 +19,7 @@ _REASONS = {
     Fault.ACCOUNT.value: "the vendor refuses its credential",
     "vendor": "the vendor fails",
     "model": "its quota of this model at the vendor is used up",
+    "denied": "the vendor does not allow it this model",
     "limit": "it has reached the limit set for it",
 }
 
@@ -95,7 +96,11 @@ def view_of(member: Member, now: float, *, configured: bool) -> AccountView:
         circuit=circuit,
         limited={
             what: until - now
-            for what, until in (*member.limited.items(), *member.spent.items())
+            for what, until in (
+                *member.limited.items(),
+                *member.spent.items(),
+                *member.denied.items(),
+            )
             if until > now
         },
     )

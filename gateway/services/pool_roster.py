@@ -218,7 +218,7 @@ class Roster:
     def put_aside(self, grant: Grant, model: str) -> bool:
         """Whether an account that was free when it was taken is not any more."""
         health, now = grant.member.health, self._clock()
-        until = max(health.cool_until, health.circuit_until, grant.member.spent.get(model, 0.0))
+        until = max(health.cool_until, health.circuit_until, grant.member.apart_until(model))
         return until > now or (health.on_trial and not grant.trial)
 
     def end_trial(self, member: Member) -> None:
@@ -270,7 +270,7 @@ class Roster:
             now = self._clock()
             return Outlook(
                 known=bool(rotation.shelves),
-                refused=rotation.refused,
+                refused=rotation.refused(now),
                 back_in_s=max(0.0, at - now) if at < inf else inf,
                 reason="" if member is None else why(member, wish),
                 engaged=rotation.engaged,
@@ -356,6 +356,15 @@ class Roster:
         self._lift(member)
         spent[model] = until
         self._place(member)
+
+    def deny(self, member: Member, model: str, until: float) -> None:
+        """The vendor does not allow the account a model."""
+        with self._lock:
+            if self._choice.may_set_apart(model):
+                self._choice.set_apart(model, self._members.values(), self._clock())
+                self._lift(member)
+                member.denied[model] = until
+                self._place(member)
 
     def tidy(self) -> None:
         with self._lock:

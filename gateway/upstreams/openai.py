@@ -17,6 +17,7 @@ from gateway.domain.errors import (
     ContextLengthExceeded,
     InvalidRequest,
     ModelNotFound,
+    ModelRejected,
     UpstreamError,
     UpstreamOverloaded,
 )
@@ -90,7 +91,9 @@ _TABLE = (
     Row(402, "", "", AccountSpent),
     Row(400, "invalid_api_key", "", AccountRejected),
     Row(400, "", _WRONG_KEY, AccountRejected),
+    Row(401, "", "not allowed to access model", ModelRejected),
     Row(None, "model_not_found", "", ModelNotFound),
+    Row(403, "", r"\bmodels?\b", ModelRejected),
     Row(404, "", "model", ModelNotFound),
     Row(400, "", "model.{0,300} (does not|not) exist|unknown model|model not found", ModelNotFound),
     Row(404, "", "", UpstreamError),  # no such path, so a wrong base URL

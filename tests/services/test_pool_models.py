@@ -1,10 +1,10 @@
-"""Quotas of one model, which an account has used up while it goes on with the others."""
+"""One model that an account has used up or may not use, while it goes on with the others."""
 
 from __future__ import annotations
 
 import pytest
 
-from gateway.domain.errors import ModelSpent
+from gateway.domain.errors import AccountRejected, ModelRejected, ModelSpent
 from tests.services.pools import account, call, end, lend, names, prove, rest_s, view
 
 HOUR = 3600.0
@@ -90,3 +90,41 @@ def test_a_model_is_used_up_by_its_name_at_the_vendor(world):
     assert call(pool, models=("m1", "m2")) == "one"
     spent(pool, model="m3")
     assert rest_s(pool, models=("m1", "m3")) == pytest.approx(HOUR, abs=1)
+
+
+def denied(pool, model="m1", **options):
+    end(lend(pool, models=("public", model), **options), ModelRejected("403"))
+
+
+def test_a_model_that_an_account_is_denied_rests_alone(world):
+    pool = world.pool(account("one"), account("two"))
+    denied(pool, skip={"two"})
+    assert set(names(pool, 4, **of_model("m1"))) == {"two"}
+    assert set(names(pool, 4, **of_model("m2"))) == {"one", "two"}
+    assert not view(pool, "one").quarantined
+    denied(pool)
+    with pytest.raises(AccountRejected) as caught:
+        lend(pool, **of_model("m1"))
+    assert caught.value.retry_after == pytest.approx(300, abs=1)
+    world.clock.pass_s(301)
+    pool.refresh()
+    assert set(names(pool, 4, **of_model("m1"))) == {"one", "two"}
+
+
+def test_a_refusal_that_is_about_no_model_quarantines_the_account(world):
+    pool = world.pool(account("one"))
+    with pytest.raises(ModelRejected), pool.follow_up(pool.get("one")):
+        raise ModelRejected("403")
+    assert view(pool, "one").quarantined
+
+
+def test_models_that_callers_make_up_do_not_pile_up(world):
+    pool = world.pool(account("one"))
+    for number in range(200):
+        denied(pool, model=f"made-up-{number}")
+    assert len(view(pool, "one").limited) < 100
+    assert call(pool, **of_model("m2")) == "one"
+    world.clock.pass_s(301)
+    pool.refresh()
+    denied(pool)
+    assert view(pool, "one").limited == {"m1": pytest.approx(300, abs=1)}
