@@ -248,7 +248,7 @@ def test_one_who_leaves_the_line_gives_his_place_up(start, vendors):
 def test_accounts_come_and_go_by_command_in_all_workers(start, vendors):
     database = Database(start.database_url)
     store = AccountStore(database, secret_keys=[Secret(KEY)])
-    with start({}) as gateway:
+    with start({"ark-other": {"upstream": "ark"}}) as gateway:
         assert call(gateway).status_code == 404
         store.add(Account("added", "openai", Secret("sk-added-by-command")))
         _settle(lambda: call(gateway).status_code, 200)
