@@ -129,7 +129,7 @@ def test_a_storm_of_refusals_with_a_worker_and_redis_dying(start, redis, vendors
     assert set(statuses) <= {200, "cut off"}
     for name, options in accounts.items():
         assert ledger["max_in_flight"][name] <= options.get("max_in_flight", 1)
-    assert max(ledger["max_in_flight"][name] for name in healthy) == 6, "all places were taken"
+    assert max(ledger["max_in_flight"][name] for name in healthy) > 1, "calls overlap"
     gaps = [
         later - earlier
         for name in empty
