@@ -1,4 +1,4 @@
-"""What operators do: `flask --app wsgi doctor`, `keys`, `accounts`, `usage`, `jobs`, `sessions`.
+"""What operators do with `flask --app wsgi`.
 
 Commands read the settings when they need them, and start nothing: no workers, no simulators.
 """
@@ -11,12 +11,13 @@ from gateway import logs
 from gateway.commands.accounts import accounts
 from gateway.commands.doctor import doctor
 from gateway.commands.keys import keys
+from gateway.commands.migrate import migrate
 from gateway.commands.records import jobs, sessions, usage
 
-COMMANDS = (doctor, keys, accounts, usage, jobs, sessions)
+COMMANDS = (doctor, migrate, keys, accounts, usage, jobs, sessions)
 
 
 def register(group: click.Group) -> None:
-    logs.configure("WARNING")
+    logs.configure("ERROR")  # what is in the way is said once, and not as JSON
     for command in COMMANDS:
         group.add_command(command)

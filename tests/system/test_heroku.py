@@ -6,15 +6,18 @@ import json
 import os
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 import requests
+from sqlalchemy import update
 
+from gateway.stores.database import Database
+from gateway.stores.tables import versions
 from tests.stores.postgres import PostgresServer
-from tests.support.process import BIN, ROOT, clean_env, free_port, running, wait_for
+from tests.support.process import BIN, ROOT, clean_env, free_port, run, running, wait_for
 from tests.support.redis import RedisServer
 from tests.support.router import Router
 from tests.worker.serving import Client, until
@@ -52,21 +55,32 @@ def config(s3, own_factory, tmp_path_factory):
         )
 
 
-@contextmanager
-def dyno(config, directory: Path):
-    """A fresh disk, the release phase, then the web process on a port of Heroku's choice."""
+def honcho(config, directory: Path, *words: str) -> tuple[list[str], dict[str, str]]:
+    """A command that runs the Procfile in a folder, and its environment."""
     for name in SLUG:
-        (directory / name).symlink_to(ROOT / name)
+        if not (directory / name).exists():
+            (directory / name).symlink_to(ROOT / name)
     env = clean_env(config) | {
         "PYTHONPATH": str(directory),
         "PATH": f"{BIN}:{os.environ['PATH']}",
     }
-    honcho = [str(BIN / "honcho"), "--no-colour", "-f", str(directory / "Procfile")]
+    procfile = str(directory / "Procfile")
+    return [str(BIN / "honcho"), "--no-colour", "-f", procfile, "start", *words], env
+
+
+def release(config, directory: Path):
+    command, env = honcho(config, directory, "release")
+    done = run(command, env=env, cwd=directory)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def dyno(config, directory: Path):
+    """A fresh disk, the release phase, then the web process on a port of Heroku's choice."""
+    release(config, directory)
     log = directory / "dyno.log"
-    with running([*honcho, "start", "release"], env=env, cwd=directory, log=log) as release:
-        assert release.wait(60) == 0, log.read_text()
     port = free_port()
-    command = [*honcho, "start", "-p", str(port), "web"]
+    command, env = honcho(config, directory, "-p", str(port), "web")
     with (
         running(command, env=env, cwd=directory, log=log) as web,
         Router.started(f"http://127.0.0.1:{port}") as router,
@@ -100,6 +114,18 @@ def test_the_release_phase_migrates_and_the_web_process_is_ready(app):
     answer = get(router, "/ready")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
     assert get(router, "/v1/models", Authorization="Bearer pooled").status_code == 401
+
+
+def test_the_release_phase_of_an_older_gateway_leaves_a_newer_schema_alone(
+    config, postgres, tmp_path
+):
+    """As after `heroku rollback`."""
+    url = postgres.url(postgres.create())
+    newer = config | {"DATABASE_URL": url}
+    release(newer, tmp_path)
+    with closing(Database(url)) as database, database.begin() as connection:
+        connection.execute(update(versions).values(version_num="9999"))
+    release(newer, tmp_path)
 
 
 def test_chat_is_served_whole_and_streamed(app):
