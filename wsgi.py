@@ -30,4 +30,4 @@ else:
         click.echo(f"gateway: {err}", err=True)
         sys.exit(3)  # at which gunicorn ends, instead of trying again for ever
     except StorageUnavailable as err:
-        sys.exit(f"gateway: DATABASE_URL: {err.message}")
+        sys.exit(f"gateway: DATABASE_URL: {err.explained}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from gateway import demo
+from gateway import demo, logs
 from gateway.domain.errors import StorageUnavailable
 from gateway.settings import Settings
 from gateway.settings_tables import SettingsError
@@ -17,6 +17,7 @@ from gateway.settings_tables import SettingsError
 
 def main() -> None:
     """`python -m gateway.preflight`: become the simulators if they are wanted, else end."""
+    logs.configure("ERROR")  # what is wrong is said in one line
     settings = Settings.from_env()
     check(settings)
     if settings.demo_url is None and demo.wanted(settings):
@@ -55,4 +56,4 @@ if __name__ == "__main__":
     except SettingsError as err:
         sys.exit(f"gateway: {err}")
     except StorageUnavailable as err:
-        sys.exit(f"gateway: DATABASE_URL: {err.message}")
+        sys.exit(f"gateway: DATABASE_URL: {err.explained}")

@@ -82,6 +82,8 @@ class Settings:
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
         )
         _check_names(settings)
+        if settings.media.startswith("s3:"):
+            _check_endpoints(env)
         return settings
 
     @property
@@ -92,7 +94,10 @@ class Settings:
         return self.timeouts.get(upstream) or usual_timeouts(upstream)
 
     def with_secret_key(self) -> Settings:
-        """The settings with a signing key: the configured one, or one kept in the state folder."""
+        """The settings with a signing key: the configured one, or one kept in the state folder.
+
+        Raises SettingsError when that cannot be read.
+        """
         if self.secret_keys:
             return self
         return replace(self, secret_keys=(Secret(_stored_key(self.state_dir / "secret_key")),))
@@ -107,7 +112,7 @@ class Settings:
         path = self.state_dir / "secret_key"
         if self.secret_keys or not path.exists():
             return self.secret_keys
-        return (Secret(path.read_text().strip()),)
+        return (Secret(_read_key(path)),)
 
     def make_state_dir(self) -> None:
         """Raises SettingsError when the folder cannot be made or written to."""
@@ -140,7 +145,18 @@ def _stored_key(path: Path) -> str:
             pass  # a sibling was first; its key is the one everybody uses
         finally:
             fresh.unlink()
-    return path.read_text().strip()
+    return _read_key(path)
+
+
+def _read_key(path: Path) -> str:
+    try:
+        text = path.read_text("ascii").strip()
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"GATEWAY_SECRET_KEY: {path} cannot be read: {exc}") from None
+    if not text:
+        advice = "remove it, and a new one is made, or restore it"
+        raise SettingsError(f"GATEWAY_SECRET_KEY: {path} is empty; {advice}")
+    return text
 
 
 def _rate_limit(text: str) -> str:
@@ -218,6 +234,16 @@ def _base_urls(env: Mapping[str, str]) -> dict[str, str]:
             except ValueError as exc:
                 raise SettingsError(f"{variable}: {exc}") from None
     return found
+
+
+def _check_endpoints(env: Mapping[str, str]) -> None:
+    """What boto3 reads by itself, and finds wrong when the first picture is to be kept."""
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if text := env.get(variable):
+            try:
+                values.http_url(text)
+            except ValueError as exc:
+                raise SettingsError(f"{variable}: {exc}") from None
 
 
 def _check_names(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from ipaddress import ip_network
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _FLAGS = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?", re.IGNORECASE)
@@ -82,10 +82,24 @@ def _split(text: str, prefixes: tuple[str, ...]) -> SplitResult:
 
 
 def database(text: str) -> str:
-    _split(text, ("sqlite:///", "postgres://", "postgresql://"))
-    if text == "sqlite:///":
+    parts = _split(text, ("sqlite:///", "postgres://", "postgresql://"))
+    if parts.scheme != "sqlite":
+        _check_options(parts.query)
+    elif parts.path in ("/", "/:memory:"):
         raise ValueError("must name a file: sqlite:///PATH")
     return text
+
+
+def _check_options(query: str) -> None:
+    """Other clients know options that the driver does not, and it refuses to connect with them."""
+    from psycopg import ProgrammingError  # a tenth of a worker
+    from psycopg.conninfo import make_conninfo
+
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        try:
+            make_conninfo("", **{name: "1"})
+        except (ProgrammingError, TypeError):
+            raise ValueError(f"{name!r} is no option of PostgreSQL's connections") from None
 
 
 def media(text: str) -> str:

@@ -194,9 +194,9 @@ def _serving(configured: Settings) -> Settings:
     """The settings as the workers have them: with a secret key and a folder for their state."""
     try:
         configured.make_state_dir()
+        return configured.with_secret_key()
     except SettingsError as err:
         raise click.ClickException(str(err)) from None
-    return configured.with_secret_key()
 
 
 def _counters(configured: Settings) -> Counters:

@@ -111,16 +111,17 @@ def database(settings: Settings, around: Surroundings) -> tuple[Stored, list[Fin
             found.append(_old_schema())
             return Stored(), found
         return _read(opened, settings), found
-    except StorageUnavailable:
+    except StorageUnavailable as err:
         advice = "Check DATABASE_URL, and that the database runs and lets this machine in."
-        found.append(Finding("bad", "database", "The database does not answer.", advice))
+        message = f"The database does not answer: {err.why}."
+        found.append(Finding("bad", "database", message, advice))
         return Stored(), found
     finally:
         opened.close()
 
 
 def _old_schema() -> Finding:
-    advice = "Run: alembic -c gateway/stores/alembic.ini upgrade head (a start does so, too)."
+    advice = "Run: flask --app wsgi migrate (a start does so, too)."
     return Finding("warn", "database", "The schema is not up to date.", advice)
 
 
@@ -290,6 +291,8 @@ def _writable(about: str, path: Path, message: str) -> Finding:
 def _tried(about: str, work: Callable[[], object], message: str, advice: str) -> Finding:
     try:
         work()
+    except StorageUnavailable as err:
+        return Finding("bad", about, err.explained, advice)
     except GatewayError as err:
         return Finding("bad", about, err.message, advice)
     return Finding("ok", about, message)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 import orjson
 
-from gateway.domain.errors import GatewayError
+from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.settings import Settings
 from gateway.settings_tables import SettingsError, parse_limits
 from gateway.stores.database import Database
@@ -41,6 +41,9 @@ def opened(database_url: str) -> Iterator[Database]:
     try:
         database.migrate()
         yield database
+    except StorageUnavailable as err:
+        about = "DATABASE_URL: " if err.why else ""
+        raise click.ClickException(about + err.explained) from None
     except GatewayError as err:
         raise click.ClickException(err.message) from None
     finally:

@@ -34,8 +34,6 @@ def doctor(as_json: bool) -> None:
 
 def _findings() -> Iterator[Finding]:
     try:
-        settings = Settings.from_env()
+        yield from findings(Settings.from_env(), surroundings())
     except SettingsError as err:
         yield Finding("bad", "settings", str(err), "Nothing starts before this is corrected.")
-        return
-    yield from findings(settings, surroundings())

@@ -25,6 +25,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Self
 
 
 class Fault(Enum):
@@ -221,7 +222,18 @@ class ModelSpent(AccountSpent):
 
 
 class StorageUnavailable(GatewayError):
+    """`why` is for those who operate the gateway: callers hear the message alone."""
+
     status, code = 503, "storage_unavailable"
+    why = ""
+
+    def because(self, why: str) -> Self:
+        self.why = why
+        return self
+
+    @property
+    def explained(self) -> str:
+        return f"{self.message} ({self.why})" if self.why else self.message
 
 
 class ShuttingDown(GatewayError):

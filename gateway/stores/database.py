@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Connection, Table, inspect, make_url, select
 from sqlalchemy.exc import (
@@ -21,12 +22,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.stores.backend import Backend
+from gateway.stores.causes import Causes, named
 from gateway.stores.sqlite import Sqlite
 from gateway.stores.tables import REVISION, metadata, versions
 
 if TYPE_CHECKING:
     from gateway.stores.backend import Upsert
 
+
+_NO_RIGHT = "42501"  # which the operator can give
 
 Write = Callable[[Connection], object]
 """What is to be written with something else, in one transaction."""
@@ -43,6 +47,8 @@ class Database:
     def __init__(self, url: str, *, wait_s: float = 5.0) -> None:
         """Raises ValueError when the URL is not one of sqlite or postgresql."""
         self._backend = _backend(url, wait_s)
+        self._hidden = _passwords(url)
+        self._away = Causes("database_is_away")
         self._reader, self._writer = self._backend.engines()
         this = weakref.ref(self)
         os.register_at_fork(before=lambda: _close(this()))
@@ -52,7 +58,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with _translated(), self._reader.connect() as connection:
+        with self._translated(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
@@ -62,7 +68,7 @@ class Database:
             with self.begin(durable=durable) as connection:
                 yield connection
         else:
-            with _translated(), self._writer.connect() as connection:
+            with self._translated(), self._writer.connect() as connection:
                 yield connection
 
     @contextmanager
@@ -73,7 +79,7 @@ class Database:
         be. What is `durable` is on disk when the block ends, and with it all that was written
         before; it takes some milliseconds, for which other writers wait.
         """
-        with _translated(), self._writer.begin() as connection:
+        with self._translated(), self._writer.begin() as connection:
             self._backend.begin(connection, durable=durable)
             yield connection
 
@@ -108,11 +114,27 @@ class Database:
         """A transaction in which the schema may change, one process at a time."""
         engine = self._backend.engines()[1]
         try:
-            with _translated(), engine.begin() as connection:
+            with self._translated(), engine.begin() as connection:
                 self._backend.begin_migration(connection)
                 yield connection
         finally:
             engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Failures of the database, but not mistakes of the gateway, become StorageUnavailable."""
+        try:
+            yield
+        except (IntegrityError, DataError):
+            raise
+        except (DBAPIError, PoolTimeout, sqlite3.OperationalError, OSError) as err:
+            origin = (err.orig if isinstance(err, DBAPIError) else None) or err
+            state = getattr(origin, "sqlstate", None)
+            if isinstance(err, ProgrammingError) and state != _NO_RIGHT:
+                raise
+            raise StorageUnavailable(
+                "The gateway's database is not available. Try again in a moment.", retry_after=2.0
+            ).because(self._away.told(named(origin, hidden=self._hidden))) from err
 
     def close(self) -> None:
         self._reader.dispose()
@@ -153,14 +175,7 @@ def _up_to_date(connection: Connection) -> bool:
     return version is not None and version >= REVISION
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Failures of the database, but not mistakes of the gateway, become StorageUnavailable."""
-    try:
-        yield
-    except (IntegrityError, DataError, ProgrammingError):
-        raise
-    except (DBAPIError, PoolTimeout, sqlite3.OperationalError, OSError) as err:
-        raise StorageUnavailable(
-            "The gateway's database is not available. Try again in a moment.", retry_after=2.0
-        ) from err
+def _passwords(url: str) -> tuple[str, ...]:
+    """As they are written, and as they are meant."""
+    written = urlsplit(url).password or ""
+    return (written, unquote(written))

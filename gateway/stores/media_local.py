@@ -143,7 +143,7 @@ def _disk() -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        raise unavailable() from err
+        raise unavailable(err) from err
 
 
 @contextmanager

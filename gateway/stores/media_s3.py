@@ -156,7 +156,7 @@ class S3MediaStore:
             with self._service() as client:
                 client.head_bucket(Bucket=self._bucket)
         except NotFound as err:
-            raise unavailable() from err
+            raise unavailable(err) from err
 
     def _abort(self, key: str, upload_id: str) -> None:
         with suppress(NotFound), self._service() as client:
@@ -179,6 +179,15 @@ class S3MediaStore:
         with self._service():
             yield from body.iter_chunks(PIECE)
 
+    def _client(self) -> Any:
+        with self._lock:
+            if self._made is None or self._made[0] != os.getpid():
+                try:
+                    self._made = (os.getpid(), _client(self._access))
+                except ValueError as err:  # an endpoint or a region that is none
+                    raise unavailable(err) from err
+        return self._made[1]
+
     @contextmanager
     def _service(self) -> Iterator[Any]:
         """This process's client; what goes wrong with it is StorageUnavailable or NotFound."""
@@ -186,16 +195,13 @@ class S3MediaStore:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            with self._lock:
-                if self._made is None or self._made[0] != os.getpid():
-                    self._made = (os.getpid(), _client(self._access))
-            yield self._made[1]
+            yield self._client()
         except ClientError as err:
             if err.response.get("Error", {}).get("Code") in _MISSING:
                 raise NotFound("There is no such media.") from err
-            raise unavailable() from err
+            raise unavailable(err) from err
         except (Boto3Error, BotoCoreError) as err:
-            raise unavailable() from err
+            raise unavailable(err) from err
 
 
 @contextmanager
@@ -204,7 +210,7 @@ def _spool() -> Iterator[io.FileIO]:
         try:
             file = stack.enter_context(tempfile.TemporaryFile(buffering=0))
         except OSError as err:
-            raise unavailable() from err
+            raise unavailable(err) from err
         yield file
 
 

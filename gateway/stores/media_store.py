@@ -22,6 +22,7 @@ from gateway.domain.media import Blob, StoredMedia
 from gateway.net.blobs import FileBlob
 from gateway.net.sniff import HEAD_BYTES, dimensions, sniff
 from gateway.net.turns import aside
+from gateway.stores.causes import Causes, named
 
 OCTET_STREAM = "application/octet-stream"
 PIECE = 64 * 1024
@@ -60,6 +61,7 @@ EXTENSIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 MIME_TYPES: Mapping[str, str] = MappingProxyType({ext: mime for mime, ext in EXTENSIONS.items()})
+_away = Causes("media_store_is_away")
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -181,7 +183,7 @@ def _write(file: io.FileIO, chunk: bytes) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     except OSError as err:
-        raise unavailable() from err
+        raise unavailable(err) from err
 
 
 def _measure(file: io.FileIO, mime_type: str, size: int) -> tuple[int | None, int | None]:
@@ -197,5 +199,6 @@ def _measure(file: io.FileIO, mime_type: str, size: int) -> tuple[int | None, in
         blob.close()
 
 
-def unavailable() -> StorageUnavailable:
-    return StorageUnavailable("The media store cannot be used at the moment. Try again later.")
+def unavailable(err: Exception) -> StorageUnavailable:
+    message = "The media store cannot be used at the moment. Try again later."
+    return StorageUnavailable(message).because(_away.told(named(err)))

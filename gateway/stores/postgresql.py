@@ -50,7 +50,8 @@ class Postgresql:
     def ping(self, connection: Connection) -> None:
         if connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on":
             connection.invalidate()
-            raise StorageUnavailable("The gateway's database takes no writes.", retry_after=2.0)
+            message = "The gateway's database takes no writes."
+            raise StorageUnavailable(message, retry_after=2.0).because("it is read-only")
 
     def begin_migration(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from tests.support.process import BIN, ROOT, clean_env, run
+from tests.support.shell import Shell
 from tests.worker.serving import until
 
 ACCOUNT = {"ARK_API_KEYS": "ark-start"}
@@ -26,12 +27,58 @@ def start(folder, **settings: str) -> str:
         {"REDIS_URL": "redis://127.0.0.1:6379?db=x", **ACCOUNT},
         {"DATABASE_URL": "postgresql://127.0.0.1:9/none"},
         {"DATABASE_URL": "postgresql://127.0.0.1:9/none", **ACCOUNT},
+        {"DATABASE_URL": "postgresql://127.0.0.1:9/none?pgbouncer=true", **ACCOUNT},
+        {"DATABASE_URL": "sqlite:///:memory:", **ACCOUNT},
+        {"AWS_ENDPOINT_URL_S3": "minio:9000", "GATEWAY_MEDIA": "s3://bucket", **ACCOUNT},
     ],
     ids=lambda settings: "+".join(settings),
 )
 def test_a_setting_that_cannot_serve_stops_the_start_with_one_line(tmp_path, settings):
     (line,) = start(tmp_path, **settings).splitlines()
     assert line.startswith(f"gateway: {next(iter(settings))}: ")
+
+
+def said_of(folder, settings: dict[str, str]) -> dict[str, str]:
+    """What the start, the release and doctor say of the same settings."""
+    shell = Shell(folder, settings)
+    done = {words: shell(*words.split()) for words in ("migrate", "doctor")}
+    assert {command.returncode for command in done.values()} == {1}
+    return {
+        "start": start(folder, **settings),
+        "migrate": done["migrate"].stderr,
+        "doctor": done["doctor"].stdout + done["doctor"].stderr,
+    }
+
+
+def test_why_a_database_is_not_available_is_said_without_its_password(tmp_path, postgres):
+    server = postgres.url("postgres").partition("?")[2]
+    url = f"postgresql://nobody-here:a%20password@/postgres?{server}"
+    for who, text in said_of(tmp_path, {"DATABASE_URL": url, **ACCOUNT}).items():
+        assert 'role "nobody-here" does not exist' in text, who
+        assert "password" not in text.replace("a password", "password"), who
+        assert "Traceback" not in text, who
+        assert who == "doctor" or "DATABASE_URL: " in text
+
+
+def test_a_user_who_may_make_no_tables_is_told_so_in_one_line(tmp_path, postgres):
+    name = postgres.create()
+    role = f"guest_{name}"
+    postgres.execute(f"CREATE ROLE {role} LOGIN")
+    postgres.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC", database=name)
+    url = postgres.url(name).replace("//postgres@", f"//{role}@", 1)
+    settings = {"DATABASE_URL": url, **ACCOUNT}
+    told = (start(tmp_path, **settings), Shell(tmp_path, settings)("migrate").stderr)
+    for text in told:
+        assert "DATABASE_URL: " in text
+        assert "InsufficientPrivilege 42501: permission denied for schema public" in text
+        assert "Traceback" not in text
+
+
+def test_an_empty_file_of_the_secret_key_is_told_of(tmp_path):
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/secret_key").touch()
+    (line,) = start(tmp_path, **ACCOUNT).splitlines()
+    assert line.startswith("gateway: GATEWAY_SECRET_KEY: var/secret_key is empty")
 
 
 def test_settings_that_were_broken_while_serving_change_nothing_when_reloaded(gateway_factory):
