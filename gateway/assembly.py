@@ -109,7 +109,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         wrong_keys=WrongKeys(rates),
         strangers=strangers,
         ledger=ledger,
-        exposition=Exposition(metrics, notes, pool, jobs=jobs, sessions=journal),
+        exposition=Exposition(ledger, notes, pool, jobs=jobs, sessions=journal),
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,

@@ -17,7 +17,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from gateway.domain.errors import StorageUnavailable
-from gateway.services.metrics import BOUNDS_S, COUNTERS, Metrics, Snapshot
+from gateway.services.ledger import Ledger
+from gateway.services.metrics import BOUNDS_S, COUNTERS, Snapshot
 from gateway.services.pool import Pool
 from gateway.services.pool_reports import AccountView
 from gateway.stores.jobs import JobStore
@@ -37,9 +38,11 @@ _GAUGES = {
 
 
 class Exposition:
+    """Tells of nothing that no note does: whichever process is asked next tells of as much."""
+
     def __init__(
         self,
-        metrics: Metrics,
+        ledger: Ledger,
         notes: Notes,
         pool: Pool,
         *,
@@ -47,7 +50,7 @@ class Exposition:
         sessions: SessionJournalStore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._metrics = metrics
+        self._ledger = ledger
         self._notes = notes
         self._pool = pool
         self._jobs = jobs
@@ -62,7 +65,7 @@ class Exposition:
         return generate_latest(self._registry)
 
     def _families(self) -> Iterator[Metric]:
-        own = self._metrics.snapshot()
+        own = Snapshot.load(self._ledger.note())
         total, living = Snapshot(), [own.gauges]
         total.add(own)
         for note in self._notes.others():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from threading import Lock
 
 from gateway.domain.events import Usage
 from gateway.domain.jobs import Job
@@ -24,6 +25,7 @@ class Ledger:
         self._metrics = metrics
         self._usage = usage
         self._notes = notes
+        self._noting = Lock()
 
     def begin(self) -> None:
         self._metrics.in_flight += 1
@@ -42,9 +44,16 @@ class Ledger:
         self._metrics.job(job, usage)
         self._usage.job(job, usage)
 
+    def note(self) -> bytes:
+        """Leave word of the measurements; returns it as the other processes find it."""
+        with self._noting:  # or an older one could replace a newer
+            data = self._metrics.snapshot().dump()
+            self._notes.write(data)
+            return data
+
     def write(self) -> None:
         """Raises StorageUnavailable, after which nothing is lost."""
-        self._notes.write(self._metrics.snapshot().dump())
+        self.note()
         self._usage.flush()
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 KEY = "metrics-key-0123456789"
+_COUNTER = re.compile(r"_(total|bucket|count|sum)$")
 _LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 
 
@@ -66,6 +67,15 @@ def test_requests_of_all_workers_are_counted_by_route_status_and_model(measured)
     assert seen["gateway_accounts", 'state="ready",upstream="ark"'] == 1
     assert seen["gateway_sessions", 'state="open"'] == 0
     assert seen["gateway_loop_lag_seconds", ""] < 30
+
+
+def test_no_counter_falls_whichever_worker_is_asked(measured):
+    last = {}
+    for _ in range(20):
+        measured.chat()
+        seen = samples(measured)
+        assert {name: was for name, was in last.items() if seen.get(name, -1) < was} == {}
+        last = {name: value for name, value in seen.items() if _COUNTER.search(name[0])}
 
 
 def test_errors_are_counted_by_code(measured):
