@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +29,7 @@ _OWN = "own"  # the label of callers' own credentials
 _SHORTEST_KEY = 16
 _MOST = 1_000_000  # weight of an account, places at it
 _MOST_CALLS, _LONGEST_S = 10**9, 10 * 366 * 86400  # of a limit
+_LONGEST_WAIT_S = 86400  # for a vendor
 
 
 class SettingsError(Exception):
@@ -103,8 +103,10 @@ def load(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as exc:
         raise SettingsError(f"GATEWAY_CONFIG: {path}: {exc.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+    except ValueError as exc:  # also of numbers of thousands of digits
         raise SettingsError(f"{path.name}: {exc}") from None
+    except RecursionError:
+        raise SettingsError(f"{path.name}: is nested too deeply") from None
 
 
 def _secret(text: object, env: Mapping[str, str], where: str) -> str:
@@ -123,6 +125,8 @@ def _secret(text: object, env: Mapping[str, str], where: str) -> str:
             raise SettingsError(f"{where}: {rest}: {exc.strerror}") from None
         except UnicodeDecodeError:
             raise SettingsError(f"{where}: {rest} is no text") from None
+        except ValueError as exc:
+            raise SettingsError(f"{where}: {rest!r}: {exc}") from None
     if not text.strip():
         raise SettingsError(f"{where}: the credential is empty")
     return text.strip()
@@ -152,7 +156,7 @@ def _service_account(text: str, where: str) -> str:
     try:
         fields_ = json.loads(text)
         missing = [f for f in ("client_email", "private_key", "token_uri") if not fields_.get(f)]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise SettingsError(f"{where}: is no service-account JSON") from None
     if missing:
         raise SettingsError(f"{where}: the service account has no {missing[0]}")
@@ -248,7 +252,7 @@ def keys_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[Gat
     for number, item in enumerate(split_list(env.get("GATEWAY_KEYS", "")), 1):
         name, _, key = item.partition("=")
         where = f"GATEWAY_KEYS: number {number}"
-        if not key.strip():  # the name may be the key
+        if not key.strip("= "):  # the name may be the key, in base64
             raise SettingsError(f"{where}: must be NAME=KEY")
         yield _key(name.strip(), key.strip(), where)
     for where, table in _tables(document, "keys"):
@@ -276,7 +280,7 @@ def _key(name: object, key: str, where: str) -> GatewayKey:
     if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= 64:
         raise SettingsError(f"{where}: a key needs a name of up to 64 characters")
     if len(key) < _SHORTEST_KEY or not key.isprintable():
-        raise SettingsError(f"{where} ({name}): a key needs {_SHORTEST_KEY} characters or more")
+        raise SettingsError(f"{where}: a key needs {_SHORTEST_KEY} characters or more")
     return GatewayKey(name=name, digest=Secret(key).digest)
 
 
@@ -320,7 +324,8 @@ def timeouts_of(document: Mapping[str, Any]) -> dict[str, PhaseTimeouts]:
         where = f"timeouts.{upstream}"
         _only(table, [f.name for f in fields(PhaseTimeouts)], where)
         for name, value in table.items():
-            if type(value) not in (int, float) or not 0 < value < math.inf:
-                raise SettingsError(f"{where}: {name} must be a number of seconds")
+            if type(value) not in (int, float) or not 0 < value <= _LONGEST_WAIT_S:
+                known = f"a number of seconds, at most {_LONGEST_WAIT_S}"
+                raise SettingsError(f"{where}: {name} must be {known}")
         found[upstream] = replace(usual_timeouts(upstream), **table)
     return found

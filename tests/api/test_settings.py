@@ -101,6 +101,14 @@ def test_keys_that_are_given_twice_are_named_with_their_variable(keys):
     assert KEY not in text
 
 
+def test_a_key_that_is_given_without_a_name_is_not_shown():
+    key = "c29tZSBrZXkgaW4gYmFzZTY0"
+    for end in ("=", "=="):
+        text = complaint({"GATEWAY_KEYS": f"a={KEY},{key}{end}"})
+        assert text == "GATEWAY_KEYS: number 2: must be NAME=KEY"
+    assert key not in complaint({"GATEWAY_KEYS": f"{key}=short"})
+
+
 def test_an_engine_is_required_with_its_credentials():
     text = complaint({"GEMINI_ENTERPRISE_CREDENTIALS": "service-account.json"})
     assert text.startswith("GEMINI_ENTERPRISE_ENGINE: ")
@@ -161,6 +169,10 @@ def test_an_engine_is_required_with_its_credentials():
         ("[timeouts.ark]\nidle = 1", "'idle'"),
         ("[timeouts.ark]\nidle_s = true", "idle_s"),
         ("[timeouts.ark]\nidle_s = nan", "idle_s"),
+        (f"[timeouts.ark]\nidle_s = {10**400}", "idle_s"),
+        (ACCOUNT + f"weight = {'9' * 5000}", "gateway.toml"),
+        (f"x = {'[' * 5000}{']' * 5000}", "gateway.toml"),
+        (ACCOUNT.replace('"k"', '"file:a\\u0000b"'), "credential"),
         ("timeouts = 5", "timeouts"),
     ],
 )
