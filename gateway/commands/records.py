@@ -14,6 +14,7 @@ from gateway.stores.journal import SessionJournalStore
 from gateway.stores.usage import Group, UsageRow, UsageStore
 
 _GROUPS = get_args(Group)
+_MOST = 1_000_000  # rows
 _NUMBERS = (
     *("requests", "errors", "prompt_tokens", "completion_tokens"),
     *("images", "videos", "estimated"),
@@ -52,7 +53,7 @@ def jobs() -> None:
 
 @jobs.command("list")
 @click.option("--all", "everything", is_flag=True, help="Ended ones too.")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True)
 @as_json
 def list_jobs(everything: bool, limit: int, as_json: bool) -> None:
     """The newest jobs of all callers that are unfinished."""
@@ -81,7 +82,7 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True)
 @as_json
 def list_sessions(limit: int, as_json: bool) -> None:
     """The oldest first; `attempts` counts deletions that failed."""

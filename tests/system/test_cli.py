@@ -91,6 +91,8 @@ def test_a_key_of_some_models_is_refused_the_others(gateway_factory):
         ("accounts", "add", "a", "--upstream", "nobody", "--credential", "-"),
         ("accounts", "add", "a", "--upstream", "ark", "--credential", "literal-secret-000"),
         ("accounts", "disable", "nobody"),
+        ("jobs", "list", "--limit", str(10**20)),
+        ("sessions", "list", "--limit", "-1"),
         ("accounts", "test", "nobody"),
     ],
 )
