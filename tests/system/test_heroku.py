@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from contextlib import closing, contextmanager
@@ -20,6 +21,7 @@ from tests.stores.postgres import PostgresServer
 from tests.support.process import BIN, ROOT, clean_env, free_port, run, running, wait_for
 from tests.support.redis import RedisServer
 from tests.support.router import Router
+from tests.support.shell import Shell
 from tests.worker.serving import Client, until
 
 CHAT, IMAGES, VIDEO = "/v1/chat/completions", "/v1/images/generations", "/v1/video/generations"
@@ -172,6 +174,17 @@ def test_the_access_log_of_the_buildpack_shows_no_query(app):
     get(router, "/v1/models?key=in-the-query")
     until(lambda: '"path":"/v1/models"' in log.read_text())
     assert "in-the-query" not in log.read_text()
+
+
+def test_doctor_finds_nothing_bad_in_what_is_documented(config, s3, tmp_path):
+    guide = (ROOT / "deploy/README.md").read_text().partition("## Heroku")[2]
+    asked = json.loads((ROOT / "deploy/app.json").read_text())["env"]
+    for names in (re.findall(r"\b([A-Z][A-Z0-9_]+)=", guide), asked):
+        values = config | {"GATEWAY_PUBLIC_URL": "https://gateway.example/"}
+        given = {name: values[name] for name in names if name in values}
+        given |= {name: config[name] for name in ("DATABASE_URL", "DYNO")} | s3.settings()
+        found = Shell(tmp_path, given).json("doctor")
+        assert [row for row in found if row["level"] == "bad"] == []
 
 
 def test_app_json_names_settings_that_exist():
