@@ -83,12 +83,13 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     metrics, notes = _metrics(catalog, pool, sessions, rates), Notes(settings.state_dir / "metrics")
     usage = UsageLog(UsageStore(database), [model.name for model in catalog])
     ledger = Ledger(metrics, usage, notes)
-    strangers = Strangers(rates, MediaIndex(impatient))
+    proving = frozenset(name for name, found in upstreams.items() if found.checks_credentials)
+    strangers = Strangers(rates, MediaIndex(impatient), proving)
 
     def ended(job: Job) -> None:
         ledger.job_ended(job)
         if job.account == OWN and job.status == "completed":
-            strangers.accepted(job.owner)
+            strangers.answered(job.owner, job.upstream)
 
     generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ended)
     keys = KeyRing(settings.keys, KeyStore(database))

@@ -57,6 +57,6 @@ def register(app: Flask) -> None:
         if who is not None and who.credential is not None:
             if response.status_code == 401:
                 services().wrong_keys.count(address())
-            elif who.stranger is not None and trace().attempts and trace().error is None:
-                services().strangers.accepted(who.owner)
+            elif who.stranger is not None and (found := trace()).attempts and found.error is None:
+                services().strangers.answered(who.owner, found.upstream)
         return response

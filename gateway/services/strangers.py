@@ -1,11 +1,13 @@
 """Callers with a credential of their own that no vendor has accepted within the last day.
 
-Any text is such a credential. So they count under their address, and what they leave here is
-theirs for a day, unless a vendor accepts the credential until then.
+Any text is such a credential, and some servers answer whoever asks. So callers count under
+their address, and what they leave here is theirs for a day, unless a vendor accepts the
+credential until then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from contextlib import suppress
 
 from limits import RateLimitItemPerDay
@@ -19,16 +21,21 @@ _ACCEPTED = RateLimitItemPerDay(1, namespace="accepted")  # a day's memory, shar
 
 
 class Strangers:
-    def __init__(self, rates: RateLimiter, index: MediaIndex) -> None:
+    """`proving` are the upstreams that answer nobody whose credential is not good."""
+
+    def __init__(self, rates: RateLimiter, index: MediaIndex, proving: Container[str]) -> None:
         self._rates = rates
         self._index = index
+        self._proving = proving
 
     def network(self, owner: str, address: str) -> str | None:
         """What stands for a stranger; None for the owner of a credential known to be good."""
         return network(address) if self._rates.test(_ACCEPTED, owner) else None
 
-    def accepted(self, owner: str) -> None:
-        """A vendor took the owner's credential: what was left with it is kept like anybody's."""
+    def answered(self, owner: str, upstream: str | None) -> None:
+        """What was left with a credential that this proves good is kept like anybody's."""
+        if upstream not in self._proving:
+            return
         if self._rates.test(_ACCEPTED, owner) and self._rates.hit(_ACCEPTED, owner):
             with suppress(StorageUnavailable):  # no reason to fail what the vendor has answered
                 self._index.prove(owner)

@@ -71,6 +71,7 @@ class Upstream(Protocol):
     name: str
     kinds: frozenset[Kind]
     draws_in_chat: bool  # whether its chat models make pictures when asked to
+    checks_credentials: bool  # whether an answer proves that a caller's own one is good
 
     def takes(self, credential: str) -> bool:
         """Whether a caller's own credential has this vendor's form."""

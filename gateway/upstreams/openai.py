@@ -130,6 +130,7 @@ class OpenAI:
         self._base_url = base_url
         self._fetcher = fetcher
         self._patience = patient(http.timeouts)
+        self.checks_credentials = self._genuine(None)  # a server of one's own may take any
 
     def takes(self, credential: str) -> bool:
         if not self._genuine(None) or not credential:

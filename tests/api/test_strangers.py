@@ -38,6 +38,15 @@ def test_files_of_a_credential_that_no_vendor_has_accepted_expire_until_one_has(
     assert upload(gateway, key, png(41, 30))["expires_at"] is None
 
 
+def test_what_a_server_answers_that_may_take_any_credential_proves_nothing(gateway):
+    key = "sk-stranger-chats"
+    file = upload(gateway, key, png(48, 30))
+    answer = gateway.chat(key=key, model="openai/gpt-5")
+    assert (answer.status_code, answer.headers["X-Gateway-Upstream"]) == (200, "openai")
+    assert expiry(gateway, key, file) == file["expires_at"]
+    assert upload(gateway, key, png(49, 30))["expires_at"] is not None
+
+
 def test_a_job_that_a_vendor_has_done_proves_its_owner_too(gateway):
     key = "ark-stranger-draws"
     file = upload(gateway, key, png(42, 30))

@@ -42,6 +42,7 @@ class Ark:
     name = "ark"
     kinds: frozenset[Kind] = frozenset({"chat", "image", "video"})
     draws_in_chat = False
+    checks_credentials = True
 
     def __init__(self, http: Http, *, base_url: str = BASE_URL, fetcher: Fetcher) -> None:
         self._http = http

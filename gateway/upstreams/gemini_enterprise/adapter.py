@@ -47,6 +47,7 @@ class GeminiEnterprise:
     name = "gemini-enterprise"
     kinds: frozenset[Kind] = frozenset({"chat", "image"})
     draws_in_chat = True
+    checks_credentials = True
 
     def __init__(
         self,
