@@ -25,7 +25,7 @@ class AccountLimits:
         self._counters = counters
 
     def take(self, account: str, kind: Kind, limit: str, amount: int) -> Shortage | None:
-        _, limits = limits_of(limit, "account", account, kind)
+        _, limits = limits_of(limit, "account", account, kind, ours=True)
         windows = self._counters.take(limits, amount)
         short = [pair for pair in zip(limits, windows, strict=True) if not pair[1].room]
         if not short:

@@ -102,10 +102,12 @@ def network(address: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def limits_of(text: str, *whose: str) -> tuple[Sequence[RateLimitItem], list[Limit]]:
+def limits_of(
+    text: str, *whose: str, ours: bool = False
+) -> tuple[Sequence[RateLimitItem], list[Limit]]:
     """The limits that a text means, of these counted by themselves."""
     items = parse_limits(text)
-    return items, [Limit(i.key_for(*whose), i.amount, i.get_expiry()) for i in items]
+    return items, [Limit(i.key_for(*whose), i.amount, i.get_expiry(), ours=ours) for i in items]
 
 
 def _exceeded(standing: Standing, item: RateLimitItem) -> RateLimitExceeded:

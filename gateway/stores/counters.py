@@ -30,10 +30,11 @@ FILE = "windows"
 MARKS = 32
 
 # A row is what was counted under a key: the digest of the key, when all of it is over by the
-# monotonic clock, which the processes of a machine share, how many hits, and a ring of marks.
+# monotonic clock, which the processes of a machine share, how many hits, a ring of marks, and
+# whether no caller has a say in which keys there are, so that none can push it out.
 # A mark is the time of some hits, of which it names the last, and their number. Rows live in
-# buckets of eight, whose heads come first.
-_HEAD = struct.Struct("=16sdIBB2x")
+# buckets of eight, whose heads come first; in which bucket only the file's own seed tells.
+_HEAD = struct.Struct("=16sdIBB?x")
 _MARK = struct.Struct("=dI")
 _DIGEST_BYTES = 16
 _BUCKETS = 4096
@@ -42,22 +43,36 @@ _HEADS_BYTES = _ROWS * _HEAD.size
 _MARKS_BYTES = MARKS * _MARK.size
 _BUCKET_BYTES = _HEADS_BYTES + _ROWS * _MARKS_BYTES
 _TABLE_BYTES = _BUCKETS * _BUCKET_BYTES
+_SEED_BYTES = 16
+_BOOT = slice(_TABLE_BYTES, _TABLE_BYTES + _DIGEST_BYTES)
+_SEED = slice(_BOOT.stop, _BOOT.stop + _SEED_BYTES)
 _FREE = bytes(_DIGEST_BYTES)
 
 
 class Limit:
-    """At most `amount` hits under a key in any `expiry` seconds; to be kept for the next hit."""
+    """At most `amount` hits under a key in any `expiry` seconds; to be kept for the next hit.
 
-    __slots__ = ("amount", "digest", "expiry", "grain", "key")
+    `ours` are those of what the operator has configured.
+    """
 
-    def __init__(self, key: str, amount: int, expiry: float) -> None:
+    __slots__ = ("_bucket", "_seed", "amount", "digest", "expiry", "grain", "key", "ours")
+
+    def __init__(self, key: str, amount: int, expiry: float, *, ours: bool = False) -> None:
         self.key = key
         self.amount = amount
         self.expiry = expiry
+        self.ours = ours
         self.digest = _digest(key)
+        self._seed, self._bucket = b"", 0
         # How many hits share a mark, and are over when the last of them is. Up to `MARKS` - 1
         # hits are kept one by one; of more, about 3 % at most count too long.
         self.grain = -(-amount // (MARKS - 1))
+
+    def bucket(self, seed: bytes) -> int:
+        if seed is not self._seed:
+            self._bucket = _bucket(self.digest, seed)
+            self._seed = seed
+        return self._bucket
 
 
 class Window(NamedTuple):
@@ -106,23 +121,25 @@ class _Row:
         "_grain",
         "_head",
         "_marks",
+        "_ours",
         "_table",
         "hits",
     )
 
-    def __init__(self, table: mmap.mmap, limit: Limit, now: float) -> None:
-        bucket = _bucket(limit.digest)
+    def __init__(self, table: mmap.mmap, seed: bytes, limit: Limit, now: float) -> None:
+        bucket = limit.bucket(seed)
         self._table = table
         self._digest = digest = limit.digest
         self._expiry = limit.expiry
         self._grain = limit.grain
+        self._ours = limit.ours
         self.hits = self._first = self._count = 0
         found = table.find(digest, bucket, bucket + _HEADS_BYTES)
-        self._head = found if found >= 0 else _oldest(table, bucket)
+        self._head = found if found >= 0 else _oldest(table, bucket, now)
         row = (self._head - bucket) // _HEAD.size
         self._marks = bucket + _HEADS_BYTES + row * _MARKS_BYTES
         if found >= 0:
-            _, end, hits, first, count = _HEAD.unpack_from(table, found)
+            _, end, hits, first, count, _ = _HEAD.unpack_from(table, found)
             # An end that is too far away is of a clock that has begun anew since.
             if now < end <= now + limit.expiry:
                 self.hits, self._first, self._count = hits, first, count
@@ -173,14 +190,20 @@ class _Row:
     def _written(self, end: float, hits: int) -> None:
         self.hits += hits
         _HEAD.pack_into(
-            self._table, self._head, self._digest, end, self.hits, self._first, self._count
+            self._table,
+            self._head,
+            *(self._digest, end, self.hits, self._first, self._count, self._ours),
         )
 
 
-def _oldest(table: mmap.mmap, bucket: int) -> int:
-    """Of the rows of a full bucket, the one that is over first makes room."""
-    heads = range(bucket, bucket + _HEADS_BYTES, _HEAD.size)
-    return min(heads, key=lambda head: _HEAD.unpack_from(table, head)[1])
+def _oldest(table: mmap.mmap, bucket: int, now: float) -> int:
+    """Of the rows of a full bucket, the one of callers that is over first makes room."""
+
+    def rank(head: int) -> tuple[bool, float]:
+        _, end, *_, ours = _HEAD.unpack_from(table, head)
+        return ours and end > now, end
+
+    return min(range(bucket, bucket + _HEADS_BYTES, _HEAD.size), key=rank)
 
 
 class MachineCounters(Counters):
@@ -222,15 +245,15 @@ class MachineCounters(Counters):
     def clear(self, key: str) -> None:
         digest = _digest(key)
         with self._turn:
-            start = _bucket(digest)
+            start = _bucket(digest, self._seed)
             at = self._table.find(digest, start, start + _HEADS_BYTES)
             if at >= 0:
-                _HEAD.pack_into(self._table, at, _FREE, 0.0, 0, 0, 0)
+                _HEAD.pack_into(self._table, at, _FREE, 0.0, 0, 0, 0, False)
 
     def take(self, limits: Sequence[Limit], amount: int = 1) -> list[Window]:
         with self._turn:
             now = self._clock()
-            rows = [_Row(self._table, limit, now) for limit in limits]
+            rows = [_Row(self._table, self._seed, limit, now) for limit in limits]
             room = [
                 row.hits + amount <= limit.amount for row, limit in zip(rows, limits, strict=True)
             ]
@@ -245,7 +268,7 @@ class MachineCounters(Counters):
     def window(self, limit: Limit) -> Window:
         with self._turn:
             now = self._clock()
-            row = _Row(self._table, limit, now)
+            row = _Row(self._table, self._seed, limit, now)
             return Window(row.hits, row.left_s(now), row.hits < limit.amount)
 
     def learn(self, limit: Limit, shared: Window, *, at: float, amount: int) -> None:
@@ -255,7 +278,7 @@ class MachineCounters(Counters):
         """
         with self._turn:
             now = self._clock()
-            row = _Row(self._table, limit, now)
+            row = _Row(self._table, self._seed, limit, now)
             missing = shared.hits - row.hits
             if missing > amount:
                 row.add_older(missing - amount, now + shared.left_s - limit.expiry)
@@ -263,7 +286,7 @@ class MachineCounters(Counters):
                 row.add(at, min(missing, amount))
 
     def _open(self) -> None:
-        size = _TABLE_BYTES + _DIGEST_BYTES
+        size = _SEED.stop
         try:
             file = opened(Path(self._path), size) if self._path else -1
         except OSError as err:
@@ -273,11 +296,14 @@ class MachineCounters(Counters):
         self._turn = _Turn(file)
         boot = _digest(boot_id())
         with self._turn:
-            known = self._table[_TABLE_BYTES:]
+            known = self._table[_BOOT]
             if known not in (boot, _FREE):  # the clock began anew, so no row is true
                 self._table[:_TABLE_BYTES] = bytes(_TABLE_BYTES)
                 self._table.madvise(mmap.MADV_DONTNEED)  # the file keeps it; we need few pages
-            self._table[_TABLE_BYTES:] = boot
+            self._table[_BOOT] = boot
+            if self._table[_SEED] == bytes(_SEED_BYTES):
+                self._table[_SEED] = os.urandom(_SEED_BYTES)
+            self._seed = self._table[_SEED]
 
 
 class _Turn:
@@ -311,5 +337,6 @@ def _digest(key: str) -> bytes:
     return hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def _bucket(digest: bytes) -> int:
-    return int.from_bytes(digest[:4], "little") % _BUCKETS * _BUCKET_BYTES
+def _bucket(digest: bytes, seed: bytes) -> int:
+    drawn = hashlib.blake2b(digest, key=seed, digest_size=4).digest()
+    return int.from_bytes(drawn, "little") % _BUCKETS * _BUCKET_BYTES

@@ -174,6 +174,33 @@ def test_more_keys_than_there_is_room_for_push_out_those_that_end_first(path, mo
     assert hits(made, "one more") == 1
 
 
+def test_what_callers_count_pushes_out_nothing_of_an_account(path, monkeypatch, clock):
+    monkeypatch.setattr(counters, "_BUCKETS", 1)
+    made = MachineCounters(path=path, clock=clock)
+    cap = Limit("account", 1, 3600, ours=True)
+    assert made.take([cap])[0].room
+    for number in range(50):
+        hit(made, f"key {number}", expiry=86_400)
+    assert not made.take([cap])[0].room
+    clock.time += 3600
+    for number in range(8):
+        hit(made, f"later {number}", expiry=86_400)
+    found = [made.window(Limit(f"later {number}", 9, 86_400)).hits for number in range(8)]
+    assert found == [1] * 8, "what is over makes room for everybody"
+
+
+def test_nobody_can_tell_which_keys_share_their_place_without_the_file(tmp_path):
+    keys = [f"key {number}" for number in range(20_000)]
+
+    def left(name, hits):
+        made = MachineCounters(path=str(tmp_path / name))
+        for key in hits:
+            hit(made, key)
+        return {key for key in hits if made.window(Limit(key, 9, 60)).hits}
+
+    assert left("one", keys) != left("other", keys)
+
+
 def test_what_is_known_elsewhere_is_taken_over_where_it_is_more(path, clock):
     made, limit = MachineCounters(path=path, clock=clock), Limit("key", 10, 60)
     made.learn(limit, Window(7, 30), at=clock.time, amount=1)
