@@ -24,6 +24,8 @@ from gateway.stores.redis_counters import SCHEME, SharedCounters
 from gateway.surroundings import Surroundings
 
 _SHORTEST_SECRET = 16  # characters
+_AS_ONE = "may use your accounts, and read and delete what others without a key leave here"
+_KEYS = "Set GATEWAY_POOL_ACCESS=keys and make keys: flask --app wsgi keys create NAME."
 _EVER_S = 10 * 365 * 86_400.0  # nothing that is so old is removed by asking for it
 
 Level = Literal["ok", "warn", "bad"]
@@ -72,7 +74,7 @@ def findings(settings: Settings, around: Surroundings) -> Iterator[Finding]:
     stored, found = database(settings, around)
     yield from found
     case = Case(settings, around, stored)
-    for check in (access, accounts, secret_key, media, redis, addresses, links):
+    for check in (access, own_credentials, accounts, secret_key, media, redis, addresses, links):
         yield from check(case)
 
 
@@ -158,10 +160,9 @@ def access(case: Case) -> Iterator[Finding]:
         advice = "Add accounts: see the README." if case.around.public else ""
         yield Finding(level, about, "Demo mode: simulators answer, for everybody.", advice)
     elif open_ and case.around.public:
-        advice = "Set GATEWAY_POOL_ACCESS=keys and make keys: flask --app wsgi keys create NAME."
-        yield Finding("bad", about, "Anybody who finds the address may use your accounts.", advice)
+        yield Finding("bad", about, f"Anybody who finds the address {_AS_ONE}.", _KEYS)
     elif open_:
-        yield Finding("warn", about, "Everybody on this machine may use your accounts.")
+        yield Finding("warn", about, f"Everybody on this machine {_AS_ONE}.", _KEYS)
     elif not keys:
         level = "warn" if settings.own_credentials else "bad"
         who = "Only callers with their own credential" if settings.own_credentials else "Nobody"
@@ -172,6 +173,18 @@ def access(case: Case) -> Iterator[Finding]:
     if settings.allow_private_urls == "on" and case.around.public:
         advice = "Name the hosts that callers' links may reach in GATEWAY_ALLOW_PRIVATE_URLS."
         yield Finding("bad", about, "Callers can reach every host of your network.", advice)
+
+
+def own_credentials(case: Case) -> Iterator[Finding]:
+    url = case.settings.base_urls.get("openai")
+    if (
+        case.settings.own_credentials
+        and url
+        and not vendors(case.settings)["openai"].checks_credentials
+    ):
+        advice = "Unless the server itself checks who asks, set GATEWAY_OWN_CREDENTIALS=off."
+        message = f"Callers may send {url} any text for a credential of their own."
+        yield Finding("warn", "access", message, advice)
 
 
 def accounts(case: Case) -> Iterator[Finding]:

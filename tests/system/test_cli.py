@@ -301,6 +301,29 @@ def test_doctor_refuses_what_is_unsafe_or_cannot_work(shell, settings, about):
     assert findings(shell, **SOUND | settings)[0] == {about}
 
 
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, True),
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:9/v1", "GATEWAY_OWN_CREDENTIALS": "off"}, False),
+        ({"OPENAI_BASE_URL": "https://api.openai.com/v1"}, False),
+    ],
+)
+def test_doctor_warns_of_a_server_that_anybody_may_use(shell, settings, warned):
+    bad, found = findings(shell, **SOUND | settings)
+    advice = [row["advice"] for row in found if row["level"] == "warn"]
+    assert bad == set()
+    assert any("GATEWAY_OWN_CREDENTIALS=off" in text for text in advice) == warned
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_doctor_says_that_callers_without_a_key_are_one(shell, host):
+    _, found = findings(shell, **SOUND | {"GATEWAY_POOL_ACCESS": "open", "HOST": host})
+    (row,) = [row for row in found if row["about"] == "access" and row["level"] != "ok"]
+    assert "read and delete what others without a key leave" in row["message"]
+    assert "GATEWAY_POOL_ACCESS=keys" in row["advice"]
+
+
 def test_doctor_knows_what_a_platform_needs(shell):
     bare = {"DYNO": "web.1", "ARK_API_KEYS": "ark-0123456789", "GATEWAY_KEYS": f"team={STRONG}"}
     bad, _ = findings(shell, **bare)
