@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -21,9 +23,10 @@ from gateway.logs import log
 from gateway.stores.database import Write
 from gateway.stores.idempotency import Done, IdempotencyStore, Mismatch, New, Running
 
-_LOOK_S = 0.25  # how often those who wait look whether the answer is there
+_LOOK_S = 0.25  # how often one of those who wait looks whether the answer is there
 _LOOKS = 8  # and every so many times, whether its holder is gone
 _LEASE_S = 12.0
+_NOTHING_YET = Running(None)
 _FAILURES = "late failures"
 _FAILURE_S = 60.0  # SDKs repeat a request within seconds
 
@@ -42,10 +45,23 @@ class Attached:
     job_id: str
 
 
+class _Watch:
+    """What those who wait in this process for one request know: one at a time looks for all."""
+
+    __slots__ = ("due_at", "known", "looks", "waiting")
+
+    def __init__(self) -> None:
+        self.known: Running | Done | Mismatch | StorageUnavailable = _NOTHING_YET
+        self.looks = 0
+        self.due_at = 0.0
+        self.waiting = 0
+
+
 class Idempotency:
     def __init__(self, store: IdempotencyStore) -> None:
         self._store = store
         self._served: set[str] = set()
+        self._watches: dict[tuple[str, str, str], _Watch] = {}
         self._lock = threading.Lock()
 
     def begin(self, scope: str, key: str, fingerprint: str) -> Ticket | Attached | Done:
@@ -54,29 +70,60 @@ class Idempotency:
         A Ticket must be ended by `finish`, `abandon` or `leave`. Raises IdempotencyKeyReused
         and StorageUnavailable.
         """
-        looks = 0
-        while True:
-            if looks % _LOOKS == 0:
-                ticket, found = self._win(scope, key, fingerprint)
+        with self._watch(scope, key, fingerprint) as watch:
+            while True:
+                ticket = self._look(watch, scope, key, fingerprint)
                 if ticket is not None:
                     return ticket
+                match watch.known:
+                    case Mismatch():
+                        raise IdempotencyKeyReused(
+                            "This Idempotency-Key was used with another request; use a new one.",
+                            param="Idempotency-Key",
+                        )
+                    case StorageUnavailable() as away:
+                        raise away
+                    case Done() as done:
+                        return done
+                    case Running(job_id) if job_id is not None:
+                        return Attached(job_id)
+                    case _ if watch.due_at:  # else it was given up
+                        time.sleep(_LOOK_S)
+
+    @contextmanager
+    def _watch(self, scope: str, key: str, fingerprint: str) -> Iterator[_Watch]:
+        name = scope, key, fingerprint
+        with self._lock:
+            watch = self._watches.setdefault(name, _Watch())
+            watch.waiting += 1
+        try:
+            yield watch
+        finally:
+            with self._lock:
+                watch.waiting -= 1
+                if not watch.waiting:
+                    del self._watches[name]
+
+    def _look(self, watch: _Watch, scope: str, key: str, fingerprint: str) -> Ticket | None:
+        """Win the key, or have `watch` know what became of it, unless another does that now."""
+        if time.monotonic() < watch.due_at:
+            return None
+        watch.due_at, due_at = math.inf, 0.0  # if this one is interrupted, the next does it
+        try:
+            ticket, found = None, None
+            if watch.looks % _LOOKS == 0:
+                ticket, found = self._win(scope, key, fingerprint)
             else:
                 found = self._store.look(scope, key, fingerprint)
-            match found:
-                case Mismatch():
-                    raise IdempotencyKeyReused(
-                        "This Idempotency-Key was used with another request; use a new one.",
-                        param="Idempotency-Key",
-                    )
-                case Done():
-                    return found
-                case Running(job_id) if job_id is not None:
-                    return Attached(job_id)
-                case None:  # it was given up
-                    looks = 0
-                case _:
-                    looks += 1
-                    time.sleep(_LOOK_S)
+            given_up = ticket is None and found is None
+            watch.known = found or _NOTHING_YET
+            watch.looks = 0 if given_up else watch.looks + 1
+            due_at = 0.0 if given_up else time.monotonic() + _LOOK_S
+        except StorageUnavailable as err:
+            watch.known, due_at = err, time.monotonic() + _LOOK_S
+        finally:
+            watch.due_at = due_at
+        return ticket
 
     def _win(
         self, scope: str, key: str, fingerprint: str
