@@ -26,6 +26,7 @@ from gateway.stores.media_store import (
 )
 
 _INCOMING = "incoming"
+_OURS = 0o700  # a folder that nobody else on the machine may look into
 
 
 class LocalMediaStore:
@@ -115,9 +116,10 @@ class LocalMediaStore:
         """A new file of our own; it is gone when the block ends unless it was renamed."""
         path = self._root / _INCOMING / secrets.token_hex(16)
         with _disk():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._root.mkdir(_OURS, parents=True, exist_ok=True)
+            path.parent.mkdir(_OURS, exist_ok=True)
             # Unbuffered, so that closing a file on a full disk cannot fail a second time.
-            file = io.FileIO(path, "x+")
+            file = io.FileIO(path, "x+", opener=_private)
         try:
             with file:
                 yield file, path
@@ -128,7 +130,7 @@ class LocalMediaStore:
     @staticmethod
     def _commit(file: io.FileIO, path: Path, final: Path) -> None:
         aside(os.fsync, file.fileno())
-        final.parent.mkdir(exist_ok=True)
+        final.parent.mkdir(_OURS, exist_ok=True)
         # Also when it is there already: its age then says that somebody still wants it.
         path.replace(final)
         directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -136,6 +138,10 @@ class LocalMediaStore:
             aside(os.fsync, directory)
         finally:
             os.close(directory)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @contextmanager

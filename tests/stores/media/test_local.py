@@ -35,6 +35,13 @@ def test_a_full_disk_is_reported_and_no_part_of_a_file_stays(tmp_path):
         assert store.put([os.urandom(100_000)], limit=MB).size == 100_000
 
 
+def test_nobody_else_on_the_machine_can_read_what_is_kept(local, tmp_path):
+    local.put([b"secret"], limit=MB)
+    made = [path for path in tmp_path.rglob("*")]
+    assert {oct(path.stat().st_mode & 0o777) for path in made if path.is_file()} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in made if path.is_dir()} == {"0o700"}
+
+
 def test_a_directory_that_cannot_be_made_is_unavailable(tmp_path):
     (tmp_path / "file").write_text("in the way")
     store = open_media_store(f"file:{tmp_path / 'file' / 'media'}")
