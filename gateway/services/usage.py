@@ -41,7 +41,7 @@ class UsageLog:
         if trace.upstream is None or trace.attempts == 0 or trace.job is not None:
             return
         failed = trace.error is not None
-        model = OTHER if failed and trace.model not in self._models else trace.model
+        model = self._model(trace.model, worked=not failed)
         usage = trace.usage or Usage()
         self._add(
             (self._hour(), _key(owner), model, trace.upstream, trace.account or ""),
@@ -50,8 +50,9 @@ class UsageLog:
 
     def job(self, job: Job, usage: Usage) -> None:
         """Add a job that has ended."""
+        model = self._model(job.model, worked=job.status == "completed")
         self._add(
-            (self._hour(), _key(job.owner), job.model, job.upstream or "", job.account or ""),
+            (self._hour(), _key(job.owner), model, job.upstream or "", job.account or ""),
             _numbers(usage, job.status == "failed", usage.images, usage.videos),
         )
 
@@ -66,6 +67,9 @@ class UsageLog:
             for bucket, row in counts.items():
                 self._add(bucket, row)
             raise
+
+    def _model(self, name: str, *, worked: bool) -> str:
+        return name if worked or name in self._models else OTHER
 
     def _hour(self) -> int:
         return int(self._clock()) // _HOUR_S * _HOUR_S

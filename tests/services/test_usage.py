@@ -74,6 +74,15 @@ def test_invented_models_are_written_down_only_when_they_work(log, store):
     assert [row.model for row in report(store)] == [OTHER, "doubao-real-1"]
 
 
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_invented_models_of_jobs_too(log, store, status):
+    log.job(Job("1", "image", "own:0", "doubao-invented", {}, status, "ark", "own"), Usage())
+    log.job(Job("2", "image", "own:0", "doubao", {}, status, "ark", "own"), Usage())
+    log.job(Job("3", "image", "own:0", "doubao-real-1", {}, "completed", "ark", "own"), Usage())
+    log.flush()
+    assert [row.model for row in report(store)] == [OTHER, "doubao", "doubao-real-1"]
+
+
 def test_what_began_a_job_is_counted_by_the_job(log, store):
     log.request("key:team", answered(job="video_1", usage=Usage(videos=1), videos=1))
     log.request("key:team", Trace("refused before any vendor heard of it"))
