@@ -35,6 +35,7 @@ from gateway.services.job_records import request_of, request_record, stored_of, 
 from gateway.services.job_runner import JobRunner
 from gateway.services.job_steps import JobSteps
 from gateway.services.media import MediaService
+from gateway.stores.files import STRANGERS_KEEP_S
 from gateway.stores.jobs import JobStore
 
 Request = ImageRequest | VideoRequest
@@ -246,8 +247,9 @@ class GenerationService:
         )
 
     def purge(self, keep_s: float) -> int:
-        """Forget jobs that ended so long ago; returns how many."""
-        return self._jobs.purge(self._clock() - keep_s)
+        """Forget jobs that ended so long ago, of strangers' after a day; returns how many."""
+        now = self._clock()
+        return self._jobs.purge(now - keep_s, refused_before=now - STRANGERS_KEEP_S)
 
 
 def refused(job: Job) -> bool:

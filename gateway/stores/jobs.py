@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from threading import Event, Thread
 from typing import Any, get_args
 
-from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from gateway.domain.accounts import Kind
 from gateway.domain.errors import Conflict, StorageUnavailable
@@ -200,9 +200,19 @@ class JobStore:
         with self._database.write(durable=True) as connection:
             return connection.execute(statement).rowcount > 0
 
-    def purge(self, older_than: float) -> int:
-        """Forget jobs that ended before that time."""
-        return remove(self._database, jobs, jobs.c.completed_at < older_than)
+    def purge(self, older_than: float, *, refused_before: float) -> int:
+        """Forget jobs that ended before that time.
+
+        And those that a vendor refused before `refused_before` for their owner's own credential,
+        since any text is one: so anybody can make them.
+        """
+        refused = and_(
+            jobs.c.completed_at < refused_before,
+            jobs.c.status == "failed",
+            jobs.c.owner.startswith("own:"),
+            jobs.c.error["code"].as_string() == "invalid_api_key",
+        )
+        return remove(self._database, jobs, or_(jobs.c.completed_at < older_than, refused))
 
     def _release(self, job_id: str, token: str) -> None:
         with self._database.write() as connection:

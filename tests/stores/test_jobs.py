@@ -175,5 +175,20 @@ def test_old_jobs_are_purged_but_never_unfinished_ones(jobs, clock):
     jobs.cancel("j0", "ann")
     clock.time += 100
     jobs.cancel("j1", "ann")
-    assert jobs.purge(clock.time) == 1
+    assert jobs.purge(clock.time, refused_before=0) == 1
     assert [found.id for found in jobs.list("ann", order="asc")] == ["j1", "j2"]
+
+
+def test_jobs_whose_credential_was_refused_are_purged_sooner(jobs, clock):
+    refused, other = {"code": "invalid_api_key"}, {"code": "job_failed"}
+    for name, owner, status, error in (
+        ("guessed", "own:0", "failed", refused),
+        ("failed", "own:0", "failed", other),
+        ("made", "own:0", "completed", None),
+        ("keyed", "key:team", "failed", refused),
+    ):
+        made = job(name, owner=owner, status=status, error=error, completed_at=clock.time)
+        jobs.create(made)
+    assert jobs.purge(clock.time - 100, refused_before=clock.time) == 0
+    assert jobs.purge(clock.time - 100, refused_before=clock.time + 1) == 1
+    assert jobs.get("guessed") is None
