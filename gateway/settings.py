@@ -69,9 +69,12 @@ class Settings:
         """Raises SettingsError, whose text is the one line to print."""
         env = os.environ if environ is None else environ
         document = _document(env)
+        scalars = _scalars(env)
+        if "DYNO" in env and "redis_url" in scalars:
+            scalars["redis_url"] = values.self_signed(scalars["redis_url"])
         models = models_of(load(BUILT_IN_MODELS)) | models_of(document)
         settings = cls(
-            **_scalars(env),
+            **scalars,
             keys=tuple(keys_of(env, document)),
             accounts=tuple(accounts_of(env, document)),
             models=tuple(models.values()),

@@ -262,15 +262,15 @@ def redis(case: Case) -> Iterator[Finding]:
             yield Finding("ok", about, "None: the workers of this machine count limits together.")
         return
     try:
-        answers = SharedCounters(SCHEME + url).check()
+        why = SharedCounters(SCHEME + url).why_away()
     except ValueError as err:
         yield Finding("bad", about, f"REDIS_URL: {err}.", "Correct REDIS_URL.")
         return
-    if answers:
+    if why is None:
         yield Finding("ok", about, "Redis answers.")
     else:
         advice = "Check REDIS_URL; until it answers each machine counts limits for itself."
-        yield Finding("bad", about, "Redis does not answer within 50 ms.", advice)
+        yield Finding("bad", about, f"Redis does not answer within 50 ms: {why}.", advice)
 
 
 def addresses(case: Case) -> Iterator[Finding]:

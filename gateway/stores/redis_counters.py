@@ -15,6 +15,7 @@ from redis.retry import Retry
 
 from gateway.logs import log
 from gateway.stores import counters
+from gateway.stores.causes import named
 from gateway.stores.counters import Counters, Limit, MachineCounters, Window
 
 SCHEME = f"{counters.SCHEME}+"
@@ -129,6 +130,9 @@ class SharedCounters(Counters):
             self._pool.connection_class(**self._pool.connection_kwargs)
         except TypeError as err:
             raise ValueError("an option in the query is none of Redis clients") from err
+        except RedisError as err:
+            raise ValueError(str(err)) from err
+        self._hidden = (str(self._pool.connection_kwargs.get("password") or ""),)
         self._redis = Redis(connection_pool=self._pool)
         self._take = self._redis.register_script(_TAKE)
 
@@ -175,10 +179,15 @@ class SharedCounters(Counters):
 
     def check(self) -> bool:
         """Whether Redis answers."""
+        return self.why_away() is None
+
+    def why_away(self) -> str | None:
+        """None when Redis answers."""
         try:
-            return bool(self._redis.ping())
-        except (RedisError, OSError):
-            return False
+            self._redis.ping()
+        except (RedisError, OSError) as err:
+            return named(err, hidden=self._hidden)
+        return None
 
     def reset(self) -> int | None:
         return self.machine.reset()
@@ -197,4 +206,4 @@ class SharedCounters(Counters):
             return
         self._pool.disconnect(inuse_connections=False)  # none of them is worth another wait
         if self.breaker.trip():
-            log.warning("redis_is_away", error=type(err).__name__)
+            log.warning("redis_is_away", cause=named(err, hidden=self._hidden))

@@ -48,6 +48,12 @@ class Authority:
 
     def server(self, name: str, *, expired: bool = False) -> ssl.SSLContext:
         """A server's context with a certificate for `name`, a host name or an address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server_file(name, expired=expired))
+        return context
+
+    def server_file(self, name: str, *, expired: bool = False) -> Path:
+        """What `server` loads: a key and its certificate."""
         now = datetime.datetime.now(datetime.UTC)
         until = now - DAY / 2 if expired else now + DAY
         key = ec.generate_private_key(ec.SECP256R1())
@@ -69,9 +75,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return path
 
     def _builder(
         self,

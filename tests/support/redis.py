@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,17 +17,22 @@ PASSWORD = "redis-password"
 
 
 class RedisServer:
-    def __init__(self, directory: Path, password: str) -> None:
+    def __init__(self, directory: Path, password: str, certificate: Path | None) -> None:
         self.port = free_port()
-        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
+        scheme = "rediss" if certificate else "redis"
+        self.url = f"{scheme}://:{password}@127.0.0.1:{self.port}/0"
+        self._certificate = certificate
         self._password = password
         self._directory = directory
         self._stack = ExitStack()
 
     @classmethod
     @contextmanager
-    def started(cls, directory: Path, *, password: str = PASSWORD) -> Iterator[RedisServer]:
-        server = cls(directory, password)
+    def started(
+        cls, directory: Path, *, password: str = PASSWORD, certificate: Path | None = None
+    ) -> Iterator[RedisServer]:
+        """With a file of a certificate and its key it speaks TLS and nothing else."""
+        server = cls(directory, password, certificate)
         server.start()
         try:
             yield server
@@ -35,8 +41,13 @@ class RedisServer:
             server.kill()
 
     def start(self) -> None:
+        port = ["--port", str(self.port)]
+        if self._certificate:
+            file = str(self._certificate)
+            port = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            port += ["--tls-cert-file", file, "--tls-key-file", file]
         command = [
-            *(str(shutil.which("redis-server")), "--port", str(self.port)),
+            *(str(shutil.which("redis-server")), *port),
             *("--bind", "127.0.0.1", "--save", "", "--appendonly", "no"),
             *("--requirepass", self._password),
         ]
@@ -52,13 +63,21 @@ class RedisServer:
     def ask(self, command: str) -> str:
         """The first line of Redis' answer; nothing when there is none."""
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+            with self._connected() as link:
                 link.sendall(f"AUTH {self._password}\r\n{command}\r\n".encode())
                 with link.makefile() as answer:
                     answer.readline()
                     return answer.readline().strip()
         except OSError:
             return ""
+
+    def _connected(self) -> socket.socket:
+        link = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        if self._certificate is None:
+            return link
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context.wrap_socket(link)
 
     def freeze(self) -> None:
         self._process.send_signal(signal.SIGSTOP)

@@ -17,6 +17,7 @@ from sqlalchemy import update
 
 from gateway.stores.database import Database
 from gateway.stores.tables import versions
+from tests.net.certificates import Authority
 from tests.stores.postgres import PostgresServer
 from tests.support.process import BIN, ROOT, clean_env, free_port, run, running, wait_for
 from tests.support.redis import RedisServer
@@ -30,12 +31,18 @@ SLUG = ("gateway", "wsgi.py", "gunicorn.conf.py", "Procfile")
 
 
 @pytest.fixture(scope="module")
-def config(s3, own_factory, tmp_path_factory):
+def redis(tmp_path_factory):
+    """As Heroku's: over TLS, with a certificate that nobody can verify."""
+    folder = tmp_path_factory.mktemp("redis")
+    certificate = Authority(folder).server_file("redis.example")
+    with RedisServer.started(folder, certificate=certificate) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def config(s3, own_factory, redis):
     """What `heroku config` would show, and what the buildpack exports."""
-    with (
-        PostgresServer.started() as postgres,
-        RedisServer.started(tmp_path_factory.mktemp("redis")) as redis,
-    ):
+    with PostgresServer.started() as postgres:
         url = postgres.url(postgres.create())
         yield (
             own_factory.vendors()
@@ -128,6 +135,13 @@ def test_the_release_phase_of_an_older_gateway_leaves_a_newer_schema_alone(
     with closing(Database(url)) as database, database.begin() as connection:
         connection.execute(update(versions).values(version_num="9999"))
     release(newer, tmp_path)
+
+
+def test_limits_are_counted_in_redis(app, redis):
+    router, _, log = app
+    assert get(router, "/v1/models").status_code == 200
+    until(lambda: redis.ask("DBSIZE") not in ("", ":0"))
+    assert "redis_is_away" not in log.read_text()
 
 
 def test_chat_is_served_whole_and_streamed(app):

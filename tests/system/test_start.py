@@ -25,6 +25,7 @@ def start(folder, **settings: str) -> str:
     "settings",
     [
         {"REDIS_URL": "redis://127.0.0.1:6379?db=x", **ACCOUNT},
+        {"REDIS_URL": "rediss://127.0.0.1:6379?ssl_cert_reqs=bogus", **ACCOUNT},
         {"DATABASE_URL": "postgresql://127.0.0.1:9/none"},
         {"DATABASE_URL": "postgresql://127.0.0.1:9/none", **ACCOUNT},
         {"DATABASE_URL": "postgresql://127.0.0.1:9/none?pgbouncer=true", **ACCOUNT},
