@@ -63,12 +63,12 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     counters = rates.storage
     assert isinstance(counters, Counters)
     settings = settings.with_secret_key()
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, connections=3)
     database.migrate()
     if len(settings.secret_keys) > 1:
         AccountStore(database, secret_keys=settings.secret_keys).reseal()
     # Where calls wait for records, a database that hangs must not hold them up for long.
-    impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S)
+    impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S, connections=2)
     pool = open_pool(settings, database, impatient, counters)
     fetcher = _fetcher(settings, pool)
     tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))

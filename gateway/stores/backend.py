@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-from sqlalchemy import URL, Connection, Engine, Table, create_engine
+from sqlalchemy import URL, Connection, Engine, Pool, Table, create_engine
 
 if TYPE_CHECKING:
     # Each backend imports its own: a dialect is a thirtieth of a worker.
@@ -37,10 +37,18 @@ class Backend(Protocol):
         ...
 
 
-def pooled(url: URL, arguments: Mapping[str, Any], *, size: int, wait_s: float) -> Engine:
+def pooled(
+    url: URL,
+    arguments: Mapping[str, Any],
+    *,
+    size: int,
+    wait_s: float,
+    kind: type[Pool] | None = None,
+) -> Engine:
     return create_engine(
         url,
         connect_args=dict(arguments),
+        poolclass=kind,
         pool_size=size,
         max_overflow=0,
         pool_timeout=wait_s,

@@ -44,9 +44,12 @@ class Database:
     fork, so that no process uses another's.
     """
 
-    def __init__(self, url: str, *, wait_s: float = 5.0) -> None:
-        """Raises ValueError when the URL is not one of sqlite or postgresql."""
-        self._backend = _backend(url, wait_s)
+    def __init__(self, url: str, *, wait_s: float = 5.0, connections: int = 5) -> None:
+        """`connections`: of PostgreSQL, at most; every use is over in milliseconds.
+
+        Raises ValueError when the URL is not one of sqlite or postgresql.
+        """
+        self._backend = _backend(url, wait_s, connections)
         self._hidden = _passwords(url)
         self._away = Causes("database_is_away")
         self._reader, self._writer = self._backend.engines()
@@ -146,7 +149,7 @@ def _close(database: Database | None) -> None:
         database.close()
 
 
-def _backend(url: str, wait_s: float) -> Backend:
+def _backend(url: str, wait_s: float, connections: int) -> Backend:
     try:
         parsed = make_url(url)
     except ArgumentError:
@@ -157,7 +160,7 @@ def _backend(url: str, wait_s: float) -> Backend:
     if name in ("postgres", "postgresql"):
         from gateway.stores.postgresql import Postgresql  # its driver is a tenth of a worker
 
-        return Postgresql(parsed, wait_s)
+        return Postgresql(parsed, wait_s, connections)
     raise ValueError(f"{name} is not supported; use sqlite or postgresql")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -12,12 +14,13 @@ from sqlalchemy import URL, Connection, Dialect, Engine, Table, event, func, sel
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
+from sqlalchemy.util.queue import Empty
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.stores.backend import MIGRATION_WAIT_S, pooled
 
-_CONNECTIONS = 5  # per process; every use is over in milliseconds
+_LOOK_S = 0.1
 _GRACE_S = 2.0  # after which the server should have ended a statement itself
 _MIGRATION_LOCK = 0x67617465776179
 
@@ -30,12 +33,14 @@ T = TypeVar("T")
 class Postgresql:
     serial_writes = False
 
-    def __init__(self, url: URL, wait_s: float) -> None:
+    def __init__(self, url: URL, wait_s: float, connections: int) -> None:
         self._url = url.set(drivername="postgresql+psycopg")
         self._wait_s = wait_s
+        self._connections = connections
 
     def engines(self) -> tuple[Engine, Engine]:
-        engine = pooled(self._url, self._arguments(), size=_CONNECTIONS, wait_s=self._wait_s)
+        size, wait_s = self._connections, self._wait_s
+        engine = pooled(self._url, self._arguments(), size=size, wait_s=wait_s, kind=_Pool)
         event.listen(engine, "do_connect", self._connect)
         event.listen(engine, "checkout", _check_open)
         event.listen(engine, "handle_error", _end_useless)
@@ -87,6 +92,20 @@ class Postgresql:
         }
         given = self._url.query
         return {"autocommit": True} | {k: v for k, v in arguments.items() if k not in given}
+
+
+class _Pool(QueuePool):
+    """Makes do with the connections it has where the server gives no more of them."""
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        give_up_at = time.monotonic() + self.timeout()
+        try:
+            return super()._do_get()
+        except psycopg.OperationalError:  # libpq does not tell by a code why
+            while self.size() + self.overflow() > 0 and time.monotonic() < give_up_at:
+                with suppress(Empty):
+                    return self._pool.get(True, _LOOK_S)
+            raise
 
 
 class _Connection(psycopg.Connection[Any]):

@@ -70,6 +70,16 @@ class PostgresServer:
     def url(self, name: str) -> str:
         return f"postgresql://{self._user}@/{name}?host={self._folder}"
 
+    def limited(self, connections: int) -> str:
+        """The URL of a new database, whose owner may have so many connections."""
+        name = self.create()
+        self.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {connections}")
+        self.execute(f"ALTER DATABASE {name} OWNER TO {name}")
+        return self.url(name).replace(f"//{self._user}@", f"//{name}@")
+
+    def log(self) -> str:
+        return (self._folder / "log").read_text()
+
     def execute(self, statement: str, *, database: str = "postgres") -> list[tuple[Any, ...]]:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())

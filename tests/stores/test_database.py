@@ -221,6 +221,15 @@ def test_a_lock_that_is_held_too_long_is_reported_as_such(database, impatient):
     assert [row.requests for row in usage.report(since=0, until=1)] == [6]
 
 
+def test_threads_make_do_with_the_connections_that_the_server_gives(postgres):
+    url = postgres.limited(3)
+    with closing(Database(url, wait_s=60)) as database, ThreadPoolExecutor(20) as threads:
+        database.migrate()
+        usage = UsageStore(database)
+        list(threads.map(lambda _: usage.add_many([UsageRow(requests=1)]), range(200)))
+        assert [row.requests for row in usage.report(since=0, until=1)] == [200]
+
+
 def test_a_connection_that_the_server_closed_is_not_noticed_by_the_next_user(postgres):
     name = postgres.create()
     with closing(Database(postgres.url(name))) as database:

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from math import inf
 from threading import Event, Thread
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -178,6 +179,20 @@ def test_a_job_whose_account_is_refused_meanwhile_waits_and_the_account_is_left_
         answers = [gateway.chat() for _ in range(4)]
     assert {a.json()["error"]["code"] for a in answers} == {"upstream_auth_failed"}
     assert calls_of(vendors, [dead]) == {dead: 2}, "one order and one question"
+
+
+def test_a_worker_asks_the_database_for_five_connections_at_most(start, postgres):
+    url = postgres.limited(5)
+    with (
+        start({"sk-five": {"max_in_flight": 40}}, workers=1, DATABASE_URL=url) as gateway,
+        ThreadPoolExecutor(20) as threads,
+    ):
+        answers = threads.map(
+            lambda n: call(gateway, **{"Idempotency-Key": f"five-{n}"}), range(80)
+        )
+        assert Counter(answer.status_code for answer in answers) == {200: 80}
+        log = postgres.log()
+    assert f'too many connections for role "{urlsplit(url).username}' not in log
 
 
 def test_rests_and_quarantines_survive_a_restart(start, vendors):
