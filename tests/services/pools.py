@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.domain.accounts import Account, Secret
-from gateway.domain.errors import AccountRejected, NoAccountAvailable
+from gateway.domain.errors import AccountExhausted, AccountRejected, NoAccountAvailable
 from gateway.services import pool_accounts, pool_sharing
 from gateway.services.account_limits import AccountLimits
 from gateway.services.pool import Lease, Pool
@@ -42,6 +42,10 @@ class Clock:
 def account(name: str, **options: Any) -> Account:
     upstream = options.pop("upstream", "vendor")
     return Account(name, upstream, Secret(options.pop("secret", f"secret-of-{name}")), **options)
+
+
+def exhausted(retry_after: float | None = None) -> AccountExhausted:
+    return AccountExhausted("429", retry_after=retry_after)
 
 
 @dataclass
