@@ -27,7 +27,6 @@ else:
     try:
         app = create_app(Settings.from_env())
     except SettingsError as err:
-        click.echo(f"gateway: {err}", err=True)
-        sys.exit(3)  # at which gunicorn ends, instead of trying again for ever
+        sys.exit(f"gateway: {err}")
     except StorageUnavailable as err:
         sys.exit(f"gateway: DATABASE_URL: {err.explained}")

@@ -32,7 +32,10 @@ _LONGEST_KEY = 255
 _REPEATED = re.compile(r"0*[1-9][0-9]*", re.ASCII)
 _LONGEST_ANSWER = 1024 * 1024  # bytes; what is longer is made again
 _UNSEEN_S = 60.0  # for so long a refusal that its sender has not seen is kept
-_KEPT_HEADERS = ("Content-Type", "Cache-Control", "Vary", "X-Accel-Buffering", "x-should-retry")
+_KEPT_HEADERS = (
+    *("Content-Type", "Cache-Control", "Vary", "X-Accel-Buffering"),
+    *("x-should-retry", "Retry-After", "WWW-Authenticate"),
+)
 
 Answer = Callable[[str | None], Response]
 

@@ -52,11 +52,11 @@ _ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")
 def sniff(head: bytes) -> str | None:
     """The MIME type of a file that begins with `head`; None for what the gateway does not know.
 
-    `head` has HEAD_BYTES, or all there is.
+    `head` has HEAD_BYTES or more, or all there is.
     """
     if head.startswith(_PDF):
         return "application/pdf"
-    if not _NEVER_IN_TEXT(head):  # "The wide road" begins as some films do
+    if not _NEVER_IN_TEXT(head, 0, HEAD_BYTES):  # "The wide road" begins as some films do
         return None
     for start, mime_type in _STARTS:
         if head.startswith(start):

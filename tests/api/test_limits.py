@@ -193,7 +193,7 @@ def test_credentials_that_vendors_refuse_count_as_wrong(gateway_factory, simulat
 def test_a_limit_that_cannot_be_read_stops_the_start(tmp_path, variable, value):
     env = clean_env({variable: value})
     done = run([BIN / "python", "-c", "import wsgi"], env=env, cwd=tmp_path)
-    assert done.returncode == 3
+    assert done.returncode == 1
     assert done.stderr.startswith(f"gateway: {variable}: ")
     assert "pa55word" not in done.stderr
 
@@ -213,7 +213,7 @@ def test_a_table_that_cannot_be_read_stops_the_start(tmp_path, table, named):
     (tmp_path / "gateway.toml").write_text(table)
     env = clean_env({})
     done = run([BIN / "python", "-c", "import wsgi"], env=env, cwd=tmp_path)
-    assert done.returncode == 3
+    assert done.returncode == 1
     assert named in done.stderr
 
 

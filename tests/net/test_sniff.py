@@ -215,3 +215,8 @@ def test_mutilated_pictures_give_a_size_a_refusal_or_nothing():
             dimensions(BytesBlob(bytes(data[: randomly.randrange(1, len(data))])))
         except UnsupportedMediaType:
             continue
+
+
+def test_what_a_file_is_does_not_depend_on_how_much_of_it_is_seen():
+    data = b"GIF89a" + b"  " * 253 + b"\0\xff" * 2000
+    assert sniff(data[:HEAD_BYTES]) == sniff(data)

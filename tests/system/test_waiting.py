@@ -182,6 +182,15 @@ def test_a_late_refusal_under_a_key_is_told_to_who_asks_again(site, vendors, mak
     assert vendors.calls(key) == 1
 
 
+def test_a_late_refusal_that_passes_says_when_also_to_who_asks_again(site):
+    key, headers = "ark-long2-empty1-keyed-again", {"Idempotency-Key": "late and passing"}
+    with pytest.raises(requests.RequestException):
+        site.post(CHAT, body_for(CHAT), key=key, headers=headers)
+    answer = site.post(CHAT, body_for(CHAT), key=key, headers=headers)
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (429, "false")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
 @pytest.mark.parametrize("make", LATE_REFUSALS)
 def test_a_keyed_stream_that_is_refused_late_is_made_anew(site, vendors, make):
     key, path = f"ark-long2-empty1-keyed-{make}", LATE_REFUSALS[make]
