@@ -330,13 +330,15 @@ class JobSteps:
         return self._catalog.upstream(job.upstream)
 
     def _account(self, job: Job, credential: Secret | None) -> Account:
-        """The one account that can see the task. Raises JobFailed when it is gone."""
+        """The one account that can see the task. Raises JobFailed when it is gone for good."""
         if job.account == OWN:
             assert job.upstream is not None
             if credential is None:
                 raise UpstreamError("The job waits for the credential that made it.")
             return Account(OWN, job.upstream, credential, own=True)
         account = self._pool.get(job.account or "")
+        if account is None and self._pool.is_locked(job.account or ""):
+            raise NoAccountAvailable("No secret key opens the account that has the job.")
         if account is None:
             raise JobFailed("The account that this job was given to is no longer configured.")
         return account

@@ -168,6 +168,10 @@ class Pool:
         self._book.listen()
         return self._roster.get(name)
 
+    def is_locked(self, name: str) -> bool:
+        """Whether it is an account that no secret key opens."""
+        return name in self._book.locked
+
     def snapshot(self) -> list[AccountView]:
         now = self._clock()
         members = sorted(self._roster.members(), key=lambda member: member.name)

@@ -54,7 +54,7 @@ class AccountBook:
         self._version = -1
         self._away_until = 0.0
         self._opened: dict[str, tuple[AccountRecord, Account]] = {}
-        self.locked = False  # whether there are accounts that no secret key opens
+        self.locked: frozenset[str] = frozenset()  # accounts that no secret key opens
         self.origins = origins_of(account.base_url for account in configured)
         self._roster.install(Listed(account, "enabled") for account in configured)
 
@@ -99,25 +99,28 @@ class AccountBook:
             Listed(account, switches.get(name, "enabled"))
             for name, account in self._configured.items()
         ]
-        opened, locked = {}, False
+        opened, locked = {}, set()
         for record in records:
             if self._only_configured or record.name in self._configured:
                 continue
-            account = self._open(record)
-            if account is None:
-                locked = True
+            found = self._open(record)
+            if found is None:
+                locked.add(record.name)
             else:
-                opened[record.name] = (replace(record, status="enabled"), account)
-                listed.append(Listed(account, record.status))
-        self._opened, self.locked = opened, locked
+                opened[record.name] = found
+                listed.append(Listed(found[1], record.status))
+        self._opened, self.locked = opened, frozenset(locked)
         return listed
 
-    def _open(self, record: AccountRecord) -> Account | None:
+    def _open(self, record: AccountRecord) -> tuple[AccountRecord, Account] | None:
         known = self._opened.get(record.name)
-        if known is not None and known[0] == replace(record, status="enabled"):
-            return known[1]
+        record = replace(record, status="enabled")
+        if known is not None and known[0] == record:
+            return known
         try:
-            return self._store.unlock(record)
+            return record, self._store.unlock(record)
         except StorageUnavailable as err:
             log.error("account_not_opened", account=record.name, message=err.message)
-            return None
+        # Another process may have sealed the same secret with a key that comes here later.
+        same = known is not None and known[0] == replace(record, secret=known[0].secret)
+        return known if same else None

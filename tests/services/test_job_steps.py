@@ -6,11 +6,14 @@ import base64
 
 import pytest
 
+from gateway.domain.accounts import Secret
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.jobs import Job
+from gateway.stores.accounts import AccountStore
 from gateway.stores.jobs import JobStore
 from gateway.stores.media_index import MediaIndex
 from tests.services.media.kit import MP4, picture
+from tests.services.pools import account
 from tests.services.works import Vendor, opened
 
 INTERACTIONS = "/v1beta/interactions"
@@ -118,6 +121,17 @@ def ark(vendor):
         "GET /cover": picture(),
     }
     return vendor
+
+
+def test_a_film_waits_for_the_key_of_its_account_but_not_for_a_removed_account(works, world, ark):
+    accounts = AccountStore(world.database, secret_keys=[Secret("another" * 5)])
+    accounts.add(account("sealed", upstream="ark"))
+    process = works()
+    film = Job("j", "video", "alice", "m", {}, "in_progress", "ark", "sealed", task_id="cgt-1")
+    film = process.jobs.create(film)
+    assert process.moved(film, 20).status == "in_progress"
+    accounts.remove("sealed")
+    assert works().moved(film).error["code"] == "job_failed"
 
 
 @pytest.mark.parametrize("cover", [404, 500, b"no picture"])

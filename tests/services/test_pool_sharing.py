@@ -257,6 +257,25 @@ def test_an_account_that_cannot_be_opened_is_left_out_and_the_others_serve(world
     pool = world.pool()
     assert set(names(pool, 3)) == {"open"}
     assert pool.get("sealed") is None
+    assert pool.is_locked("sealed")
+    assert not pool.is_locked("open")
+
+
+def test_a_process_keeps_an_account_that_others_seal_with_a_key_it_does_not_have(world):
+    new = Secret("new" * 9)
+    world.accounts.add(account("one"))
+    pool = world.pool()
+    rotated = AccountStore(world.database, secret_keys=(new, *KEYS))
+    rotated.reseal()
+    for status in ("disabled", "enabled"):
+        rotated.set_status("one", status)
+        pool.refresh()
+        assert view(pool, "one").status == status
+    assert call(pool) == "one"
+    rotated.remove("one")
+    rotated.add(account("one", secret="another secret"))
+    pool.refresh()
+    assert pool.get("one") is None
 
 
 def test_a_rest_longer_than_there_is_one_is_over(any_world):
