@@ -77,14 +77,15 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     dispatcher = Dispatcher(pool)
     jobs, journal = JobStore(database), SessionJournalStore(database)
     sessions = Sessions(journal, pool, catalog.upstream)
-    media, files = _media(settings, database, fetcher)
+    proving = frozenset(name for name, found in upstreams.items() if found.checks_credentials)
+    strangers = Strangers(rates, MediaIndex(impatient), proving)
+    index = MediaIndex(database, accepted=strangers.accepted)
+    media, files = _media(settings, index, FileStore(database), fetcher)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database))
     metrics, notes = _metrics(catalog, pool, sessions, rates), Notes(settings.state_dir / "metrics")
     usage = UsageLog(UsageStore(database), [model.name for model in catalog])
     ledger = Ledger(metrics, usage, notes)
-    proving = frozenset(name for name, found in upstreams.items() if found.checks_credentials)
-    strangers = Strangers(rates, MediaIndex(impatient), proving)
 
     def ended(job: Job) -> None:
         ledger.job_ended(job)
@@ -127,14 +128,10 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
 
 
 def _media(
-    settings: Settings, database: Database, fetcher: Fetcher
+    settings: Settings, index: MediaIndex, files: FileStore, fetcher: Fetcher
 ) -> tuple[MediaService, FileService]:
     """Both keep their bytes in one store, and know of each other's through one index."""
-    store, index, files = (
-        open_media_store(settings.media),
-        MediaIndex(database),
-        FileStore(database),
-    )
+    store = open_media_store(settings.media)
     media = MediaService(
         store=store,
         index=index,

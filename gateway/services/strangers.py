@@ -8,7 +8,6 @@ credential until then.
 from __future__ import annotations
 
 from collections.abc import Container
-from contextlib import suppress
 
 from limits import RateLimitItemPerDay
 from limits.strategies import RateLimiter
@@ -30,12 +29,19 @@ class Strangers:
 
     def network(self, owner: str, address: str) -> str | None:
         """What stands for a stranger; None for the owner of a credential known to be good."""
-        return network(address) if self._rates.test(_ACCEPTED, owner) else None
+        return None if self.accepted(owner) else network(address)
+
+    def accepted(self, owner: str) -> bool:
+        """As far as this machine knows, whoever found it out."""
+        return not self._rates.test(_ACCEPTED, owner)
 
     def answered(self, owner: str, upstream: str | None) -> None:
         """What was left with a credential that this proves good is kept like anybody's."""
-        if upstream not in self._proving:
+        if upstream not in self._proving or self.accepted(owner):
             return
-        if self._rates.test(_ACCEPTED, owner) and self._rates.hit(_ACCEPTED, owner):
-            with suppress(StorageUnavailable):  # no reason to fail what the vendor has answered
-                self._index.prove(owner)
+        # Where other machines know it already, something may have been left here since.
+        self._rates.hit(_ACCEPTED, owner)
+        try:
+            self._index.prove(owner)
+        except StorageUnavailable:  # no reason to fail what the vendor has answered
+            self._rates.clear(_ACCEPTED, owner)  # so the next answer proves it

@@ -33,8 +33,16 @@ _OWNED = _GET.join(media_owners).where(media_owners.c.owner == bindparam("of_own
 
 
 class MediaIndex:
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        accepted: Callable[[str], bool] = lambda owner: False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`accepted` tells whether an owner is no stranger any more."""
         self._database = database
+        self._accepted = accepted
         self._clock = clock
 
     def add(self, stored: StoredMedia, owner: str, *, stranger: str | None = None) -> None:
@@ -67,6 +75,8 @@ class MediaIndex:
         with self._database.begin() as connection:
             connection.execute(note)
             connection.execute(own)
+        if stranger is not None and self._accepted(owner):  # since the request began
+            self.prove(owner)
 
     def prove(self, owner: str) -> None:
         """What is the owner's is a stranger's no more."""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
+from limits.strategies import MovingWindowRateLimiter
 
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import NotFound, RequestTooLarge
+from gateway.services.files import FileService
 from gateway.services.media_resolve import MediaLimits
+from gateway.services.strangers import Strangers
+from gateway.stores.counters import MachineCounters
+from gateway.stores.database import Database
+from gateway.stores.files import FileStore
+from gateway.stores.media_index import MediaIndex
+from gateway.stores.redis_counters import SCHEME, SharedCounters
 from tests.services.media.kit import ALICE, DAY, Source, picture
+from tests.support.redis import RedisServer
 
 EVE = Caller("own:eve", credential=Secret("any text"), stranger="192.0.2.1")
 MALLORY = Caller("own:mallory", credential=Secret("other text"), stranger="192.0.2.1")
@@ -115,3 +126,59 @@ def test_strangers_of_one_network_share_their_quota(make, make_files):
     with pytest.raises(RequestTooLarge, match="your network"):
         media.archive(Source([BLUE]), MALLORY.owner, stranger=MALLORY.stranger)
     media.archive(Source([BLUE]), ALICE.owner)
+
+
+class Machine:
+    """What one gateway knows of strangers; several may have one database."""
+
+    def __init__(self, directory, store, counters=None):
+        database = Database(f"sqlite:///{directory / 'gateway.db'}", wait_s=0.1)
+        rates = MovingWindowRateLimiter(counters or MachineCounters())
+        self.strangers = Strangers(rates, MediaIndex(database), {"ark"})
+        index = MediaIndex(database, accepted=self.strangers.accepted)
+        self.files = FileService(store=store, index=index, files=FileStore(database))
+
+    def authenticated(self):
+        network = self.strangers.network(EVE.owner, "192.0.2.1")
+        return Caller(EVE.owner, credential=EVE.credential, stranger=network)
+
+    def upload(self, caller):
+        return self.files.create([RED], filename="a.png", purpose="vision", caller=caller)
+
+    def answered(self):
+        self.strangers.answered(EVE.owner, "ark")
+
+
+def test_who_is_accepted_during_an_upload_keeps_the_file(files, tmp_path, store):
+    machine = Machine(tmp_path, store)
+    caller = machine.authenticated()
+    assert caller.stranger is not None
+    machine.answered()
+    assert machine.upload(caller).expires_at is None
+
+
+def test_who_was_accepted_on_another_machine_keeps_what_is_left_here(files, tmp_path, store):
+    with RedisServer.started(tmp_path) as redis:
+        one, other = (
+            Machine(
+                tmp_path, store, SharedCounters(SCHEME + redis.url, path=str(tmp_path / name / "c"))
+            )
+            for name in "ab"
+        )
+        one.answered()
+        made = other.upload(other.authenticated())
+        other.answered()
+        assert other.files.get(made.id, EVE).expires_at is None
+        assert other.authenticated().stranger is None
+
+
+def test_an_acceptance_that_could_not_be_stored_is_stored_with_the_next(files, tmp_path, store):
+    machine = Machine(tmp_path, store)
+    made = machine.upload(machine.authenticated())
+    assert made.expires_at is not None
+    with sqlite3.connect(tmp_path / "gateway.db") as other:
+        other.execute("BEGIN EXCLUSIVE")
+        machine.answered()
+        other.rollback()
+    machine.answered()
+    assert machine.files.get(made.id, EVE).expires_at is None
