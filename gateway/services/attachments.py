@@ -56,7 +56,8 @@ def _message(message: Message, swap: Swap) -> Message:
 def fitted(request: Request, route: Route) -> Request:
     """The request as a vendor takes it: its own model, pictures of types that this can see.
 
-    Pictures to be made whose shape is left open get one, so that it is the same everywhere.
+    Pictures to be made whose shape is left open get one, so that it is the same wherever
+    models take one.
     Raises UnsupportedMediaType naming the picture that cannot be converted.
     """
     taken = route.upstream.pictures(route.model, _kind(request))
@@ -81,9 +82,12 @@ def fitted(request: Request, route: Route) -> Request:
 
     if any(_strange(media, taken) for media in attachments(request)):
         request = swapped(request, fit)
-    if isinstance(request, ImageRequest) and not request.ratio and request.size in (None, "auto"):
-        return replace(request, model=route.model, ratio=_ratio_of(request.images))
-    return replace(request, model=route.model)
+    request = replace(request, model=route.model)
+    if not isinstance(request, ImageRequest) or request.ratio or request.size not in (None, "auto"):
+        return request
+    if not route.upstream.takes_shape(route.model):
+        return request
+    return replace(request, ratio=_ratio_of(request.images))
 
 
 def _ratio_of(images: Sequence[MediaRef | Media]) -> str:

@@ -81,6 +81,10 @@ class Upstream(Protocol):
         """What a vendor's own model id makes."""
         ...
 
+    def takes_shape(self, model: str) -> bool:
+        """Whether an image model understands a shape that the caller has not asked for."""
+        ...
+
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         """The types of pictures that may be sent to a model; others are converted before."""
         ...

@@ -140,6 +140,9 @@ class OpenAI:
     def kind_of(self, model: str) -> Kind:
         return "image" if model.startswith(_IMAGE_MODELS) else "chat"
 
+    def takes_shape(self, model: str) -> bool:
+        return model.startswith(_IMAGE_MODELS)  # others may refuse any size
+
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return WEB_PICTURES if kind == "image" else WEB_PICTURES | {"image/gif"}
 

@@ -17,6 +17,8 @@ from gateway.domain.events import (
     Usage,
 )
 from gateway.domain.requests import ImageRequest
+from gateway.services.attachments import fitted
+from gateway.services.catalog import Route
 from tests.support.media import data_url, png
 from tests.upstreams.conftest import (
     CONTEXT,
@@ -86,6 +88,25 @@ def test_references_make_it_an_edit(openai: Vendor) -> None:
 )
 def test_size_is_one_that_the_model_makes(openai, model: str, wanted: Any, size: Any) -> None:
     [call] = openai.upstream.plan_image(ImageRequest(model, "a fox", **wanted), ACCOUNT)
+    assert call.body.get("size") == size
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted", "size"),
+    [
+        ("grok-2-image", {}, None),
+        ("grok-2-image", {"size": "auto"}, None),
+        ("grok-2-image", {"images": (a_png(),)}, None),
+        ("grok-2-image", {"ratio": "1:1"}, "1024x1024"),
+        ("gpt-image-1", {}, "1024x1024"),
+        ("gpt-image-2", {}, "1024x1024"),
+    ],
+)
+def test_a_model_that_may_take_no_size_is_told_none_that_nobody_asked_for(
+    openai, model: str, wanted: Any, size: Any
+) -> None:
+    request = fitted(ImageRequest("drawing", "a fox", **wanted), Route(openai.upstream, model))
+    [call] = openai.upstream.plan_image(request, ACCOUNT)
     assert call.body.get("size") == size
 
 

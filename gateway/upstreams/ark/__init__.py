@@ -60,6 +60,9 @@ class Ark:
             return "image"
         return "video" if "seedance" in model else "chat"
 
+    def takes_shape(self, model: str) -> bool:
+        return True
+
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES - HEIC_PICTURES if "seedance-1-0" in model else _PICTURES
 

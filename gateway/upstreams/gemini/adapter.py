@@ -62,6 +62,9 @@ class Gemini:
             return "video"
         return "image" if "-image" in model else "chat"
 
+    def takes_shape(self, model: str) -> bool:
+        return True
+
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 

@@ -72,6 +72,9 @@ class GeminiEnterprise:
     def kind_of(self, model: str) -> Kind:
         return "chat"
 
+    def takes_shape(self, model: str) -> bool:
+        return True
+
     def pictures(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 
