@@ -45,7 +45,7 @@ _QUEUED_PAUSES_S = (1.0, 2.0, 5.0, 10.0)  # while no account is free
 _STORING_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 _SOON = 3  # tries to store a result, after which nobody waits for it any longer
 _HOLDING_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # with the only copy of a picture in memory
-_MOST_PUZZLES = 12  # in a row, which is four minutes: then nothing is to be made of the answers
+_MOST_PUZZLES = 120  # in a row, which is an hour: then nothing is to be made of the answers
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
 _LONGEST_QUEUE_S = 7200.0  # an hour, though the clock may be set by one
 _UNKNOWN = (
@@ -100,8 +100,8 @@ class JobSteps:
         """Take the job as far as it goes without waiting.
 
         A failure that time may mend (no free account, a check lost on the network, a full
-        disk) leaves the job as it is, for the next call; one that makes no sense does so a
-        few times. Raises ClaimLost.
+        disk) leaves the job as it is, for the next call; one that makes no sense does so for
+        an hour. Raises ClaimLost.
         """
         try:
             self._step(moving, Caller(moving.job.owner, credential=credential))
@@ -140,7 +140,11 @@ class JobSteps:
             passes = moving.puzzles < _MOST_PUZZLES
         else:
             passes = self._may_pass(job, err)
-        if not passes:
+        kept = job.result if job.status == "storing" else None
+        if not passes and kept and kept["media"]:
+            log.warning("job_cut_short", job=job.id, code=err.code, message=err.message)
+            self._complete(moving, kept["media"], Usage(**kept["usage"]))
+        elif not passes:
             moving.to(status="failed", error=to_record(err))
         elif job.status == "storing":
             moving.failures += 1

@@ -154,16 +154,20 @@ def test_a_finished_film_without_an_address_has_failed(works, ark, content):
 
 
 @pytest.mark.parametrize("answer", [{"status": "dreaming"}, [], b"<html>", {"status": ["running"]}])
-def test_answers_that_make_no_sense_are_borne_a_few_times(works, ark, answer):
+def test_answers_that_make_no_sense_are_borne_for_a_while(works, ark, answer):
     film = ark.says[f"GET {TASKS}/cgt-1"]
     process = works()
-    answers = iter([*[answer] * 11, {"status": "running"}, *[answer] * 11, film])
+    answers = iter([*[answer] * 20, film])
     ark.says[f"GET {TASKS}/cgt-1"] = lambda: next(answers)
     assert process.moved(process.film("ark")).status == "completed"
-    ark.says[f"GET {TASKS}/cgt-1"] = answer
-    job = process.film("ark")
-    assert process.moved(job, 10).status == "in_progress"
-    job = process.moved(job)
+
+
+def test_a_film_is_given_up_after_an_hour_of_answers_that_make_no_sense(works, ark):
+    answers = iter([*[{}] * 119, {"status": "running"}, *[{}] * 120])
+    ark.says[f"GET {TASKS}/cgt-1"] = lambda: next(answers)
+    process = works()
+    job = process.moved(process.film("ark"), 300)
+    assert len(ark.asked) == 1 + 119 + 1 + 120
     code = job.error["code"]
     assert (job.status, code, job.error["sent"]) == ("failed", "upstream_invalid_response", True)
 
@@ -221,6 +225,27 @@ def test_pictures_that_cannot_be_read_are_said_to_be_so(works, vendor, upstream,
     job = process.moved(process.picture(upstream))
     assert (job.status, job.error["code"]) == ("failed", "upstream_invalid_response")
     assert len(vendor.asked) == 1
+
+
+def test_pictures_that_are_stored_are_kept_when_nothing_is_made_of_the_others(works, world, ark):
+    class Index(MediaIndex):
+        failures = 2
+
+        def add(self, *stored, **options):
+            if self.failures:
+                self.failures -= 1
+                raise StorageUnavailable("away")
+            super().add(*stored, **options)
+
+    urls = [{"url": f"{ark.url}/cover"}, {"url": f"{ark.url}/lost"}]
+    ark.says |= {"POST /images/generations": {"data": urls}, "GET /lost": picture()}
+    process = works(index=Index(world.database))
+    job = process.moved(process.picture("ark"), 1)
+    assert (job.status, len(job.result["waiting"])) == ("storing", 2)
+    ark.says["GET /lost"] = b"<html>no picture"
+    job = process.moved(job, 121)
+    assert (job.status, len(job.result["media"])) == ("completed", 1)
+    assert job.result["usage"]["images"] == 2
 
 
 def test_pictures_that_can_be_read_are_kept_beside_others(works, ark):

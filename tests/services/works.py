@@ -116,7 +116,7 @@ class Works:
     def _ordered(self, request: ImageRequest | VideoRequest) -> Job:
         return self._service.create(request, ALICE, Trace("r"))
 
-    def moved(self, job: Job, steps: int = 100) -> Job:
+    def moved(self, job: Job, steps: int = 130) -> Job:
         """The job after so many steps without a pause, or when it has ended."""
         with self.jobs.claim(job.id) as claim:
             assert claim is not None
