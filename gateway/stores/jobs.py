@@ -62,13 +62,19 @@ class Claim:
 
     @contextmanager
     def keep_alive(self) -> Iterator[None]:
-        """Renew it in the background while the block runs, through failures of the database."""
+        """Renew it in the background while the block runs, through failures of the database.
+
+        After one it is tried more often: once the database is back, others may be at once.
+        """
         done = Event()
 
         def beat() -> None:
-            while not (done.wait(self._ttl_s / 3) or self.lost):
+            pause_s = self._ttl_s / 3
+            while not (done.wait(pause_s) or self.lost):
+                pause_s = self._ttl_s / 12
                 with suppress(StorageUnavailable):
                     self.renew()
+                    pause_s = self._ttl_s / 3
 
         thread = Thread(target=beat, name=f"claim-{self.job.id}", daemon=True)
         thread.start()

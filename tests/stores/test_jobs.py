@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from gateway.domain.errors import Conflict
+from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.domain.jobs import Job
 from gateway.stores import tables
 from gateway.stores.idempotency import IdempotencyStore
@@ -125,6 +125,27 @@ def test_a_claim_is_kept_alive_in_the_background_until_it_is_lost(jobs, database
         assert not claim.lost
         jobs.cancel("a", "ann")
         eventually(lambda: claim.lost)
+
+
+def test_a_claim_that_could_not_be_renewed_is_tried_again_before_it_lapses(
+    jobs, database, monkeypatch
+):
+    ttl_s, failures, write = 3.0, [StorageUnavailable("away")] * 3, database.write
+    renewed = []
+
+    def flaky():
+        if failures:
+            raise failures.pop()
+        renewed.append(time.monotonic())
+        return write()
+
+    jobs.create(job("a"))
+    with jobs.claim("a", ttl_s=ttl_s) as claim:
+        began = time.monotonic()
+        monkeypatch.setattr(database, "write", flaky)
+        with claim.keep_alive():
+            eventually(lambda: renewed)
+    assert renewed[0] - began < ttl_s
 
 
 def test_saving_an_ended_job_dates_it_and_nothing_changes_it_afterwards(jobs, clock):
