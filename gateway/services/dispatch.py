@@ -13,10 +13,12 @@ from gateway.domain.errors import (
     AccountExhausted,
     AccountRejected,
     Fault,
+    Forbidden,
     GatewayError,
     InvalidApiKey,
     InvalidRequest,
     ModelNotFound,
+    ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
     UpstreamTimeout,
@@ -305,6 +307,8 @@ class _Attempt:
 
 def _own_error(err: GatewayError) -> GatewayError:
     """What the owner of a credential is told about it: the vendor's own verdict."""
+    if isinstance(err, ModelRejected):
+        return Forbidden("The vendor does not allow this credential this model.", param="model")
     if isinstance(err, AccountRejected):
         return InvalidApiKey("The vendor refused this credential.")
     if isinstance(err, AccountExhausted):

@@ -16,7 +16,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.services.pool_health import NEW, Health, Outcomes, Uniform
 
 PROOF_S = 1.0
-_MOST_DENIED = 64  # models kept apart at once for being denied: callers may name any
+_MOST_DENIED = 8  # models kept apart at once for being denied: callers may name any
 _KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 
 

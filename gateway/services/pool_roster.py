@@ -382,9 +382,12 @@ class Roster:
             member.outcomes.clear()
         was, member.health = member.health, health
         rests = health.cool_until, health.circuit_until, 0.0
-        if rests == (was.cool_until, was.circuit_until, member.tried_until):
+        fresh = health == NEW and bool(member.denied)
+        if rests == (was.cool_until, was.circuit_until, member.tried_until) and not fresh:
             return  # and keeps its place among the others
         self._lift(member)
+        if fresh:
+            member.denied.clear()
         if not member.on_trial:
             member.tried_until = 0.0
         self._place(member)

@@ -23,6 +23,7 @@ from gateway.domain.errors import (
     InvalidRequest,
     JobFailed,
     ModelNotFound,
+    ModelRejected,
     RequestTooLarge,
     UpstreamError,
     UpstreamOverloaded,
@@ -111,7 +112,8 @@ def to_error(
     """
     kind = _classify(refusal, table)
     if kind.fault is Fault.ACCOUNT and account.own:
-        kind = InvalidApiKey if refusal.status == 401 else Forbidden
+        wrong_key = refusal.status == 401 and kind is not ModelRejected
+        kind = InvalidApiKey if wrong_key else Forbidden
     status, wait_s = refusal.status, refusal.retry_after
     if wait_s is not None and kind.fault is not Fault.DAY_QUOTA and not account.own:
         wait_s = min(wait_s, _LONGEST_RETRY_AFTER_S)

@@ -93,6 +93,7 @@ _TABLE = (
     Row(400, "", _WRONG_KEY, AccountRejected),
     Row(401, "", "not allowed to access model", ModelRejected),
     Row(None, "model_not_found", "", ModelNotFound),
+    Row(403, "", "missing scopes", AccountRejected),  # such as model.request
     Row(403, "", r"\bmodels?\b", ModelRejected),
     Row(404, "", "model", ModelNotFound),
     Row(400, "", "model.{0,300} (does not|not) exist|unknown model|model not found", ModelNotFound),

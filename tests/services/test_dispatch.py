@@ -13,6 +13,7 @@ from gateway.domain.errors import (
     AccountRejected,
     AccountSpent,
     ContentFiltered,
+    Forbidden,
     GatewayError,
     InvalidApiKey,
     InvalidRequest,
@@ -236,6 +237,7 @@ def test_the_soonest_of_all_routes_is_announced(world):
     ("err", "told"),
     [
         (AccountRejected("401"), InvalidApiKey),
+        (ModelRejected("401"), Forbidden),
         (AccountExhausted("429", retry_after=7), RateLimitExceeded),
         (AccountSpent("no date given"), RateLimitExceeded),
         (UpstreamUnreachable("refused"), UpstreamUnreachable),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -68,6 +69,7 @@ def error(message: str = "no", code: Any = None, **more: Any) -> dict[str, Any]:
         (403, error("You are not allowed to sample from this model"), ModelRejected),
         (401, error("key not allowed to access model. Tried to access x"), ModelRejected),
         (403, error("You may not use 'my model'"), AccountRejected),
+        (403, error("Insufficient permissions. Missing scopes: model.request."), AccountRejected),
         (403, error("Project has no access", code="model_not_found"), ModelNotFound),
         (404, error("The model `x` does not exist", code="model_not_found"), ModelNotFound),
         (404, {"error": "model 'x' not found"}, ModelNotFound),
@@ -96,6 +98,24 @@ def test_vendor_error_becomes_the_gateways(imitator, canned, status, body, kind)
         imitator.chat(ask(imitator, stream=False), ACCOUNT)
     assert type(caught.value) is kind
     assert caught.value.sent == (status < 400 or status == 408 or status >= 500)
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "told"),
+    [
+        (401, "key not allowed to access model. Tried to access x", 403),
+        (403, "You are not allowed to sample from this model", 403),
+        (403, "Insufficient permissions. Missing scopes: model.request.", 403),
+        (401, "Incorrect API key provided.", 401),
+    ],
+)
+def test_a_model_that_an_own_credential_is_denied_makes_it_no_wrong_key(
+    imitator, canned, status, message, told
+) -> None:
+    canned.say(error(message), status)
+    with pytest.raises(GatewayError) as caught:
+        imitator.chat(ask(imitator, stream=False), replace(ACCOUNT, own=True))
+    assert caught.value.status == told
 
 
 def test_callers_fault_is_told_in_the_vendors_words(imitator, canned) -> None:
