@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from threading import Lock
 
-from gateway.domain.errors import StorageUnavailable
 from gateway.domain.events import Usage
 from gateway.domain.jobs import Job
 from gateway.services.dispatch import Trace
@@ -57,13 +56,13 @@ class UsageLog:
         )
 
     def flush(self) -> None:
-        """Write down what was added. On StorageUnavailable it stays for the next time."""
+        """Write down what was added. Where that fails it stays for the next time."""
         with self._lock:
             counts = dict(self._counts)
             self._counts.clear()
         try:
             self._store.add_many(UsageRow(*bucket, *row) for bucket, row in counts.items())
-        except StorageUnavailable:
+        except Exception:
             for bucket, row in counts.items():
                 self._add(bucket, row)
             raise

@@ -120,6 +120,20 @@ def test_nothing_is_lost_while_the_database_is_away(tmp_path):
     away.close()
 
 
+def test_nothing_is_lost_when_writing_fails_in_any_other_way(store):
+    class Full(UsageStore):
+        def add_many(self, rows):
+            raise OverflowError("int too large")
+
+    log = UsageLog(Full(None), ["doubao"], clock=lambda: HOUR + 60.0)
+    log.request("key:team", answered())
+    with pytest.raises(OverflowError):
+        log.flush()
+    log._store = store
+    log.flush()
+    assert [row.requests for row in report(store)] == [1]
+
+
 @contextmanager
 def usage_of(gateway):
     database = Database(f"sqlite:///{gateway.directory}/var/gateway.db")

@@ -241,6 +241,15 @@ def test_film_in_a_file_is_read_with_the_key(gemini: Vendor) -> None:
     assert account.secret.reveal() not in repr(source)
 
 
+@pytest.mark.parametrize("count", [2**70, -5, True, "many"])
+def test_a_count_of_tokens_that_makes_no_sense_is_none(
+    scripted_gemini: Vendor, canned: Canned, count: Any
+) -> None:
+    uri = "https://vendor.example/film.mp4"
+    canned.say({**made(uri), "usage": {"total_output_tokens": count, "total_thought_tokens": 3}})
+    assert scripted_gemini.upstream.check_video("v1_1", ACCOUNT).completion_tokens == 3
+
+
 def test_film_may_still_be_on_its_way_into_a_file(scripted_gemini: Vendor, canned: Canned) -> None:
     uri = "https://generativelanguage.googleapis.com/v1beta/files/abc-1:download?alt=media"
     file = {"name": "files/abc-1", "uri": "https://vendor.example/files/abc-1"}

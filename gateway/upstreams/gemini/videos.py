@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import ContentFiltered, GatewayError, InvalidRequest, JobFailed
+from gateway.domain.events import tokens_of
 from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
 from gateway.net.jsonbody import Base64
@@ -126,8 +127,9 @@ def output_tokens(interaction: Mapping[str, Any]) -> int:
     usage = interaction.get("usage")
     if not isinstance(usage, dict):
         return 0
-    counts = (usage.get("total_output_tokens"), usage.get("total_thought_tokens"))
-    return sum(count for count in counts if isinstance(count, int))
+    return tokens_of(usage.get("total_output_tokens")) + tokens_of(
+        usage.get("total_thought_tokens")
+    )
 
 
 def _text(value: Any) -> str | None:
