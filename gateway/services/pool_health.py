@@ -189,7 +189,8 @@ def mended(health: Health, *, picked_at: float) -> Health:
     if picked_at >= health.put_aside_at:
         if health.quarantined and health.reason != Fault.ACCOUNT.value:
             # The credential is good, which says nothing of the quota for which it rests.
-            return Health(health.cool_until, health.reason, proven=True)
+            since = health.put_aside_at
+            return Health(health.cool_until, health.reason, put_aside_at=since, proven=True)
         return WELL
     if 0 < health.circuit_failures < BREAKS_AT:
         return replace(health, circuit_failures=0, proven=True)

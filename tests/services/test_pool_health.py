@@ -105,6 +105,20 @@ def test_a_used_up_quota_rests_until_it_begins_anew(world):
     assert view(pool, "one").reason == "day_quota"
 
 
+def test_a_late_answer_does_not_end_the_rest_of_an_account_that_was_tried_out_meanwhile(world):
+    pool = world.pool(account("one"))
+    late, refused = lend(pool), lend(pool)
+    world.clock.pass_s(1)
+    call(pool, AccountSpent("daily", retry_after=20 * HOUR))
+    end(refused, AccountRejected("401"))
+    world.clock.pass_s(301)
+    with pool.follow_up(pool.get("one")):
+        pass
+    assert not view(pool, "one").quarantined
+    end(late)
+    assert rest_s(pool) == pytest.approx(20 * HOUR - 301)
+
+
 def test_a_used_up_quota_rests_for_an_hour_where_its_end_is_unknown(world):
     pool = world.pool(account("one"))
     call(pool, AccountSpent("out of credit"))
