@@ -20,6 +20,11 @@ class Quota(Protocol):
         ...
 
 
+def never_allows(limit: str, amount: int) -> bool:
+    """Whether so many calls at once are too many for a limit; "" is none."""
+    return bool(limit) and any(item.amount < amount for item in limits_of(limit)[0])
+
+
 class AccountLimits:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters

@@ -178,7 +178,7 @@ class Dispatcher:
                     give_up_at=give_up_at,
                 )
                 account = lease.account
-            except (NoAccountAvailable, AccountRejected) as err:
+            except (NoAccountAvailable, AccountRejected, InvalidRequest) as err:
                 series.next_route(err)
         series.attempts += 1
         trace.attempts += 1
@@ -262,7 +262,8 @@ class _Series:
     def next_route(self, err: GatewayError) -> None:
         """Go on where there is no account to be had; raise what that means when it is the last."""
         known = self._soonest
-        if known is None or (err.retry_after or 0) < (known.retry_after or 0):
+        passes = not isinstance(err, InvalidRequest)  # which is about this route alone
+        if passes and (known is None or (err.retry_after or 0) < (known.retry_after or 0)):
             self._soonest = err
         if len(self._routes) > 1:
             self._routes.pop(0)

@@ -255,6 +255,11 @@ class Rotation:
     def engaged(self) -> bool:
         return any(shelf.engaged for shelf in self.shelves)
 
+    def limits(self, kind: Kind) -> Collection[str]:
+        """What limits its accounts have on a kind; "" where one has none."""
+        members = (member for shelf in self.shelves for member in shelf.members)
+        return {member.account.limits.get(kind, "") for member in members}
+
     def refused(self, now: float) -> bool:
         """Whether the vendor refuses every account's credential, be it for this model."""
         return all(

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import Literal
 
-from gateway.domain.errors import AccountRejected, Fault, GatewayError, NoAccountAvailable
+from gateway.domain.errors import (
+    AccountRejected,
+    Fault,
+    GatewayError,
+    InvalidRequest,
+    NoAccountAvailable,
+)
+from gateway.services.account_limits import never_allows
 from gateway.services.pool_choice import Member
 from gateway.services.pool_health import Health
+from gateway.services.pool_line import Wish
 from gateway.services.pool_roster import Outlook
 
 _BUSY_AGAIN_S = 1.0  # what callers are told when the end of a call decides
@@ -44,14 +52,13 @@ class AccountView:
     limited: Mapping[str, float]  # kinds and models that it may do no more of, and for how long
 
 
-def refusal(outlook: Outlook, short_s: float) -> GatewayError:
-    """The error for a request that no account can serve now: why, and when one can.
-
-    `short_s`: until the first limit that it is too large for has more room.
-    """
+def refusal(outlook: Outlook, wish: Wish) -> GatewayError:
+    """The error for a request that no account can serve now: why, and when one can."""
     if not outlook.known:
         return NoAccountAvailable("No account that may serve this model is enabled.")
-    back_in_s = outlook.back_in_s
+    if outlook.limits and all(never_allows(limit, wish.amount) for limit in outlook.limits):
+        return InvalidRequest(f"No account may make {wish.amount} at once.", param="n")
+    back_in_s, short_s = outlook.back_in_s, wish.short_s
     if outlook.engaged or back_in_s == inf:
         back_in_s = min(back_in_s, _BUSY_AGAIN_S)
     why = _REASONS.get(outlook.reason) if back_in_s == outlook.back_in_s else None

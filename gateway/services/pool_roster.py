@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from math import inf
 from threading import Lock
@@ -57,6 +57,7 @@ class Outlook(NamedTuple):
     reason: str  # why that one rests
     engaged: bool  # one is back when a call ends
     tried: bool  # and that is expected at any moment
+    limits: Collection[str] = ()  # where several are wanted at once, those of all accounts
 
 
 class Roster:
@@ -275,6 +276,7 @@ class Roster:
                 reason="" if member is None else why(member, wish),
                 engaged=rotation.engaged,
                 tried=member is not None and at == member.tried_until,
+                limits=rotation.limits(wish.kind) if wish.amount > 1 else (),
             )
 
     # -- how they fare -----------------------------------------------------------------

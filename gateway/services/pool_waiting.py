@@ -37,7 +37,7 @@ class Waiting:
         raise self.refusal(wish)
 
     def refusal(self, wish: Wish) -> GatewayError:
-        return refusal(self._roster.outlook(wish), wish.short_s)
+        return refusal(self._roster.outlook(wish), wish)
 
     def _granted(self, waiter: Waiter, give_up_at: float) -> Grant:
         try:

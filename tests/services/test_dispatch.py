@@ -254,6 +254,23 @@ def test_the_callers_own_credential_is_tried_once_and_touches_no_account(world, 
     assert view(pool, "one").back_in_s == 0
 
 
+def test_what_is_too_much_for_the_accounts_of_one_route_goes_on_to_the_next(world):
+    pool = world.pool(
+        account("few", upstream="first", limits={"image": "3/day"}),
+        account("many", upstream="second", limits={"image": "9/day"}),
+    )
+    vendors, dispatcher, of = Vendors(), Dispatcher(pool), model("first", "second")
+
+    def draw(amount):
+        trace = Trace("r")
+        return list(dispatcher.stream(of, "image", ANYONE, trace, vendors.chat, amount=amount))
+
+    assert draw(4) == ANSWER
+    assert vendors.called == ["many"]
+    with pytest.raises(InvalidRequest):
+        draw(10)
+
+
 def test_an_own_credential_goes_to_the_vendor_whose_form_it_has(world):
     dispatcher = Dispatcher(world.pool())
     vendors, trace = Vendors(), Trace("r")

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from gateway.domain.errors import NoAccountAvailable
+from gateway.domain.errors import InvalidRequest, NoAccountAvailable
 from tests.services.pools import account, call, end, lend, names, weighted
 
 
@@ -98,7 +98,7 @@ def test_a_limit_that_is_reached_says_when_there_is_room_again(world):
 def test_a_limit_counts_all_that_a_request_makes_and_leaves_the_rest_to_smaller_ones(world):
     pool = world.pool(account("one", limits={"image": "5/day"}))
     assert call(pool, kind="image", amount=4) == "one"
-    for amount in (4, 2, 6):
+    for amount in (4, 2):
         with pytest.raises(NoAccountAvailable) as caught:
             lend(pool, kind="image", amount=amount)
         assert caught.value.retry_after == pytest.approx(86400, abs=60)
@@ -119,6 +119,23 @@ def test_a_request_for_many_goes_where_there_is_room_for_all(world):
     with pytest.raises(NoAccountAvailable):
         lend(pool, **wish)
     assert Counter(names(pool, 4, kind="image", skip={"failed"})) == {"few": 3, "many": 1}
+
+
+def test_more_at_once_than_any_limit_allows_is_the_callers_mistake(world):
+    pool = world.pool(
+        account("one", limits={"image": "5/day"}), account("two", limits={"image": "3/minute"})
+    )
+    for _ in range(2):
+        with pytest.raises(InvalidRequest, match="6 at once") as caught:
+            lend(pool, kind="image", amount=6)
+        assert caught.value.param == "n"
+    with pytest.raises(NoAccountAvailable):
+        lend(pool, kind="image", amount=5, skip={"one"})
+    assert call(pool, kind="image", amount=5) == "one"
+    with pytest.raises(NoAccountAvailable):
+        lend(pool, kind="image", amount=5)
+    with pytest.raises(InvalidRequest):
+        lend(pool, kind="image", amount=6)
 
 
 def test_a_call_that_is_refused_for_another_reason_costs_nothing_of_the_limit(world):
