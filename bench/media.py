@@ -99,7 +99,9 @@ def started(folder: Path) -> Iterator[Server]:
         command = [sys.executable, "-m", "gunicorn", "-c", ROOT / "gunicorn.conf.py", "wsgi:app"]
         with running(command, log=folder / "log", env=settings, cwd=folder) as process:
             _wait(port)
-            yield Server(f"http://127.0.0.1:{port}", tree(process.pid)[1])
+            url = f"http://127.0.0.1:{port}"
+            requests.get(f"{url}/health", timeout=60)  # then the worker is the only child
+            yield Server(url, tree(process.pid)[1])
 
 
 def _wait(port: int) -> None:

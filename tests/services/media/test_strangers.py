@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 from limits.strategies import MovingWindowRateLimiter
@@ -176,7 +177,7 @@ def test_an_acceptance_that_could_not_be_stored_is_stored_with_the_next(files, t
     machine = Machine(tmp_path, store)
     made = machine.upload(machine.authenticated())
     assert made.expires_at is not None
-    with sqlite3.connect(tmp_path / "gateway.db") as other:
+    with closing(sqlite3.connect(tmp_path / "gateway.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
         machine.answered()
         other.rollback()
