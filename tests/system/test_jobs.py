@@ -74,13 +74,14 @@ def delete(gateway, path, key=None):
     return requests.delete(gateway.url + path, headers=headers, timeout=30)
 
 
-def submissions(vendors):
-    """How often each prompt was submitted."""
-    return Counter(
+def submitted_twice(vendors):
+    """The prompts of killed workers' orders that a vendor was given more than once."""
+    prompts = Counter(
         request["body"]["content"][0]["text"]
         for request in vendors.ledger()["requests"]
         if request["operation"] == "ark.videos.create"
     )
+    return {prompt for prompt, count in prompts.items() if count > 1 and prompt.startswith("kill ")}
 
 
 def own_job_whose_process_dies(site, vendors, key):
@@ -96,7 +97,7 @@ def own_job_whose_process_dies(site, vendors, key):
 @pytest.mark.timeout(1800)
 def test_killed_workers_lose_no_job_and_submit_none_twice(site, vendors, soak):
     kills, orders = (100, 3) if soak else (4, 5)
-    made, twice, unknown = [], 0, 0
+    made, twice, unknown = [], set(), 0
     own = "ark-own-video2-orphan"
     for kill in range(kills):
         for number in range(orders):
@@ -107,10 +108,10 @@ def test_killed_workers_lose_no_job_and_submit_none_twice(site, vendors, soak):
             if number == random.randrange(orders):
                 time.sleep(random.uniform(0, 1.5))
                 random.choice(site.workers()).send_signal(signal.SIGKILL)
-        twice += sum(count > 1 for count in submissions(vendors).values())
+        twice |= submitted_twice(vendors)
     orphan = own_job_whose_process_dies(site, vendors, own)
     results = [ended(site, job_id, within_s=90) for job_id in made]
-    twice += sum(count > 1 for count in submissions(vendors).values())
+    twice |= submitted_twice(vendors)
     found = ended(site, orphan, own, within_s=60)
     assert found["status"] == "completed", found["error"]
     assert vendors.operations(own)["ark.videos.create"] == 1
@@ -121,9 +122,9 @@ def test_killed_workers_lose_no_job_and_submit_none_twice(site, vendors, soak):
             unknown += 1
     report(
         f"{kills} workers killed, {len(made)} jobs accepted: {len(made) - unknown} completed, "
-        f"{unknown} outcome unknown, 0 lost, {twice} submitted twice"
+        f"{unknown} outcome unknown, 0 lost, {len(twice)} submitted twice"
     )
-    assert twice == 0
+    assert not twice
     assert unknown <= max(2, len(made) // 10)
 
 

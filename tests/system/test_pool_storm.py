@@ -111,5 +111,8 @@ def test_no_cooling_account_is_lent_and_no_place_twice(world, soak, kill):
     assert lent_while_cooling(lines) == []
     for name, cap in CAPS.items():
         assert cap is None or most_at_once(lines, name) <= cap
-    assert sum(line.name == DEAD for line in lent) <= 1 + kill, "one call per quarantine"
+    # What the killed process found out may have died with it. Nobody waits long for a trial
+    # that does not end, so then each of the others may find out at the same moment.
+    finders = PROCESSES if kill else 1
+    assert sum(line.name == DEAD for line in lent) <= finders, "one call per quarantine"
     sys.stdout.write(f"{len(lent)} accounts lent, 0 while they cooled, 0 beyond their places\n")

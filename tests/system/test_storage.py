@@ -12,6 +12,7 @@ import requests
 from PIL import Image
 
 from tests.support.media import data_url, png
+from tests.worker.serving import until
 
 IMAGES, VIDEO = "/v1/images/generations", "/v1/video/generations"
 
@@ -75,7 +76,8 @@ def test_a_full_disk_costs_no_chat_and_no_video(gateway_factory, tmp_path):
         assert job.status_code == 202
         view = wait_until(gateway, job.headers["Location"], lambda j: j["progress"] >= 99)
         assert view["status"] == "in_progress"
-        assert sorted(p.name for p in disk.rglob("*") if p.is_file()) == ["filler"]
+        # A film that is on its way in again has a file for as long as that takes.
+        until(lambda: [p.name for p in disk.rglob("*") if p.is_file()] == ["filler"])
         filler.unlink()
         view = wait_until(gateway, job.headers["Location"], lambda j: j["status"] == "completed")
         url = view["result"]["choices"][0]["message"]["videos"][0]["url"]
