@@ -6,15 +6,17 @@ WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1) # tests wait a lot
 # The suite starts hundreds of processes: none of them need compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test tools soak check format bench clean
+.PHONY: run test ready tools soak check format bench clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/gunicorn wsgi:app
 
-test: $(VENV)/dev.stamp tools tests/node/node_modules
+test: ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
-soak: $(VENV)/dev.stamp tools tests/node/node_modules
+ready: $(VENV)/dev.stamp tools tests/node/node_modules
+
+soak: ready
 	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/worker $(TESTS)/stores $(TESTS)/services
 
 check: $(VENV)/dev.stamp
@@ -36,7 +38,9 @@ $(VENV)/run.stamp: requirements.txt
 
 $(VENV)/dev.stamp: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@# Of what the vendors' SDKs bring little is used: it is compiled when it is.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -r requirements-dev.txt
 	@touch $@ $(VENV)/run.stamp
 
 tools:
