@@ -63,10 +63,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     counters = rates.storage
     assert isinstance(counters, Counters)
     settings = settings.with_secret_key()
-    database = Database(settings.database_url, connections=3)
-    database.migrate()
-    if len(settings.secret_keys) > 1:
-        AccountStore(database, secret_keys=settings.secret_keys).reseal()
+    database = _open_database(settings)
     # Where calls wait for records, a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S, connections=2)
     pool = open_pool(settings, database, impatient, counters)
@@ -83,9 +80,9 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     media, files = _media(settings, index, FileStore(database), fetcher)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database))
-    metrics, notes = _metrics(catalog, pool, sessions, rates), Notes(settings.state_dir / "metrics")
+    notes = Notes(settings.state_dir / "metrics")
     usage = UsageLog(UsageStore(database), [model.name for model in catalog])
-    ledger = Ledger(metrics, usage, notes)
+    ledger = Ledger(_metrics(catalog, pool, sessions, rates), usage, notes)
 
     def ended(job: Job) -> None:
         ledger.job_ended(job)
@@ -125,6 +122,15 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
             chores, at_stop=(ledger.write, generation.runner.stop, sessions.stop, ledger.close)
         ),
     )
+
+
+def _open_database(settings: Settings) -> Database:
+    """Brought up to date: its schema, and what is sealed with a secret key that goes."""
+    database = Database(settings.database_url, connections=3)
+    database.migrate()
+    if len(settings.secret_keys) > 1:
+        AccountStore(database, secret_keys=settings.secret_keys).reseal()
+    return database
 
 
 def _media(

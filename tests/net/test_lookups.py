@@ -52,23 +52,24 @@ def test_names_are_refused_at_once_while_all_places_are_stuck_and_looked_up_afte
     assert resolver.asked[2:] == ["good.test"]
 
 
-def test_name_waits_for_a_place_that_is_in_use(resolver):
+def with_its_one_place_taken(resolver):
     lookups = Lookups(resolver, places=1)
     first = threading.Thread(target=failure, args=(lookups, "slow.test"))
     first.start()
     while not resolver.asked:
         time.sleep(0.001)
+    return lookups, first
+
+
+def test_name_waits_for_a_place_that_is_in_use(resolver):
+    lookups, first = with_its_one_place_taken(resolver)
     threading.Timer(0.05, resolver.over).start()
     assert "could not be resolved" in failure(lookups, "good.test")
     first.join(30)
 
 
 def test_one_who_finds_no_place_in_time_is_told_so(resolver):
-    lookups = Lookups(resolver, places=1)
-    first = threading.Thread(target=failure, args=(lookups, "slow.test"))
-    first.start()
-    while not resolver.asked:
-        time.sleep(0.001)
+    lookups, first = with_its_one_place_taken(resolver)
     assert failure(lookups, "good.test", 0.05).startswith("Other names")
     resolver.over()
     first.join(30)

@@ -9,7 +9,6 @@ import pytest
 from gateway.domain.connection import ClientGone
 from gateway.domain.errors import IdempotencyKeyReused, StorageUnavailable
 from gateway.services.idempotency import Idempotency, Ticket
-from gateway.stores.database import Database
 from gateway.stores.idempotency import Done, IdempotencyStore
 from tests.worker.serving import until
 
@@ -36,11 +35,8 @@ class Asked(IdempotencyStore):
 
 
 @pytest.fixture
-def store(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/gateway.db")
-    database.migrate()
-    yield Asked(database)
-    database.close()
+def store(world):
+    return Asked(world.database)
 
 
 @pytest.fixture

@@ -40,6 +40,20 @@ def vendor():
         yield running
 
 
+class Forgetful(MediaIndex):
+    """Notes nothing the first `times`."""
+
+    def __init__(self, database, *, times):
+        super().__init__(database)
+        self._times = times
+
+    def add(self, *stored, **options):
+        if self._times:
+            self._times -= 1
+            raise StorageUnavailable("away")
+        super().add(*stored, **options)
+
+
 @pytest.fixture
 def works(world, vendor):
     with opened(world, vendor) as make:
@@ -77,16 +91,7 @@ def test_a_film_that_the_vendor_does_not_delete_is_a_film(works, gemini):
 
 
 def test_a_film_that_could_not_be_noted_is_fetched_again(works, world, gemini):
-    class Index(MediaIndex):
-        failures = 1
-
-        def add(self, *stored, **options):
-            if self.failures:
-                self.failures -= 1
-                raise StorageUnavailable("away")
-            super().add(*stored, **options)
-
-    process = works(index=Index(world.database))
+    process = works(index=Forgetful(world.database, times=1))
     job = process.moved(process.film("gemini"))
     assert job.status == "completed"
     assert job.result["usage"]["completion_tokens"] == 5
@@ -228,18 +233,9 @@ def test_pictures_that_cannot_be_read_are_said_to_be_so(works, vendor, upstream,
 
 
 def test_pictures_that_are_stored_are_kept_when_nothing_is_made_of_the_others(works, world, ark):
-    class Index(MediaIndex):
-        failures = 2
-
-        def add(self, *stored, **options):
-            if self.failures:
-                self.failures -= 1
-                raise StorageUnavailable("away")
-            super().add(*stored, **options)
-
     urls = [{"url": f"{ark.url}/cover"}, {"url": f"{ark.url}/lost"}]
     ark.says |= {"POST /images/generations": {"data": urls}, "GET /lost": picture()}
-    process = works(index=Index(world.database))
+    process = works(index=Forgetful(world.database, times=2))
     job = process.moved(process.picture("ark"), 1)
     assert (job.status, len(job.result["waiting"])) == ("storing", 2)
     ark.says["GET /lost"] = b"<html>no picture"

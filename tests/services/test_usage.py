@@ -21,11 +21,8 @@ GROUPS = ("key", "model", "upstream", "account")
 
 
 @pytest.fixture
-def store(tmp_path):
-    database = Database(f"sqlite:///{tmp_path}/gateway.db")
-    database.migrate()
-    yield UsageStore(database)
-    database.close()
+def store(world):
+    return UsageStore(world.database)
 
 
 @pytest.fixture
