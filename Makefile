@@ -6,7 +6,7 @@ WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1) # tests wait a lot
 # The suite starts hundreds of processes: none of them need compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test ready tools soak check format bench clean
+.PHONY: run test ready compiled tools soak check format bench clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/gunicorn wsgi:app
@@ -15,6 +15,10 @@ test: ready
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 ready: $(VENV)/dev.stamp tools tests/node/node_modules
+
+# What each process of the suite would else do for itself, all of them at once.
+compiled: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest --collect-only $(TESTS) >/dev/null
 
 soak: ready
 	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/worker $(TESTS)/stores $(TESTS)/services
