@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
-WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1) # tests wait a lot
+WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 2) # tests wait a lot
 # The suite starts hundreds of processes: none of them need compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 

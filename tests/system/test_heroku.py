@@ -208,20 +208,19 @@ def test_app_json_names_settings_that_exist():
     assert {name for name in named if not name.startswith("AWS_")} <= set(VARIABLES)
 
 
-def test_a_restart_loses_neither_jobs_nor_films_though_the_disk_is_lost(app, config, tmp_path):
-    """Last, for it ends the dyno of the tests before."""
-    router, web, _ = app
-    job = post(router, VIDEO, {"prompt": "waves"}, Prefer="respond-async").json()
-    until(lambda: get(router, f"/v1/jobs/{job['id']}").json()["status"] == "in_progress")
-    with Client(router.app[1]) as idle:
-        idle.get("/health").answer()
-        began = time.monotonic()
-        for _ in range(2):
-            for process in [*psutil.Process(web.pid).children(recursive=True), web]:
-                process.send_signal(signal.SIGTERM)
-        web.wait(25)
-        assert time.monotonic() - began < 10
-    with dyno(config, tmp_path) as (router, _, _):
+def test_a_restart_loses_neither_jobs_nor_films_though_the_disk_is_lost(config, tmp_path_factory):
+    with dyno(config, tmp_path_factory.mktemp("slug")) as (router, web, _):
+        job = post(router, VIDEO, {"prompt": "waves"}, Prefer="respond-async").json()
+        until(lambda: get(router, f"/v1/jobs/{job['id']}").json()["status"] == "in_progress")
+        with Client(router.app[1]) as idle:
+            idle.get("/health").answer()
+            began = time.monotonic()
+            for _ in range(2):
+                for process in [*psutil.Process(web.pid).children(recursive=True), web]:
+                    process.send_signal(signal.SIGTERM)
+            web.wait(25)
+            assert time.monotonic() - began < 10
+    with dyno(config, tmp_path_factory.mktemp("slug")) as (router, _, _):
 
         def ended():
             found = get(router, f"/v1/jobs/{job['id']}").json()

@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,11 +53,10 @@ def replaced(text: str, old: str, new: str) -> str:
     return text.replace(old, new)
 
 
-@pytest.fixture(scope="module")
-def edge(tmp_path_factory):
+@contextmanager
+def started(directory: Path) -> Iterator[Edge]:
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     assert nginx, "nginx is not installed: apt-get install nginx-light"
-    directory = tmp_path_factory.mktemp("nginx")
     with serving(directory) as server:
         port = free_port()
         conf = (ROOT / "deploy/nginx.conf").read_text()
@@ -81,6 +82,12 @@ def edge(tmp_path_factory):
 
             until(answers)
             yield edge
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory):
+    with started(tmp_path_factory.mktemp("nginx")) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -224,11 +231,11 @@ def test_reload_ends_streams_when_their_time_is_over_and_refuses_nothing(edge):
     edge.server.noted("stream cleaned up")
 
 
-def test_gateway_that_is_down_is_an_error_in_the_shape_of_the_api(edge):
-    """Last, for it ends the gateway behind."""
-    edge.server.process.terminate()
-    edge.server.process.wait(20)
-    answer = edge.get("/plain")
+def test_gateway_that_is_down_is_an_error_in_the_shape_of_the_api(tmp_path):
+    with started(tmp_path) as edge:
+        edge.server.process.terminate()
+        edge.server.process.wait(20)
+        answer = edge.get("/plain")
     assert (answer.status, code(answer)) == (502, "gateway_unreachable")
 
 
