@@ -4,7 +4,7 @@
   x InvalidRequest          400 invalid_value           caller
     + InvalidJson, MissingField, InvalidImageUrl, InvalidBase64, UnsupportedMediaType,
       ContextLengthExceeded (400)
-    + InvalidApiKey 401, ModelNotAllowed 403, ModelNotFound 404, NotFound 404,
+    + InvalidApiKey 401, ModelNotAllowed 403, ModelNotFound 404 (ModelNotOpen), NotFound 404,
       MethodNotAllowed 405, RequestTimeout 408, Conflict 409, RequestTooLarge 413,
       UnsupportedContentType 415, IdempotencyKeyReused 422
     + RateLimitExceeded 429
@@ -29,7 +29,10 @@ from typing import Self
 
 
 class Fault(Enum):
-    """Who is to blame. Retry, cooldown and what the caller is told follow from this alone."""
+    """Who is to blame. Retry, cooldown and what the caller is told follow from this alone.
+
+    But for ModelNotOpen, which leaves its account alone and is tried with others.
+    """
 
     CALLER = "caller"  # never retried, no account touched
     CONTENT = "content"  # refused by a content policy: as CALLER
@@ -108,6 +111,10 @@ class ModelNotAllowed(InvalidRequest):
 
 class ModelNotFound(InvalidRequest):
     status, code = 404, "model_not_found"
+
+
+class ModelNotOpen(ModelNotFound):
+    """The vendor has the model, but not for this account; for others it may."""
 
 
 class NotFound(InvalidRequest):

@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     InvalidApiKey,
     InvalidRequest,
     ModelNotFound,
+    ModelNotOpen,
     ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
@@ -188,6 +189,10 @@ class Dispatcher:
     def may_retry(self) -> bool:
         return self._budget.take()
 
+    def others(self, series: _Series) -> bool:
+        """Whether there are accounts for its route that it has not tried."""
+        return self._pool.serves(series.route.upstream.name, *series.names, skip=series.skip)
+
 
 class _Series:
     """The attempts of one request: where it has been and what it met.
@@ -214,6 +219,8 @@ class _Series:
         self._vendor_failures = 0
         self._soonest: GatewayError | None = None
         self._vendor_failure: GatewayError | None = None
+        self._not_open: ModelNotOpen | None = None
+        self._without: set[str] = set()  # accounts skipped for the model of this route
         self._current: Account | None = None
         self.attempts = 0
         self.amount = amount
@@ -249,7 +256,11 @@ class _Series:
     def _again(self, err: GatewayError, account: Account) -> bool:
         if err.fault in _QUOTA_FAULTS:
             return True  # once it has cooled, the same account may do
-        if err.fault is Fault.ACCOUNT:
+        if isinstance(err, ModelNotOpen):
+            self._not_open = err
+        if isinstance(err, ModelNotOpen | ModelRejected):
+            self._without.add(account.name)
+        if err.fault is Fault.ACCOUNT or isinstance(err, ModelNotOpen):
             self.skip.add(account.name)
             return True
         if err.fault is not Fault.VENDOR or (isinstance(err, UpstreamTimeout) and err.sent):
@@ -261,12 +272,17 @@ class _Series:
 
     def next_route(self, err: GatewayError) -> None:
         """Go on where there is no account to be had; raise what that means when it is the last."""
+        if self._not_open is not None and not self._dispatcher.others(self):
+            err = self._not_open  # there is none to wait for
         known = self._soonest
         passes = not isinstance(err, InvalidRequest)  # which is about this route alone
         if passes and (known is None or (err.retry_after or 0) < (known.retry_after or 0)):
             self._soonest = err
         if len(self._routes) > 1:
             self._routes.pop(0)
+            self.skip -= self._without
+            self._without.clear()
+            self._not_open = None
             return
         # A vendor that failed is said to have; otherwise the caller learns when to come back.
         raise self._vendor_failure or self._soonest or err

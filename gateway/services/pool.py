@@ -14,6 +14,7 @@ from gateway.domain.connection import shielded
 from gateway.domain.errors import (
     Fault,
     GatewayError,
+    ModelNotOpen,
     ModelSpent,
     NoAccountAvailable,
     StorageUnavailable,
@@ -42,6 +43,7 @@ _TAKEN_S = (0.02, 0.08)  # before a full account is asked again for a place
 _HANDOVER_S = (0.005, 0.03)  # before this process takes back what others wait for too
 _CONTENDED_S = 5.0
 _OF_ACCOUNTS = frozenset({Fault.ACCOUNT, Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
+_LACKED_S = 60.0  # before a model that its owner may have opened meanwhile is tried again
 _AWAY_S = 1.0  # before asking a database that has failed for a place
 
 
@@ -138,10 +140,10 @@ class Pool:
 
     # -- what there is -----------------------------------------------------------------
 
-    def serves(self, upstream: str, *models: str) -> bool:
+    def serves(self, upstream: str, *models: str, skip: Collection[str] = ()) -> bool:
         """Whether any enabled account of the upstream may serve a model known by these names."""
         self._book.listen()
-        return self._roster.serves(upstream, models)
+        return self._roster.serves(upstream, models, skip)
 
     @property
     def origins(self) -> Collection[str]:
@@ -285,7 +287,7 @@ class Pool:
             judged = Failure(failure, lease.proof_at, self._clock(), lease.model)
             change = self._roster.failed(member, judged)
             if judged.denies_model:
-                self._deny(lease)
+                self._deny(lease, lacks=isinstance(failure, ModelNotOpen))
         try:
             if change is not None:
                 self._log(member.name, before, member.health)
@@ -298,10 +300,11 @@ class Pool:
                 handover = Obstacle(hold_s=self._uniform(*_HANDOVER_S))
             self._return(lease, handover, told=change is not None)
 
-    def _deny(self, lease: Lease) -> None:
+    def _deny(self, lease: Lease, *, lacks: bool) -> None:
         """Each process finds it out: callers name models, and rows of them would pile up."""
         log.warning("model_denied", account=lease.account.name, model=lease.model[:256])
-        self._roster.deny(lease.member, lease.model, self._clock() + QUARANTINE_S)
+        until = self._clock() + (_LACKED_S if lacks else QUARANTINE_S)
+        self._roster.deny(lease.member, lease.model, until, lacks=lacks)
 
     def _return(self, lease: Lease, obstacle: Obstacle | None, *, told: bool = False) -> None:
         try:

@@ -269,6 +269,19 @@ class Rotation:
         )
 
 
+class Outlook(NamedTuple):
+    """What can be expected of the accounts for a wish, none of which is free."""
+
+    known: bool  # there are such accounts
+    refused: bool  # and the vendor refuses all of them
+    lacked: bool  # some because it has the model not for them
+    back_in_s: float  # until the first is back by the clock, or infinity
+    reason: str  # why that one rests
+    engaged: bool  # one is back when a call ends
+    tried: bool  # and that is expected at any moment
+    limits: Collection[str] = ()  # where several are wanted at once, those of all accounts
+
+
 class Choice:
     """All shelves, and the rotation for each upstream, kind and model."""
 
@@ -278,6 +291,7 @@ class Choice:
         self._rotations: dict[tuple[str, Kind, tuple[str, ...], str], Rotation] = {}
         self._apart: set[str] = set()  # models that some accounts have used up or are denied
         self._named: Counter[str] = Counter()  # models that accounts are restricted to
+        self.lacked: set[str] = set()  # of those apart, what the vendor has not for some accounts
 
     def add(self, member: Member, now: float) -> None:
         for model in ("", *self._apart):
@@ -318,6 +332,7 @@ class Choice:
         if not over:
             return
         self._apart -= over
+        self.lacked -= over
         self._rotations.clear()
         self._shelves = {k: shelf for k, shelf in self._shelves.items() if k.model not in over}
         for member in members:
@@ -346,8 +361,13 @@ class Choice:
             rotation = self._rotations[key] = Rotation(shelves, self._uniform)
         return rotation
 
-    def serves(self, upstream: str, models: Sequence[str]) -> bool:
-        return any(self.rotation(upstream, kind, models).shelves for kind in _KINDS)
+    def serves(self, upstream: str, models: Sequence[str], skip: Collection[str]) -> bool:
+        return any(
+            member.name not in skip
+            for kind in _KINDS
+            for shelf in self.rotation(upstream, kind, models).shelves
+            for member in shelf.members
+        )
 
     def usable(self, now: float) -> bool:
         for shelf in self._shelves.values():

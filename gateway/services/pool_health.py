@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gateway.domain.errors import Fault, GatewayError, JobFailed, ModelRejected, ModelSpent
+from gateway.domain.errors import (
+    Fault,
+    GatewayError,
+    JobFailed,
+    ModelNotOpen,
+    ModelRejected,
+    ModelSpent,
+)
 from gateway.stores.account_states import AccountState
 
 Uniform = Callable[[float, float], float]
@@ -120,7 +127,7 @@ class Failure:
 
     @property
     def denies_model(self) -> bool:
-        return bool(self.model) and isinstance(self.error, ModelRejected)
+        return bool(self.model) and isinstance(self.error, ModelRejected | ModelNotOpen)
 
     def worsen(
         self, health: Health, *, uniform: Uniform, may_eject: bool, mostly_bad: bool

@@ -12,13 +12,13 @@ from gateway.domain.errors import (
     Fault,
     GatewayError,
     InvalidRequest,
+    ModelNotOpen,
     NoAccountAvailable,
 )
 from gateway.services.account_limits import never_allows
-from gateway.services.pool_choice import Member
+from gateway.services.pool_choice import Member, Outlook
 from gateway.services.pool_health import Health
 from gateway.services.pool_line import Wish
-from gateway.services.pool_roster import Outlook
 
 _BUSY_AGAIN_S = 1.0  # what callers are told when the end of a call decides
 _REASONS = {
@@ -65,6 +65,8 @@ def refusal(outlook: Outlook, wish: Wish) -> GatewayError:
     if short_s < outlook.back_in_s and not outlook.engaged:
         back_in_s, why = short_s, _REASONS["limit"]
     when = f"try again in {max(1, ceil(back_in_s))} s"
+    if outlook.refused and outlook.lacked and outlook.reason == "denied":
+        return ModelNotOpen("No account here has access to this model.", param="model")
     if outlook.refused:
         return AccountRejected(
             f"The vendor refuses the credential of every account for this model; {when}.",

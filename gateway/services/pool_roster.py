@@ -11,7 +11,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from gateway.domain.accounts import Account, Kind
-from gateway.services.pool_choice import Choice, Member
+from gateway.services.pool_choice import Choice, Member, Outlook
 from gateway.services.pool_health import (
     BREAKS_AT,
     NEW,
@@ -46,18 +46,6 @@ class Obstacle(NamedTuple):
     contended: bool = False  # others have all of its places
     tried_s: float = 0.0  # another process tries it out
     limited: tuple[Kind, float] | None = None  # a kind whose limit is reached, and the seconds
-
-
-class Outlook(NamedTuple):
-    """What can be expected of the accounts for a wish, none of which is free."""
-
-    known: bool  # there are such accounts
-    refused: bool  # and the vendor refuses all of them
-    back_in_s: float  # until the first is back by the clock, or infinity
-    reason: str  # why that one rests
-    engaged: bool  # one is back when a call ends
-    tried: bool  # and that is expected at any moment
-    limits: Collection[str] = ()  # where several are wanted at once, those of all accounts
 
 
 class Roster:
@@ -130,9 +118,9 @@ class Roster:
     def waiting(self) -> int:
         return len(self._line)
 
-    def serves(self, upstream: str, models: tuple[str, ...]) -> bool:
+    def serves(self, upstream: str, models: tuple[str, ...], skip: Collection[str]) -> bool:
         with self._lock:
-            return self._choice.serves(upstream, models)
+            return self._choice.serves(upstream, models, skip)
 
     def usable(self) -> bool:
         with self._lock:
@@ -272,6 +260,7 @@ class Roster:
             return Outlook(
                 known=bool(rotation.shelves),
                 refused=rotation.refused(now),
+                lacked=wish.models[-1] in self._choice.lacked,
                 back_in_s=max(0.0, at - now) if at < inf else inf,
                 reason="" if member is None else why(member, wish),
                 engaged=rotation.engaged,
@@ -359,11 +348,13 @@ class Roster:
         spent[model] = until
         self._place(member)
 
-    def deny(self, member: Member, model: str, until: float) -> None:
-        """The vendor does not allow the account a model."""
+    def deny(self, member: Member, model: str, until: float, *, lacks: bool) -> None:
+        """The vendor does not allow the account a model, or has it not for this account."""
         with self._lock:
             if self._choice.may_set_apart(model):
                 self._choice.set_apart(model, self._members.values(), self._clock())
+                if lacks:
+                    self._choice.lacked.add(model)
                 self._lift(member)
                 member.denied[model] = until
                 self._place(member)

@@ -17,6 +17,7 @@ WORDS: Mapping[str, int] = MappingProxyType(
         "wrong": 0,
         "denied": 0,
         "overdue": 0,
+        "unopened": 0,
         "empty": 20,
         "daily": 0,
         "overloaded": 0,

@@ -117,7 +117,7 @@ def to_error(
     status, wait_s = refusal.status, refusal.retry_after
     if wait_s is not None and kind.fault is not Fault.DAY_QUOTA and not account.own:
         wait_s = min(wait_s, _LONGEST_RETRY_AFTER_S)
-    param = "model" if kind is ModelNotFound else refusal.param
+    param = "model" if issubclass(kind, ModelNotFound) else refusal.param
     message = _message(kind, refusal, vendor, account)
     return kind(
         message[:1].upper() + message[1:],

@@ -17,6 +17,7 @@ from gateway.domain.errors import (
     ContextLengthExceeded,
     InvalidRequest,
     ModelNotFound,
+    ModelNotOpen,
     ModelRejected,
     UpstreamError,
     UpstreamOverloaded,
@@ -92,6 +93,7 @@ _TABLE = (
     Row(400, "invalid_api_key", "", AccountRejected),
     Row(400, "", _WRONG_KEY, AccountRejected),
     Row(401, "", "not allowed to access model", ModelRejected),
+    Row(403, "model_not_found", "", ModelNotOpen),
     Row(None, "model_not_found", "", ModelNotFound),
     Row(403, "", "missing scopes", AccountRejected),  # such as model.request
     Row(403, "", r"\bmodels?\b", ModelRejected),

@@ -108,6 +108,23 @@ def test_own_models_and_accounts_with_few_models(gateway_factory):
         assert gateway.get("/v1/models/fast").status_code == 404
 
 
+def test_a_model_that_one_account_lacks_is_made_by_another(gateway_factory):
+    upstreams = {
+        "ARK_API_KEYS": "ark-unopened-here,ark-opened-here",
+        "OPENAI_API_KEYS": "sk-unopened-here,sk-opened-here",
+    }
+    with gateway_factory.started(workers=1, **upstreams) as gateway:
+        for name in ("doubao", "test-model"):
+            answers = [gateway.chat(model=name) for _ in range(4)]
+            assert [answer.status_code for answer in answers] == [200] * 4
+            assert {answer.headers["X-Gateway-Attempts"] for answer in answers} == {"1", "2"}
+        for path in ("images", "video"):
+            assert gateway.post(f"/v1/{path}/generations", {"prompt": "a"}).status_code == 200
+        alone = gateway.chat(model="doubao", key="ark-unopened-own")
+        assert (alone.status_code, alone.json()["error"]["code"]) == (404, "model_not_found")
+        assert alone.json()["error"]["param"] == "model"
+
+
 def test_an_own_credential_sees_what_its_vendor_serves(gateway):
     listed = {m["id"]: m for m in gateway.get("/v1/models", key="sk-my-own-key").json()["data"]}
     assert "test-model" in listed

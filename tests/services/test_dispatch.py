@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     InvalidApiKey,
     InvalidRequest,
     ModelNotFound,
+    ModelNotOpen,
     ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
@@ -89,6 +90,7 @@ def two(world):
         UpstreamUnreachable("refused"),
         UpstreamDisconnected("reset", sent=True),
         UpstreamTimeout("no connection"),
+        ModelNotOpen("404"),
     ],
 )
 def test_another_account_answers_where_one_cannot(two, err):
@@ -180,10 +182,40 @@ def test_what_all_accounts_are_refused_is_never_the_callers_401(two, rejected):
     assert vendors.called == ["one", "two"]
 
 
-def test_a_model_that_one_account_is_denied_is_asked_of_others(two):
-    vendors = Vendors(one=[ModelRejected("403")])
+@pytest.mark.parametrize("lacking", [ModelNotOpen, ModelRejected])
+def test_a_model_that_one_account_is_denied_is_asked_of_others(two, lacking):
+    vendors = Vendors(one=[lacking("403")])
     assert [ask(two, vendors) for _ in range(3)] == [ANSWER] * 3
     assert vendors.called == ["one", "two", "two", "two"]
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_a_model_that_no_account_has_is_told_to_be_none(two, others):
+    """And asked for only now and then, unless there are too many such models to know them."""
+    for name in ("model", *(f"model {n}" for n in range(others))):
+        of = Model(name, "chat", (Route(vendor(), name),))
+        vendors = Vendors(one=[ModelNotOpen("404")] * 2, two=[ModelNotOpen("404")] * 2)
+        for _ in range(2):
+            with pytest.raises(ModelNotOpen):
+                ask(two, vendors, of=of)
+        assert sorted(vendors.called) in (["one", "two"], ["one", "one", "two", "two"])
+        assert others or len(vendors.called) == 2
+
+
+def test_an_account_that_may_have_the_model_is_worth_coming_back_for(two):
+    vendors = Vendors(one=[ModelNotOpen("404")], two=[AccountExhausted("429", retry_after=40)])
+    with pytest.raises(NoAccountAvailable) as caught:
+        ask(two, vendors)
+    assert caught.value.retry_after == pytest.approx(40)
+
+
+@pytest.mark.parametrize("lacking", [ModelNotOpen, ModelRejected])
+def test_an_account_that_lacks_one_model_is_asked_for_the_next(world, lacking):
+    dispatcher = Dispatcher(world.pool(account("one")))
+    routes = tuple(Route(vendor(), name) for name in ("large", "small"))
+    vendors = Vendors(one=[lacking("404")])
+    assert ask(dispatcher, vendors, of=Model("public", "chat", routes)) == ANSWER
+    assert vendors.called == ["one", "one"]
 
 
 def test_many_refusals_are_followed_to_the_account_that_answers(world):

@@ -50,6 +50,12 @@ _ALWAYS: Mapping[str, ArkError] = MappingProxyType(
 )
 _AT_WORK: Mapping[str, ArkError] = MappingProxyType(
     {
+        "unopened": ArkError(
+            404,
+            "ModelNotOpen",
+            "Your account has not activated the model. Please activate it in the Ark Console.",
+            type="NotFound",
+        ),
         "empty": ArkError(
             429,
             "ModelAccountRpmRateLimitExceeded",

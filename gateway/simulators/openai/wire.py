@@ -42,6 +42,9 @@ _ALWAYS: Mapping[str, OpenAIError] = MappingProxyType(
 )
 _AT_WORK: Mapping[str, OpenAIError] = MappingProxyType(
     {
+        "unopened": OpenAIError(
+            403, "Project `proj_1` does not have access to this model.", "model_not_found"
+        ),
         "empty": OpenAIError(
             429,
             f"Rate limit reached: {_REQUESTS_PER_MINUTE} requests per minute.",

@@ -16,6 +16,7 @@ from gateway.domain.errors import (
     GatewayError,
     JobFailed,
     ModelNotFound,
+    ModelNotOpen,
     ModelRejected,
     ModelSpent,
     NotFound,
@@ -43,7 +44,8 @@ TABLE = (
     Row(403, r"OperationDenied\.InvalidState", "", Conflict),
     Row(403, r"AccessDenied|OperationDenied\.(ServiceNotOpen|PermissionDenied)", "", ModelRejected),
     Row(None, r"InvalidAction\..*", "", Conflict),
-    Row(404, r"InvalidEndpointOrModel.*|ModelNotOpen|UnsupportedModel", "", ModelNotFound),
+    Row(404, r"ModelNotOpen|InvalidEndpointOrModel\.ModelIDAccessDisabled", "", ModelNotOpen),
+    Row(404, r"InvalidEndpointOrModel.*|UnsupportedModel", "", ModelNotFound),
     Row(404, r"NotFound.*|ResourceNotFound.*", "", NotFound),
     Row(404, "", "", UpstreamError),  # an empty body: no such path, so a wrong base URL
     Row(None, "ServerOverloaded", "", UpstreamOverloaded),
