@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from gateway.settings import VARIABLES
+from gateway.domain.accounts import Account
+from gateway.settings import VARIABLES, Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -26,6 +28,17 @@ def test_every_documented_setting_exists():
         for name in re.findall(r"`([A-Z_0-9]+)`", row)
     }
     assert named == set(VARIABLES)
+
+
+def test_the_configuration_in_the_readme_is_valid_and_shows_all_of_an_account(tmp_path):
+    example = README.split("```toml\n")[1].split("```")[0]
+    (tmp_path / "gateway.toml").write_text(example)
+    named = {name: "0123456789abcdef" for name in re.findall(r"env:([A-Z][A-Z_]+)\"", example)}
+    settings = Settings.from_env(named | {"GATEWAY_CONFIG": str(tmp_path / "gateway.toml")})
+    assert len(settings.accounts) == example.count("[[accounts]]")
+    shown = example.split("[[keys]]")[0]
+    options = {option.name for option in fields(Account)} - {"secret", "own"}
+    assert [name for name in options if not re.search(rf"\b{name}\b", shown)] == []
 
 
 def test_files_named_in_the_architecture_page_exist():

@@ -147,7 +147,7 @@ class Dispatcher:
                 account = series.own_account() or self._pool.peek(
                     series.route.upstream.name, models=series.names, kind=kind
                 )
-            except (NoAccountAvailable, AccountRejected) as err:
+            except (NoAccountAvailable, AccountRejected, ModelNotOpen) as err:
                 series.next_route(err)
                 continue
             trace.upstream, trace.account = series.route.upstream.name, account.name

@@ -214,8 +214,11 @@ def test_an_account_that_lacks_one_model_is_asked_for_the_next(world, lacking):
     dispatcher = Dispatcher(world.pool(account("one")))
     routes = tuple(Route(vendor(), name) for name in ("large", "small"))
     vendors = Vendors(one=[lacking("404")])
-    assert ask(dispatcher, vendors, of=Model("public", "chat", routes)) == ANSWER
+    of = Model("public", "chat", routes)
+    assert ask(dispatcher, vendors, of=of) == ANSWER
     assert vendors.called == ["one", "one"]
+    asked = dispatcher.plan(of, "chat", ANYONE, Trace("r"), lambda route, account: route.model)
+    assert asked == "small"
 
 
 def test_many_refusals_are_followed_to_the_account_that_answers(world):
