@@ -221,7 +221,6 @@ class _Series:
         self._vendor_failure: GatewayError | None = None
         self._not_open: ModelNotOpen | None = None
         self._without: set[str] = set()  # accounts skipped for the model of this route
-        self._current: Account | None = None
         self.attempts = 0
         self.amount = amount
         self.skip: set[str] = set()
