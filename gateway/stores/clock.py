@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import fcntl
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -33,15 +33,18 @@ class SteadyClock:
         return self._ahead_s + time.monotonic()
 
     def _agreed(self) -> float:
+        """What the first process found: others may have been held up between the two looks."""
         boot = boot_id()
-        with suppress(OSError, ValueError):
-            known, ahead_s = self._path.read_text().split()
-            if known == boot:
-                return float(ahead_s)
-        found = time.time() - time.monotonic()
         if boot:
-            fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-            with suppress(OSError):
-                fresh.write_text(f"{boot} {found!r}")
-                fresh.replace(self._path)
-        return found
+            with suppress(OSError), self._path.open("a+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                file.seek(0)
+                with suppress(ValueError):
+                    known, ahead_s = file.read().split()
+                    if known == boot:
+                        return float(ahead_s)
+                found = time.time() - time.monotonic()
+                file.truncate(0)
+                file.write(f"{boot} {found!r}")
+                return found
+        return time.time() - time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -94,6 +95,23 @@ def test_the_clock_of_sqlite_cannot_be_set(url, monkeypatch):
             monkeypatch.setattr(time, "time", lambda by=moved_s: wall() + by)
             with closing(Database(url)) as after:  # of a process that starts only now
                 assert unix_now(after) == pytest.approx(unix_now(before), abs=1)
+
+
+def test_clocks_that_begin_at_once_agree(tmp_path, monkeypatch):
+    """However long each is held up between its looks at the wall and at what runs evenly."""
+    clocks = [SteadyClock(tmp_path / "clock") for _ in range(8)]
+    walls = iter(range(1000, 1008))
+
+    def wall():
+        found = next(walls)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr("gateway.stores.clock.time.time", wall)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(SteadyClock.__call__, clocks))
+    shown = [clock() for clock in clocks]
+    assert max(shown) - min(shown) < 0.5
 
 
 def test_a_clock_goes_by_the_wall_after_the_machine_was_started_anew(tmp_path):
