@@ -141,7 +141,7 @@ class Pool:
     # -- what there is -----------------------------------------------------------------
 
     def serves(self, upstream: str, *models: str, skip: Collection[str] = ()) -> bool:
-        """Whether any enabled account of the upstream may serve a model known by these names."""
+        """Whether an enabled account, none of `skip`, may serve a model known by these names."""
         self._book.listen()
         return self._roster.serves(upstream, models, skip)
 
