@@ -21,7 +21,7 @@ compiled: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest --collect-only $(TESTS) >/dev/null
 
 soak: ready
-	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/worker $(TESTS)/stores $(TESTS)/services
+	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/server $(TESTS)/storage $(TESTS)/services
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -18,8 +18,8 @@ import sys  # noqa: E402
 import time  # noqa: E402
 
 # Nothing of the gateway but what an arbiter needs: it keeps all it imports for ever.
-from gateway.domain.connection import on_drain  # noqa: E402
-from gateway.worker.listening import choose_slot, open_listeners  # noqa: E402
+from gateway.runtime.interruption import on_drain  # noqa: E402
+from gateway.server.listening import choose_slot, open_listeners  # noqa: E402
 
 
 def _number(name, default, low, high):
@@ -39,10 +39,10 @@ def _host():
 
 bind = f"{_host()}:{_number('PORT', 8000, 0, 65535)}"
 workers = _number("WEB_CONCURRENCY", len(os.sched_getaffinity(0)), 1, 256)
-worker_class = "gateway.worker.Worker"
+worker_class = "gateway.server.Worker"
 worker_connections = 5000
 backlog = 4096
-reuse_port = False  # the hooks below share the port better: see gateway/worker/listening.py
+reuse_port = False  # the hooks below share the port better: see gateway/server/listening.py
 
 keepalive = 95  # longer than the routers before us keep theirs: Heroku 90 s, nginx 60 s
 timeout = 60  # for the loop to turn, not for requests

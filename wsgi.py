@@ -7,9 +7,9 @@ import sys
 import click
 
 from gateway import create_app, create_command_app
+from gateway.config.settings import Settings
+from gateway.config.toml import SettingsError
 from gateway.domain.errors import StorageUnavailable
-from gateway.settings import Settings
-from gateway.settings_tables import SettingsError
 
 
 def _looked_up_for_a_command() -> bool:

@@ -26,10 +26,10 @@ from flask import Flask
 from flask_limiter import Limiter
 
 from bench import machine
-from gateway import logs
 from gateway.domain.accounts import Caller, GatewayKey
-from gateway.services.limits import RateLimits
-from gateway.stores.counters import MachineCounters
+from gateway.runtime import logs
+from gateway.services.access.limits import RateLimits
+from gateway.storage.rate_counters import MachineCounters
 
 _ROUNDS = 7
 _TIMES = 2000

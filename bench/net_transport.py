@@ -26,8 +26,8 @@ from collections.abc import Callable
 import gevent
 import requests
 
-from gateway.net import sse
-from gateway.net.http import Http
+from gateway.net.codecs import sse
+from gateway.net.http.client import Http
 
 ROUNDS = 5
 CHUNKS = 200

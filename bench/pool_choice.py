@@ -19,18 +19,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gateway import logs
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import AccountExhausted, NoAccountAvailable
-from gateway.services import pool_accounts, pool_sharing
-from gateway.services.account_limits import AccountLimits
-from gateway.services.pool import Lease, Pool
-from gateway.stores.account_states import AccountStateStore
-from gateway.stores.accounts import AccountStore
-from gateway.stores.bell import Bell
-from gateway.stores.counters import MachineCounters
-from gateway.stores.database import Database
-from gateway.stores.leases import LeaseStore
+from gateway.runtime import logs
+from gateway.services.pool import accounts as pool_accounts
+from gateway.services.pool import sync as pool_sharing
+from gateway.services.pool.limits import AccountLimits
+from gateway.services.pool.pool import Lease, Pool
+from gateway.storage.db.bell import Bell
+from gateway.storage.db.engine import Database
+from gateway.storage.db.leases import LeaseStore
+from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.records.account_states import AccountStateStore
+from gateway.storage.records.accounts import AccountStore
 from tests.services.pools import prove
 
 IN_FLIGHT = 50

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-    from gateway.settings import Settings
+    from gateway.config.settings import Settings
 
 
 def create_app(settings: Settings) -> Flask:
     """Build everything once. Raises SettingsError; touches the network only when asked to."""
     # Imported here, so that the simulators and the worker class load without the rest.
-    from gateway import api, demo, logs
+    from gateway import api, demo
     from gateway.api.app import App
-    from gateway.api.limits import open_limiter
-    from gateway.assembly import build
-    from gateway.settings_tables import SettingsError
-    from gateway.stores.counters import FILE
+    from gateway.api.hooks.rate_limits import open_limiter
+    from gateway.bootstrap import build
+    from gateway.config.toml import SettingsError
+    from gateway.runtime import logs
+    from gateway.storage.rate_counters import FILE
 
     settings.make_state_dir()
     logs.configure(settings.log_level)
@@ -40,7 +41,7 @@ def create_command_app() -> Flask:
     """The commands, which read the settings when they need them, and nothing that serves."""
     from flask import Flask
 
-    from gateway import commands
+    from gateway import cli as commands
 
     app = Flask("gateway", static_folder=None)
     commands.register(app.cli)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Thread
 
+from gateway.config.settings import Settings
 from gateway.domain.accounts import Account, Secret
-from gateway.settings import Settings
 
 _ENGINE = "projects/demo/locations/global/collections/default_collection/engines/demo"
 _SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccount.com"
@@ -24,8 +24,8 @@ def wanted(settings: Settings) -> bool:
     if settings.accounts:
         return False
     # Most processes that ask have accounts configured, and some have no use for a database.
-    from gateway.stores.accounts import AccountStore
-    from gateway.stores.database import Database
+    from gateway.storage.db.engine import Database
+    from gateway.storage.records.accounts import AccountStore
 
     database = Database(settings.database_url)
     try:
@@ -39,7 +39,7 @@ def prepare(settings: Settings) -> Settings:
     """The settings as they are served: with the simulators' accounts in demo mode."""
     if settings.demo_url is None and not wanted(settings):
         return replace(settings, pool_access=settings.pool_access or "keys")
-    from gateway.net.http import Http
+    from gateway.net.http.client import Http
 
     url = settings.demo_url or _in_process()
     bases = {

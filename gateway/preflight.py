@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import sys
 
-from gateway import demo, logs
+from gateway import demo
+from gateway.config.settings import Settings
+from gateway.config.toml import SettingsError
 from gateway.domain.errors import StorageUnavailable
-from gateway.settings import Settings
-from gateway.settings_tables import SettingsError
+from gateway.runtime import logs
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def check(settings: Settings) -> None:
     settings.with_secret_key()
     if settings.redis_url:
         _check_redis(settings.redis_url)
-    from gateway.stores.database import Database
+    from gateway.storage.db.engine import Database
 
     database = Database(settings.database_url)
     try:
@@ -42,7 +43,7 @@ def check(settings: Settings) -> None:
 
 
 def _check_redis(url: str) -> None:
-    from gateway.stores.redis_counters import SCHEME, SharedCounters
+    from gateway.storage.redis_counters import SCHEME, SharedCounters
 
     try:
         SharedCounters(SCHEME + url)

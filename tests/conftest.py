@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stores.postgres import PostgresServer
+from tests.storage.postgres import PostgresServer
 from tests.support.gateway import Gateway, GatewayFactory
 from tests.support.media import MediaServer
 from tests.support.s3 import S3Server

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.settings import VARIABLES, Settings
 from gateway.domain.accounts import Account
-from gateway.settings import VARIABLES, Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

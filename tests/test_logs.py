@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway import logs
-from gateway.logs import log
+from gateway.runtime import logs
+from gateway.runtime.logs import log
 
 
 @pytest.fixture(autouse=True)

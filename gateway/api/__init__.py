@@ -5,23 +5,14 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway.api import (
-    answers,
-    auth,
-    chat,
-    ended,
-    errors,
-    files,
-    generations,
-    hosts,
-    limits,
-    media,
-    models,
-    ops,
-    reference,
-    unsupported,
-    videos,
-)
+from gateway.api.endpoints import chat, files, generations, media, models, ops, unsupported, videos
+from gateway.api.endpoints import openapi as reference
+from gateway.api.hooks import auth
+from gateway.api.hooks import host_check as hosts
+from gateway.api.hooks import rate_limits as limits
+from gateway.api.hooks import request_log as ended
+from gateway.api.hooks import response_headers as answers
+from gateway.api.http import errors
 
 
 def register(app: Flask, *, trusted_proxies: int = 0, public_url: str | None = None) -> None:

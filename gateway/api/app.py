@@ -18,8 +18,8 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import Headers
 from werkzeug.routing import MapAdapter, Rule
 
-from gateway.api.multipart import FormParser
-from gateway.api.state import State
+from gateway.api.context import State
+from gateway.api.http.multipart import FormParser
 
 
 class NoSessions(SessionInterface):

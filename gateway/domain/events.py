@@ -1,7 +1,8 @@
 """What an upstream says while it answers: the one vocabulary between vendors and renderers.
 
 An answer is
-`(TextDelta | ReasoningDelta | ToolCallDelta | Likelihoods | MediaReady | Progress)* Usage? Finish*`
+`(TextDelta | ReasoningDelta | ToolCallDelta | Logprobs | Annotations | VendorFields
+| MediaReady | Progress)* Usage? Finish*`
 with one Finish per choice and nothing but Usage after the last. Upstreams yield it in
 batches (lists): all events that arrived together, so that they leave together in one write.
 An answer that stops without Finish is an error and must be raised as one.
@@ -21,13 +22,43 @@ _MOST_TOKENS = 2**40  # of one call: millions of such calls still add up in a da
 
 @dataclass(slots=True)
 class TextDelta:
+    """A piece of the answer's text; `signature` as in `ReasoningDelta`."""
+
     text: str
     choice: int = 0
+    signature: str | None = None
 
 
 @dataclass(slots=True)
 class ReasoningDelta:
+    """A piece of the model's reasoning.
+
+    `signature` is an opaque token of the vendor's, which it wants back with the block that
+    it ends; its text may be empty.
+    """
+
     text: str
+    choice: int = 0
+    signature: str | None = None
+
+
+@dataclass(slots=True)
+class Annotations:
+    """Sources of the text before them: OpenAI's `url_citation` objects."""
+
+    items: list[dict[str, Any]]
+    choice: int = 0
+
+
+@dataclass(slots=True)
+class VendorFields:
+    """Members of the vendor's turn that only the same vendor understands, to come back with it.
+
+    For example `reasoning_details` of an OpenAI-compatible server. Dialects that have no
+    place for them leave them out.
+    """
+
+    fields: dict[str, Any]
     choice: int = 0
 
 
@@ -44,8 +75,8 @@ class ToolCallDelta:
 
 
 @dataclass(slots=True)
-class Likelihoods:
-    """How likely the tokens of the text before it were: `logprobs.content` in OpenAI's form."""
+class Logprobs:
+    """Log probabilities of the tokens of the text before: `logprobs.content` in OpenAI's form."""
 
     tokens: list[dict[str, Any]]
     choice: int = 0
@@ -83,8 +114,11 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    cached_tokens: int = 0
+    reasoning_tokens: int = 0  # of the completion
+    cached_tokens: int = 0  # of the prompt
+    cache_write_tokens: int = 0  # of the prompt, where the vendor bills writing its cache
+    image_input_tokens: int = 0  # of the prompt
+    image_output_tokens: int = 0  # of the completion
     images: int = 0
     videos: int = 0
     estimated: bool = False
@@ -97,15 +131,21 @@ def tokens_of(raw: object) -> int:
 
 @dataclass(slots=True)
 class Finish:
+    """The end of one choice. `model` is the one that the vendor says answered."""
+
     reason: FinishReason
     choice: int = 0
+    model: str | None = None
+    stop_sequence: str | None = None  # the one of the request's that ended the text
 
 
 Event = (
     TextDelta
     | ReasoningDelta
     | ToolCallDelta
-    | Likelihoods
+    | Logprobs
+    | Annotations
+    | VendorFields
     | MediaReady
     | MediaStored
     | Progress

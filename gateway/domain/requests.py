@@ -14,6 +14,15 @@ Role = Literal["system", "user", "assistant", "tool"]
 @dataclass(frozen=True, slots=True)
 class Text:
     text: str
+    signature: str | None = None  # opaque token of the vendor that wrote this text
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningBlock:
+    """A block of a model's reasoning, with the opaque token that its vendor wants back."""
+
+    text: str
+    signature: str | None = None
 
 
 Part = Text | MediaRef | Media
@@ -34,7 +43,13 @@ class Message:
     name: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
-    reasoning: str | None = None
+    reasoning: tuple[ReasoningBlock, ...] = ()
+    vendor_fields: Mapping[str, Any] = field(default_factory=dict)
+    """Members of a vendor's turn that this gateway does not know, for that same vendor."""
+
+    @property
+    def reasoning_text(self) -> str:
+        return "".join(block.text for block in self.reasoning)
 
     @property
     def text(self) -> str:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.services.background import Background
-from gateway.services.catalog import Catalog
-from gateway.services.chat import ChatService
-from gateway.services.dispatch import Dispatcher
-from gateway.services.exposition import Exposition
-from gateway.services.files import FileService
-from gateway.services.generation import GenerationService
+from gateway.config.settings import Settings
+from gateway.runtime.periodic import Background
+from gateway.services.access.keys import KeyRing
+from gateway.services.access.limits import RateLimits, WrongKeys
+from gateway.services.access.strangers import Strangers
+from gateway.services.chat.chat import ChatService
 from gateway.services.idempotency import Idempotency
-from gateway.services.keys import KeyRing
-from gateway.services.ledger import Ledger
-from gateway.services.limits import RateLimits, WrongKeys
-from gateway.services.media import MediaService
-from gateway.services.pool import Pool
-from gateway.services.sessions import Sessions
-from gateway.services.strangers import Strangers
-from gateway.settings import Settings
-from gateway.stores.database import Database
+from gateway.services.jobs.generation import GenerationService
+from gateway.services.media.files import FileService
+from gateway.services.media.media import MediaService
+from gateway.services.observability.exposition import Exposition
+from gateway.services.observability.ledger import Ledger
+from gateway.services.pool.pool import Pool
+from gateway.services.routing.catalog import Catalog
+from gateway.services.routing.dispatch import Dispatcher
+from gateway.services.sessions.sessions import Sessions
+from gateway.storage.db.engine import Database
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.domain.connection import shielded
 from gateway.domain.errors import (
     GatewayError,
     IdempotencyKeyReused,
@@ -19,9 +18,10 @@ from gateway.domain.errors import (
     from_record,
     to_record,
 )
-from gateway.logs import log
-from gateway.stores.database import Write
-from gateway.stores.idempotency import Done, IdempotencyStore, Mismatch, New, Running
+from gateway.runtime.interruption import shielded
+from gateway.runtime.logs import log
+from gateway.storage.db.engine import Write
+from gateway.storage.records.idempotency import Done, IdempotencyStore, Mismatch, New, Running
 
 _LOOK_S = 0.25  # how often one of those who wait looks whether the answer is there
 _LOOKS = 8  # and every so many times, whether its holder is gone

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
 from gateway.upstreams.ark import Ark
 from gateway.upstreams.base import ShareToken, Upstream
 from gateway.upstreams.gemini import Gemini
 from gateway.upstreams.gemini_enterprise import GeminiEnterprise
-from gateway.upstreams.openai import OpenAI
+from gateway.upstreams.openai.adapter import OpenAI
 
 # A vendor's own model ids pass through, recognised by their beginning.
 PREFIXES = {"doubao-": "ark", "ep-": "ark", "gemini-": "gemini"}

@@ -29,7 +29,7 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
     UpstreamTimeout,
 )
-from gateway.net.http import Answer
+from gateway.net.http.client import Answer
 
 _LONGEST_RETRY_AFTER_S = 3600.0  # but for quotas of a day, and for the owner of a credential
 _ERROR_BODY_LIMIT = 256 * 1024

@@ -9,9 +9,9 @@ import time
 import pytest
 
 from gateway import create_app
-from gateway.api.auth import PUBLIC
+from gateway.api.hooks.auth import PUBLIC
+from gateway.config.settings import Settings
 from gateway.domain.accounts import Account, GatewayKey, Secret
-from gateway.settings import Settings
 
 KEY = "auth-key-0123456789"
 EXPIRED = "expired-key-0123456789"

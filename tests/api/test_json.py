@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from gateway.domain.errors import InvalidRequest
-from gateway.net.shape import check_values
+from gateway.net.codecs.json_limits import check_values
 from tests.support.media import data_url, png
 
 ASK = {"model": "test-model", "messages": [{"role": "user", "content": "Hi"}]}

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from tests.worker.serving import until
+from tests.server.serving import until
 
 NAUGHTY = [
     *("data: [DONE]", "data: [DONE]\n\n", "\r\n\r\ndata: {}\r\n\r\n", ": comment\n\n", "[DONE]"),

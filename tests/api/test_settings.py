@@ -6,12 +6,12 @@ import subprocess
 
 import pytest
 
-from gateway.settings import Settings
-from gateway.settings_tables import MAKES, SettingsError
+from gateway.config.settings import Settings
+from gateway.config.toml import MAKES, SettingsError
 from gateway.upstreams.ark import Ark
 from gateway.upstreams.gemini import Gemini
 from gateway.upstreams.gemini_enterprise import GeminiEnterprise
-from gateway.upstreams.openai import OpenAI
+from gateway.upstreams.openai.adapter import OpenAI
 from tests.support.process import BIN, ROOT, clean_env
 
 ENGINE = "projects/p/locations/global/collections/c/engines/e"

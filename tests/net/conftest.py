@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.net.http import Http, Timeouts
+from gateway.net.http.client import Http, Timeouts
 from tests.net.certificates import Authority
 
 SHORT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=40)

@@ -8,7 +8,7 @@ import sys
 from gateway.domain.errors import (
     GatewayError,
 )
-from gateway.net.fetch import Fetcher
+from gateway.net.fetch.fetcher import Fetcher
 
 LIMIT = 1_000_000
 

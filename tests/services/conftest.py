@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.pools import World
-from tests.stores.postgres import PostgresServer
+from tests.storage.postgres import PostgresServer
 
 
 @pytest.fixture

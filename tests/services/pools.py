@@ -11,18 +11,19 @@ import pytest
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import AccountExhausted, AccountRejected, NoAccountAvailable
-from gateway.services import pool_accounts, pool_sharing
-from gateway.services.account_limits import AccountLimits
-from gateway.services.pool import Lease, Pool
-from gateway.services.pool_choice import Member
-from gateway.stores import rows
-from gateway.stores.account_states import AccountState, AccountStateStore
-from gateway.stores.accounts import AccountStore
-from gateway.stores.bell import Bell
-from gateway.stores.counters import MachineCounters
-from gateway.stores.database import Database
-from gateway.stores.leases import LeaseStore
-from gateway.stores.tables import account_states
+from gateway.services.pool import accounts as pool_accounts
+from gateway.services.pool import sync as pool_sharing
+from gateway.services.pool.limits import AccountLimits
+from gateway.services.pool.pool import Lease, Pool
+from gateway.services.pool.selection import Member
+from gateway.storage.db import rows
+from gateway.storage.db.bell import Bell
+from gateway.storage.db.engine import Database
+from gateway.storage.db.leases import LeaseStore
+from gateway.storage.db.schema import account_states
+from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.records.account_states import AccountState, AccountStateStore
+from gateway.storage.records.accounts import AccountStore
 
 TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)
 KEYS = (Secret("k" * 32),)

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from gateway.domain.errors import StorageUnavailable
-from gateway.services.background import Background, Chore
+from gateway.runtime.periodic import Background, Chore
 
 
 @pytest.mark.parametrize("err", [StorageUnavailable("away"), OverflowError("too large")])

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
-from gateway.domain.connection import ClientGone
 from gateway.domain.errors import IdempotencyKeyReused, StorageUnavailable
+from gateway.runtime.interruption import ClientGone
 from gateway.services.idempotency import Idempotency, Ticket
-from gateway.stores.idempotency import Done, IdempotencyStore
-from tests.worker.serving import until
+from gateway.storage.records.idempotency import Done, IdempotencyStore
+from tests.server.serving import until
 
 WAITERS = 40
 REQUEST = ("s", "k", "f")

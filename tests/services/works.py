@@ -13,20 +13,20 @@ from typing import Any
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
-from gateway.services.catalog import Catalog
-from gateway.services.dispatch import Dispatcher, Trace
-from gateway.services.generation import GenerationService
-from gateway.services.job_steps import JobSteps, Moving
-from gateway.services.media import MediaService
-from gateway.services.media_urls import MediaUrls
-from gateway.services.sessions import Sessions
-from gateway.stores.files import FileStore
-from gateway.stores.jobs import JobStore
-from gateway.stores.journal import SessionJournalStore
-from gateway.stores.media import open_media_store
-from gateway.stores.media_index import MediaIndex
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
+from gateway.services.jobs.generation import GenerationService
+from gateway.services.jobs.steps import JobSteps, Moving
+from gateway.services.media.media import MediaService
+from gateway.services.media.urls import MediaUrls
+from gateway.services.routing.catalog import Catalog
+from gateway.services.routing.dispatch import Dispatcher, Trace
+from gateway.services.sessions.sessions import Sessions
+from gateway.storage.media.open import open_media_store
+from gateway.storage.records.files import FileStore
+from gateway.storage.records.jobs import JobStore
+from gateway.storage.records.journal import SessionJournalStore
+from gateway.storage.records.media_index import MediaIndex
 from gateway.upstreams import PREFIXES, open_upstreams
 from gateway.upstreams.base import each_its_own
 from tests.services.pools import World, account

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.server.serving import until
 from tests.support.process import ROOT, free_port, running
-from tests.worker.serving import until
 
 _MAIN = """
 {user}

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.testing import CliRunner
 
-from gateway.commands import COMMANDS
+from gateway.cli import COMMANDS
 from tests.support.process import BIN, ROOT, clean_env, run
 
 _GROUP = click.Group(commands=COMMANDS)

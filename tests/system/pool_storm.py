@@ -12,17 +12,18 @@ import time
 from pathlib import Path
 from threading import Thread
 
-from gateway import logs
 from gateway.domain.errors import AccountExhausted, AccountRejected, NoAccountAvailable
-from gateway.services import pool_accounts, pool_sharing
-from gateway.services.account_limits import AccountLimits
-from gateway.services.pool import Pool
-from gateway.stores.account_states import AccountStateStore
-from gateway.stores.accounts import AccountStore
-from gateway.stores.bell import Bell
-from gateway.stores.counters import MachineCounters
-from gateway.stores.database import Database
-from gateway.stores.leases import LeaseStore
+from gateway.runtime import logs
+from gateway.services.pool import accounts as pool_accounts
+from gateway.services.pool import sync as pool_sharing
+from gateway.services.pool.limits import AccountLimits
+from gateway.services.pool.pool import Pool
+from gateway.storage.db.bell import Bell
+from gateway.storage.db.engine import Database
+from gateway.storage.db.leases import LeaseStore
+from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.records.account_states import AccountStateStore
+from gateway.storage.records.accounts import AccountStore
 from tests.services.pools import account
 
 THREADS = 4

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from gateway.stores.database import Database
-from gateway.stores.keys import KeyStore
+from gateway.storage.db.engine import Database
+from gateway.storage.records.api_keys import KeyStore
 from tests.support.redis import RedisServer
 from tests.support.s3 import without_the_right_to_list_uploads
 from tests.support.shell import QuickShell, Shell

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.server.serving import Client, report, until
 from tests.support.callers import ask, crowd, request_bytes, whole_call
 from tests.support.shell import QuickShell
-from tests.worker.serving import Client, report, until
 
 CHAT, VIDEO, IMAGES = "/v1/chat/completions", "/v1/video/generations", "/v1/images/generations"
 JOBS = "/v1/jobs"

@@ -16,10 +16,10 @@ import psutil
 import pytest
 import requests
 
+from tests.server.serving import Client, report, until
 from tests.support.callers import ask, request_bytes
 from tests.support.faults import Fault, FaultProxy, firehose
 from tests.support.nginx import nginx
-from tests.worker.serving import Client, report, until
 
 CHAT = "/v1/chat/completions"
 NODE = Path(__file__).parents[1] / "node"

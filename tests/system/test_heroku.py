@@ -15,15 +15,15 @@ import pytest
 import requests
 from sqlalchemy import update
 
-from gateway.stores.database import Database
-from gateway.stores.tables import versions
+from gateway.storage.db.engine import Database
+from gateway.storage.db.schema import versions
 from tests.net.certificates import Authority
-from tests.stores.postgres import PostgresServer
+from tests.server.serving import Client, until
+from tests.storage.postgres import PostgresServer
 from tests.support.process import BIN, ROOT, clean_env, free_port, run, running, wait_for
 from tests.support.redis import RedisServer
 from tests.support.router import Router
 from tests.support.shell import Shell
-from tests.worker.serving import Client, until
 
 CHAT, IMAGES, VIDEO = "/v1/chat/completions", "/v1/images/generations", "/v1/video/generations"
 KEY = "a-key-of-the-web-team"
@@ -202,7 +202,7 @@ def test_doctor_finds_nothing_bad_in_what_is_documented(config, s3, tmp_path):
 
 
 def test_app_json_names_settings_that_exist():
-    from gateway.settings import VARIABLES
+    from gateway.config.settings import VARIABLES
 
     named = json.loads((ROOT / "deploy/app.json").read_text())["env"]
     assert {name for name in named if not name.startswith("AWS_")} <= set(VARIABLES)

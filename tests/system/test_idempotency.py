@@ -14,11 +14,11 @@ import openai
 import pytest
 import requests
 
+from tests.server.serving import Client, report, until
 from tests.support.callers import ask, request_bytes
 from tests.support.media import data_url, png
 from tests.support.scripted import answer as scripted_answer
 from tests.support.scripted import scripted
-from tests.worker.serving import Client, report, until
 
 CHAT, IMAGES = "/v1/chat/completions", "/v1/images/generations"
 VIDEO, SORA, FILES = "/v1/video/generations", "/v1/videos", "/v1/files"

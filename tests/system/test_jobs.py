@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 import requests
 
-from tests.worker.serving import report, until
+from tests.server.serving import report, until
 
 VIDEO, IMAGES, JOBS, SORA = (
     "/v1/video/generations",

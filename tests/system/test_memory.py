@@ -6,11 +6,17 @@ NOT_BY_WORKERS = {
     *("PIL", "alembic", "apispec", "boto3", "botocore", "cryptography", "google", "mako"),
     *("psycopg", "pygments", "redis", "rich", "structlog"),
     *("sqlalchemy.dialects.postgresql", "sqlalchemy.orm"),
-    *("gateway.commands", "gateway.simulators"),
+    *("gateway.cli", "gateway.simulators"),
 }
 NOT_BY_THE_ARBITER = {
     *("flask", "limits", "requests", "sqlalchemy", "urllib3"),
-    *("gateway.api", "gateway.assembly", "gateway.services", "gateway.settings", "gateway.stores"),
+    *(
+        "gateway.api",
+        "gateway.bootstrap",
+        "gateway.services",
+        "gateway.config.settings",
+        "gateway.stores",
+    ),
 }
 
 

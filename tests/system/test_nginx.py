@@ -8,9 +8,9 @@ import openai
 import pytest
 import requests
 
+from tests.server.serving import Client
 from tests.support.callers import ask, request_bytes
 from tests.support.nginx import SITES, nginx
-from tests.worker.serving import Client
 
 CHAT = "/v1/chat/completions"
 

@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from gateway.domain.accounts import Account, Secret
-from gateway.stores.accounts import AccountStore
-from gateway.stores.database import Database
+from gateway.storage.db.engine import Database
+from gateway.storage.records.accounts import AccountStore
 from tests.support.callers import ask, crowd, request_bytes, whole_call
 from tests.support.redis import RedisServer
 from tests.support.simulators import ENGINE

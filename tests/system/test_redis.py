@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from gateway.stores.counters import Limit
-from gateway.stores.redis_counters import SCHEME, SharedCounters
+from gateway.storage.rate_counters import Limit
+from gateway.storage.redis_counters import SCHEME, SharedCounters
 from tests.support.callers import ask
 from tests.support.redis import RedisServer
 

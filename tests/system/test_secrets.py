@@ -187,7 +187,7 @@ def take_away(postgres, name):
 REPRS = """
 import gc, sys
 import wsgi
-from gateway.settings import Settings
+from gateway.config.settings import Settings
 for thing in (Settings.from_env(), wsgi.app.extensions["gateway"], wsgi.app):
     print(repr(thing))
 for thing in gc.get_objects():

@@ -15,16 +15,16 @@ import requests
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import UpstreamError
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
-from gateway.services.sessions import Sessions
-from gateway.stores.database import Database
-from gateway.stores.journal import SessionJournalStore
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
+from gateway.services.sessions.sessions import Sessions
+from gateway.storage.db.engine import Database
+from gateway.storage.records.journal import SessionJournalStore
 from gateway.upstreams.gemini_enterprise import GeminiEnterprise
+from tests.server.serving import report, until
 from tests.support.callers import ask, crowd, cut_call, request_bytes, whole_call
 from tests.support.faults import Fault, FaultProxy
 from tests.support.simulators import ENGINE
-from tests.worker.serving import report, until
 
 CHAT = "/v1/chat/completions"
 SWEPT_S = 45  # a lease lapses after 12 s, and is looked for every 5

@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
+from tests.server.serving import until
 from tests.support.process import BIN, ROOT, clean_env, run
 from tests.support.shell import Shell
-from tests.worker.serving import until
 
 ACCOUNT = {"ARK_API_KEYS": "ark-start"}
 

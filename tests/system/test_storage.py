@@ -11,8 +11,8 @@ from contextlib import contextmanager
 import requests
 from PIL import Image
 
+from tests.server.serving import until
 from tests.support.media import data_url, png
-from tests.worker.serving import until
 
 IMAGES, VIDEO = "/v1/images/generations", "/v1/video/generations"
 

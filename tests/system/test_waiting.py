@@ -13,9 +13,9 @@ import openai
 import pytest
 import requests
 
+from tests.server.serving import Client, Cut, report, until
 from tests.support.callers import ask, request_bytes
 from tests.support.router import Router
-from tests.worker.serving import Client, Cut, report, until
 
 CHAT, IMAGES = "/v1/chat/completions", "/v1/images/generations"
 VIDEO, JOBS = "/v1/video/generations", "/v1/jobs"

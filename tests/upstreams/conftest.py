@@ -18,14 +18,14 @@ from gateway.domain.accounts import Account, Secret
 from gateway.domain.events import Event, TextDelta
 from gateway.domain.media import Media
 from gateway.domain.requests import ChatRequest, Message, Text
-from gateway.net.blobs import BytesBlob
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http, Timeouts
+from gateway.formats.blobs import BytesBlob
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http, Timeouts
 from gateway.upstreams.ark import Ark
 from gateway.upstreams.base import CallContext, Upstream
 from gateway.upstreams.gemini import Gemini
 from gateway.upstreams.gemini_enterprise import GeminiEnterprise
-from gateway.upstreams.openai import OpenAI
+from gateway.upstreams.openai.adapter import OpenAI
 from tests.support.media import jpeg, mp4, png
 from tests.support.simulators import ENGINE, Simulators
 

@@ -26,7 +26,7 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.domain.events import ReasoningDelta
-from gateway.domain.requests import ChatRequest, Message, Text
+from gateway.domain.requests import ChatRequest, Message, ReasoningBlock, Text
 from tests.upstreams.conftest import (
     CONTEXT,
     Vendor,
@@ -140,7 +140,7 @@ def test_other_files_are_refused_by_name(ark: Vendor) -> None:
 def test_thoughts_go_out_and_come_back(ark: Vendor) -> None:
     messages = (
         Message("user", (Text("Hi"),)),
-        Message("assistant", (Text("Hello"),), reasoning="A greeting."),
+        Message("assistant", (Text("Hello"),), reasoning=(ReasoningBlock("A greeting."),)),
         Message("user", (Text("And?"),)),
     )
     account = ark.account()

@@ -23,8 +23,8 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.domain.requests import Message, Text, ToolCall
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
 from gateway.upstreams.gemini_enterprise import BASE_URL, GeminiEnterprise
 from tests.support.simulators import ENGINE
 from tests.upstreams.conftest import Canned, Vendor, a_jpeg, a_png, an_mp4, ask, text_of

@@ -19,9 +19,9 @@ from gateway.domain.errors import (
     UpstreamError,
     UpstreamInvalidResponse,
 )
-from gateway.domain.estimate import Estimate
 from gateway.domain.events import Event, Finish, MediaReady, ReasoningDelta, TextDelta, Usage
 from gateway.domain.requests import ImageRequest, VideoRequest
+from gateway.domain.token_estimate import Estimate
 from tests.upstreams.conftest import CONTEXT, Canned, Vendor, a_png, ask, text_of
 from tests.upstreams.enterprise_support import (
     ACCOUNT,

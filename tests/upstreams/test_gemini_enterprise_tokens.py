@@ -12,7 +12,6 @@ from threading import Barrier, Event
 import pytest
 
 from gateway.domain.accounts import Account, Secret
-from gateway.domain.connection import ClientGone
 from gateway.domain.errors import (
     AccountRejected,
     GatewayError,
@@ -20,11 +19,12 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
     UpstreamUnreachable,
 )
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
+from gateway.runtime.interruption import ClientGone
 from gateway.upstreams.base import Token
 from gateway.upstreams.gemini_enterprise import GeminiEnterprise
-from gateway.upstreams.gemini_enterprise.tokens import Tokens
+from gateway.upstreams.google.tokens import Tokens
 from tests.support.simulators import Simulators
 from tests.upstreams.conftest import Canned, Vendor, text_of
 from tests.upstreams.enterprise_support import (

@@ -15,7 +15,7 @@ from gateway.domain.events import (
     Finish,
 )
 from gateway.domain.requests import ChatRequest, Message, Text, ToolCall, VideoRequest
-from gateway.upstreams.openai import BASE_URL
+from gateway.upstreams.openai.adapter import BASE_URL
 from tests.upstreams.conftest import (
     CONTEXT,
     Vendor,

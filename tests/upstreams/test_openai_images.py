@@ -17,8 +17,8 @@ from gateway.domain.events import (
     Usage,
 )
 from gateway.domain.requests import ImageRequest
-from gateway.services.attachments import fitted
-from gateway.services.catalog import Route
+from gateway.services.media.attachments import fitted
+from gateway.services.routing.catalog import Route
 from tests.support.media import data_url, png
 from tests.upstreams.conftest import (
     CONTEXT,

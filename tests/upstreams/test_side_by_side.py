@@ -12,7 +12,7 @@ from threading import Barrier, Event, Thread
 import pytest
 
 from gateway.domain.errors import GatewayError
-from gateway.upstreams.side_by_side import uploads
+from gateway.upstreams.uploads import uploads
 from tests.support.process import ROOT
 from tests.upstreams.conftest import Vendor, a_jpeg, a_png, an_mp4
 from tests.upstreams.enterprise_support import ACCOUNT, DONE, SESSION, chat_of, events_of, user
@@ -117,7 +117,7 @@ from gevent import monkey
 monkey.patch_all()
 import gevent
 from gevent.event import Event
-from gateway.upstreams.side_by_side import uploads
+from gateway.upstreams.uploads import uploads
 from tests.upstreams.conftest import a_png
 
 under_way = Event()

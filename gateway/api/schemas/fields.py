@@ -14,8 +14,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from gateway.api.schemas import parts
 from gateway.api.schemas.members import TOOL_CHOICE, Members, check
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.image_sizes import MOST_REFERENCES
 from gateway.domain.media import MediaRef
-from gateway.domain.shapes import MOST_REFERENCES
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_NAMED = 20

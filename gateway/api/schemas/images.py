@@ -15,8 +15,8 @@ from gateway.api.schemas.fields import (
     TextNumber,
     Word,
 )
+from gateway.domain.image_sizes import LONGEST_PROMPT, MOST_PICTURES, RATIOS, SEEDS, size_of
 from gateway.domain.requests import ImageRequest
-from gateway.domain.shapes import LONGEST_PROMPT, MOST_PICTURES, RATIOS, SEEDS, size_of
 
 _NO_STYLE = frozenset({"", "通用", "auto", "vivid", "natural"})
 

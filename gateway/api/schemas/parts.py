@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.domain.media import MediaKind, MediaRef
-from gateway.domain.requests import Message, Part, Role, Text, ToolCall
+from gateway.domain.requests import Message, Part, ReasoningBlock, Role, Text, ToolCall
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -67,8 +67,13 @@ def _message(value: object, path: str) -> Message:
         name=_text(value.get("name"), f"{path}.name"),
         tool_calls=_tool_calls(value, path),
         tool_call_id=_answered_call(value, path),
-        reasoning=_text(value.get("reasoning_content"), f"{path}.reasoning_content"),
+        reasoning=_reasoning(value, path),
     )
+
+
+def _reasoning(value: Mapping[str, Any], path: str) -> tuple[ReasoningBlock, ...]:
+    text = _text(value.get("reasoning_content"), f"{path}.reasoning_content")
+    return (ReasoningBlock(text),) if text else ()
 
 
 def _generated(value: Mapping[str, Any], path: str) -> tuple[Part, ...]:

@@ -17,8 +17,8 @@ from gateway.api.schemas.fields import (
     Word,
 )
 from gateway.api.schemas.images import Size
+from gateway.domain.image_sizes import LONGEST_PROMPT, SEEDS
 from gateway.domain.requests import VideoRequest
-from gateway.domain.shapes import LONGEST_PROMPT, SEEDS
 
 RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "adaptive")
 

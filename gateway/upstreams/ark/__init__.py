@@ -13,15 +13,15 @@ from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
-from gateway.net.jsonbody import encode, redacted
+from gateway.net.codecs.json_body import encode, redacted
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
 from gateway.upstreams.ark.chat import chat_body, fit_params
 from gateway.upstreams.ark.errors import DIALECT, VENDOR
 from gateway.upstreams.ark.images import image_body, read_pictures
 from gateway.upstreams.ark.videos import read_task, video_body, video_options
 from gateway.upstreams.base import CallContext, unused
-from gateway.upstreams.openai_wire import UUID, ChatCall, bearer, converse, patient
+from gateway.upstreams.openai.responses import UUID, ChatCall, bearer, converse, patient
 
 BASE_URL = "https://ark.cn-beijing.volces.com/api/v3"
 _PICTURES = WEB_PICTURES | HEIC_PICTURES | {"image/gif", "image/bmp"}

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.media import Media
 from gateway.domain.requests import ChatParams, ChatRequest
-from gateway.upstreams.openai_messages import media_part, write_messages
+from gateway.upstreams.openai.messages import media_part, write_messages
 
 _KNOWN = frozenset(
     {

@@ -24,7 +24,7 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.upstreams.errors import Refusal, Row, reset_after_s, to_error
-from gateway.upstreams.openai_wire import Dialect
+from gateway.upstreams.openai.responses import Dialect
 
 VENDOR = "Ark"
 _PARAMETER = re.compile(r"parameter `([\w.\[\]]+)`")

@@ -11,12 +11,12 @@ from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Event, MediaReady, Usage
 from gateway.domain.media import Media
 from gateway.domain.requests import ImageRequest
-from gateway.net.fetch import Fetcher
+from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import DIALECT
-from gateway.upstreams.openai_messages import data_url
-from gateway.upstreams.openai_wire import entries_of, usage_of
-from gateway.upstreams.sizes import Size, fit, of_ratio, parse_ratio, parse_size
-from gateway.upstreams.sources import UrlSource
+from gateway.upstreams.image_sizes import Size, fit, of_ratio, parse_ratio, parse_size
+from gateway.upstreams.media_sources import UrlSource
+from gateway.upstreams.openai.messages import data_url
+from gateway.upstreams.openai.responses import entries_of, usage_of
 
 _K = 1024 * 1024
 _TIERS = {"1K": _K, "1.5K": 9 * _K // 4, "2K": 4 * _K, "3K": 9 * _K, "4K": 16 * _K}

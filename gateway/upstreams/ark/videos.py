@@ -11,12 +11,12 @@ from gateway.domain.errors import InvalidRequest, JobFailed
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
-from gateway.net.fetch import Fetcher
+from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import DIALECT, VENDOR, job_error
-from gateway.upstreams.openai_messages import data_url
-from gateway.upstreams.openai_wire import usage_of
-from gateway.upstreams.sizes import Size, parse_ratio, parse_size
-from gateway.upstreams.sources import UrlSource
+from gateway.upstreams.image_sizes import Size, parse_ratio, parse_size
+from gateway.upstreams.media_sources import UrlSource
+from gateway.upstreams.openai.messages import data_url
+from gateway.upstreams.openai.responses import usage_of
 
 _ADAPTIVE = "adaptive"
 _RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")

@@ -17,9 +17,10 @@ from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES, Media
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
-from gateway.net import jsonbody, sse
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
+from gateway.net.codecs import json_body as jsonbody
+from gateway.net.codecs import sse
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
 from gateway.upstreams.base import CallContext, unused
 from gateway.upstreams.gemini import config, contents, files, pictures
 from gateway.upstreams.gemini.answer import Decoder

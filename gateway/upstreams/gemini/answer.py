@@ -30,8 +30,8 @@ from gateway.domain.events import (
     tokens_of,
 )
 from gateway.upstreams.gemini.wire import VENDOR
-from gateway.upstreams.google_status import embedded_error, status_in
-from gateway.upstreams.sources import InlineSource
+from gateway.upstreams.google.status import embedded_error, status_in
+from gateway.upstreams.media_sources import InlineSource
 
 _FINISH: Mapping[str, FinishReason] = {
     "STOP": "stop",

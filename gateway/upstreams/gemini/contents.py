@@ -13,8 +13,8 @@ import orjson
 from gateway.domain.errors import InvalidJson
 from gateway.domain.media import Media
 from gateway.domain.requests import Message, Text, ToolCall
-from gateway.net.jsonbody import Base64
-from gateway.net.shape import MOST_VALUES, check_depth
+from gateway.net.codecs.json_body import Base64
+from gateway.net.codecs.json_limits import MOST_VALUES, check_depth
 
 # A request may have 100 MB; what is larger or beyond that goes through the Files API.
 LARGEST_INLINE_BYTES = 15_000_000

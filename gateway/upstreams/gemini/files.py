@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 
 from gateway.domain.accounts import Account
-from gateway.domain.connection import shielded
 from gateway.domain.errors import (
     GatewayError,
     UnsupportedMediaType,
@@ -22,10 +21,11 @@ from gateway.domain.errors import (
     UpstreamTimeout,
 )
 from gateway.domain.media import Media
-from gateway.net.http import Http
+from gateway.net.http.client import Http
+from gateway.runtime.interruption import shielded
 from gateway.upstreams.errors import redact
 from gateway.upstreams.gemini.wire import API, Endpoint, raise_for_status
-from gateway.upstreams.side_by_side import uploads
+from gateway.upstreams.uploads import uploads
 
 _LONGEST_PROCESSING_S = 300.0
 _FIRST_PAUSE_S = 0.1

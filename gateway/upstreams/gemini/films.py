@@ -20,9 +20,9 @@ from gateway.domain.errors import (
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import MediaSource
 from gateway.domain.requests import VendorCall, VideoRequest
-from gateway.net import jsonbody
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
+from gateway.net.codecs import json_body as jsonbody
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
 from gateway.upstreams.gemini import files, videos
 from gateway.upstreams.gemini.wire import (
     API,
@@ -31,7 +31,7 @@ from gateway.upstreams.gemini.wire import (
     planned,
     raise_for_status,
 )
-from gateway.upstreams.sources import InlineSource, UrlSource
+from gateway.upstreams.media_sources import InlineSource, UrlSource
 
 _ALMOST_DONE = 99
 _DELETE_S = 5.0

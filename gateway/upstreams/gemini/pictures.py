@@ -12,7 +12,7 @@ from gateway.domain.errors import InvalidRequest
 from gateway.domain.media import Media
 from gateway.domain.requests import ImageRequest
 from gateway.upstreams.gemini.contents import media_part
-from gateway.upstreams.sizes import nearest_ratio, parse_size
+from gateway.upstreams.image_sizes import nearest_ratio, parse_size
 
 _RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 _LONG_RATIOS = ("1:4", "4:1", "1:8", "8:1")

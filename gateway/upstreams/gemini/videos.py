@@ -15,9 +15,9 @@ from gateway.domain.errors import ContentFiltered, GatewayError, InvalidRequest,
 from gateway.domain.events import tokens_of
 from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
-from gateway.net.jsonbody import Base64
+from gateway.net.codecs.json_body import Base64
 from gateway.upstreams.errors import redact
-from gateway.upstreams.sizes import parse_size
+from gateway.upstreams.image_sizes import parse_size
 
 _RATIOS = ("16:9", "9:16")
 _RESOLUTIONS = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}  # lines

@@ -8,9 +8,9 @@ from typing import Any
 
 from gateway.domain.accounts import Account
 from gateway.domain.requests import VendorCall
-from gateway.net import jsonbody
-from gateway.net.http import Answer
-from gateway.upstreams import google_status
+from gateway.net.codecs import json_body as jsonbody
+from gateway.net.http.client import Answer
+from gateway.upstreams.google import status as google_status
 
 API = "v1beta"
 VENDOR = "Gemini"

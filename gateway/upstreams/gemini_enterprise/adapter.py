@@ -15,15 +15,15 @@ from gateway.domain.events import Event, Events, MediaReady
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
-from gateway.net import jsonbody
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Http
+from gateway.net.codecs import json_body as jsonbody
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
 from gateway.upstreams.base import CallContext, ShareToken, each_its_own, unused
 from gateway.upstreams.gemini_enterprise.answer import Decoder
 from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
 from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_of
 from gateway.upstreams.gemini_enterprise.questions import Question
-from gateway.upstreams.gemini_enterprise.tokens import Tokens, has_key_file
+from gateway.upstreams.google.tokens import Tokens, has_key_file
 
 _KEYS_OF_OTHERS = (
     "AIza",

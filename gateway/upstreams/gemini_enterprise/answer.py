@@ -17,7 +17,6 @@ from gateway.domain.errors import (
     UpstreamError,
     UpstreamInvalidResponse,
 )
-from gateway.domain.estimate import Estimate
 from gateway.domain.events import (
     Event,
     Finish,
@@ -28,10 +27,11 @@ from gateway.domain.events import (
     Usage,
 )
 from gateway.domain.media import MediaSource
-from gateway.net import jsonstream
+from gateway.domain.token_estimate import Estimate
+from gateway.net.codecs import json_stream as jsonstream
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR
-from gateway.upstreams.google_status import embedded_error, status_in
-from gateway.upstreams.sources import InlineSource
+from gateway.upstreams.google.status import embedded_error, status_in
+from gateway.upstreams.media_sources import InlineSource
 
 _BROKEN_OFF = f"{VENDOR} broke its answer off"
 _POLICY = "CUSTOMER_POLICY_VIOLATION"

@@ -16,15 +16,15 @@ from urllib.parse import urlencode, urljoin
 from gateway.domain.accounts import Account
 from gateway.domain.errors import Fault, UpstreamError, UpstreamInvalidResponse
 from gateway.domain.media import Media, MediaSource
-from gateway.net import jsonbody
-from gateway.net.fetch import Fetcher
-from gateway.net.http import Answer, Http
-from gateway.upstreams import google_status
+from gateway.net.codecs import json_body as jsonbody
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Answer, Http
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR, Engine
-from gateway.upstreams.gemini_enterprise.tokens import Tokens, has_key_file, shortened
 from gateway.upstreams.gemini_enterprise.turns import Attachment
-from gateway.upstreams.side_by_side import uploads
-from gateway.upstreams.sources import LARGEST_RESULT_BYTES
+from gateway.upstreams.google import status as google_status
+from gateway.upstreams.google.tokens import Tokens, has_key_file, shortened
+from gateway.upstreams.media_sources import LARGEST_RESULT_BYTES
+from gateway.upstreams.uploads import uploads
 
 _PAGE_SIZE = 1000
 _DELETE_PAUSES_S = (0.1, 0.5)  # before the second and the third attempt

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import AccountRejected, ModelNotFound, UpstreamError
-from gateway.upstreams import google_status
 from gateway.upstreams.errors import Row
+from gateway.upstreams.google import status as google_status
 
 BASE_URL = "https://discoveryengine.googleapis.com"
 API = "v1alpha"  # the only version that knows context files

@@ -11,14 +11,14 @@ import pytest
 
 from gateway.domain.accounts import Secret
 from gateway.domain.media import StoredMedia
-from gateway.net.fetch import Fetcher
-from gateway.services.files import FileService
-from gateway.services.media import MediaService
-from gateway.services.media_urls import MediaUrls
-from gateway.stores.database import Database
-from gateway.stores.files import FileStore
-from gateway.stores.media import open_media_store
-from gateway.stores.media_index import MediaIndex
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.services.media.files import FileService
+from gateway.services.media.media import MediaService
+from gateway.services.media.urls import MediaUrls
+from gateway.storage.db.engine import Database
+from gateway.storage.media.open import open_media_store
+from gateway.storage.records.files import FileStore
+from gateway.storage.records.media_index import MediaIndex
 from tests.services.media.kit import (
     Clock,
     Site,

@@ -15,7 +15,7 @@ from PIL import Image
 from gateway.domain.accounts import Caller
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ImageRequest
-from gateway.services.media import MediaService
+from gateway.services.media.media import MediaService
 
 ALICE, BOB = Caller("alice"), Caller("bob")
 DAY = 86_400

@@ -18,7 +18,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Text, VideoRequest
-from gateway.net.blobs import FileBlob
+from gateway.formats.blobs import FileBlob
 from tests.services.media.kit import (
     ALICE,
     BOB,
@@ -114,10 +114,10 @@ import gevent, sys, tempfile
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.media import MediaRef
 from gateway.domain.requests import ImageRequest
-from gateway.net.fetch import Fetcher
-from gateway.services.media import MediaService
-from gateway.services.media_urls import MediaUrls
-from gateway.stores.media import open_media_store
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.services.media.media import MediaService
+from gateway.services.media.urls import MediaUrls
+from gateway.storage.media.open import open_media_store
 media = MediaService(
     store=open_media_store("file:" + tempfile.gettempdir()), index=None, files=None,
     fetcher=Fetcher(allow_private="127.0.0.1"), urls=MediaUrls([Secret("s")]))

@@ -13,11 +13,11 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
 )
 from gateway.domain.jobs import Job
-from gateway.services.media_resolve import MediaLimits
-from gateway.services.media_urls import MediaUrls
-from gateway.stores.database import Database
-from gateway.stores.jobs import JobStore
-from gateway.stores.media import open_media_store
+from gateway.services.media.resolve import MediaLimits
+from gateway.services.media.urls import MediaUrls
+from gateway.storage.db.engine import Database
+from gateway.storage.media.open import open_media_store
+from gateway.storage.records.jobs import JobStore
 from tests.services.media.kit import (
     ALICE,
     BOB,
@@ -30,7 +30,7 @@ from tests.services.media.kit import (
     ref,
     resolve,
 )
-from tests.stores.media.kit import access
+from tests.storage.media.kit import access
 from tests.support.s3 import without_the_right_to_list_uploads
 
 

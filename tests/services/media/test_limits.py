@@ -21,9 +21,9 @@ from gateway.domain.errors import (
     UnsupportedMediaType,
 )
 from gateway.domain.media import MediaRef
-from gateway.services.media import MediaService
-from gateway.services.media_resolve import MediaLimits
-from gateway.services.media_urls import MediaUrls
+from gateway.services.media.media import MediaService
+from gateway.services.media.resolve import MediaLimits
+from gateway.services.media.urls import MediaUrls
 from tests.services.media.kit import (
     ALICE,
     MP4,

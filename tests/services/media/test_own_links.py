@@ -15,7 +15,7 @@ from gateway.domain.errors import (
     NotFound,
 )
 from gateway.domain.media import StoredMedia
-from gateway.services.media_urls import MediaUrls, derive_key
+from gateway.services.media.urls import MediaUrls, derive_key
 from tests.services.media.kit import (
     BOB,
     DAY,

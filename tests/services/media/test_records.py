@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.domain.requests import ImageRequest
-from gateway.net.blobs import BytesBlob
-from gateway.services.job_records import request_record
+from gateway.formats.blobs import BytesBlob
+from gateway.services.jobs.records import request_record
 from tests.services.media.kit import ALICE, asking, picture, ref
 from tests.support.media import data_url
 

@@ -10,14 +10,14 @@ from limits.strategies import MovingWindowRateLimiter
 
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import NotFound, RequestTooLarge
-from gateway.services.files import FileService
-from gateway.services.media_resolve import MediaLimits
-from gateway.services.strangers import Strangers
-from gateway.stores.counters import MachineCounters
-from gateway.stores.database import Database
-from gateway.stores.files import FileStore
-from gateway.stores.media_index import MediaIndex
-from gateway.stores.redis_counters import SCHEME, SharedCounters
+from gateway.services.access.strangers import Strangers
+from gateway.services.media.files import FileService
+from gateway.services.media.resolve import MediaLimits
+from gateway.storage.db.engine import Database
+from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.records.files import FileStore
+from gateway.storage.records.media_index import MediaIndex
+from gateway.storage.redis_counters import SCHEME, SharedCounters
 from tests.services.media.kit import ALICE, DAY, Source, picture
 from tests.support.redis import RedisServer
 

@@ -1,0 +1,118 @@
+"""The one place where an error becomes the OpenAI error envelope."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flask import Flask, Response, current_app, request
+from marshmallow import ValidationError
+from werkzeug.exceptions import HTTPException
+
+from gateway.api.context import state, trace
+from gateway.api.http.body import json_response
+from gateway.domain import errors
+from gateway.domain.errors import GatewayError, InvalidRequest, MissingField
+from gateway.runtime.logs import log
+
+_BY_STATUS: dict[int, type[GatewayError]] = {
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    408: errors.RequestTimeout,
+    413: errors.RequestTooLarge,
+    415: errors.UnsupportedContentType,
+}
+_MESSAGES = {
+    405: "This address does not take this method.",
+    413: "The request body is too large.",
+}
+# Work that may have begun and been paid for: the SDKs must not repeat it by themselves.
+_NEVER_AGAIN = (errors.OutcomeUnknown, errors.JobFailed, errors.Conflict)
+
+
+def envelope(err: GatewayError) -> dict[str, Any]:
+    return {
+        "error": {
+            "message": err.message,
+            "type": err.type,
+            "param": err.param,
+            "code": err.code,
+        }
+    }
+
+
+def error_response(err: GatewayError) -> Response:
+    trace().error = err
+    response = json_response(envelope(err), err.status)
+    if err.retry_after is not None or err.status in (429, 503):
+        response.headers["Retry-After"] = str(max(1, math.ceil(err.retry_after or 1)))
+    if err.status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
+    if isinstance(err, _NEVER_AGAIN) or (err.sent and state().paid):
+        response.headers["x-should-retry"] = "false"
+    return response
+
+
+def from_validation(err: ValidationError) -> GatewayError:
+    path, problem = _first(err.messages)
+    if problem.startswith("Missing data"):
+        return MissingField(f"{path} is required.", param=path)
+    if problem.startswith("Invalid input type"):
+        return InvalidRequest("The body must be a JSON object.", code="invalid_json")
+    return InvalidRequest(f"{path}: {problem.rstrip('.')}.", param=path or None)
+
+
+def from_http(err: HTTPException) -> GatewayError:
+    status = err.code or 500
+    kind = _BY_STATUS.get(status)
+    message = _MESSAGES.get(status, err.description or "The request failed.")
+    if status == 404:
+        message = _nothing_here(request.path)
+    if kind is not None:
+        return kind(message)
+    if status < 500:
+        made: GatewayError = InvalidRequest(message, code="invalid_request")
+        made.status = status
+        return made
+    return GatewayError("Something went wrong inside the gateway.")
+
+
+def _nothing_here(path: str) -> str:
+    """With the way to the API for those whose base URL lacks its `/v1`."""
+    below = f"/v1{path}"
+    if any(rule.rule == below for rule in current_app.url_map.iter_rules()):
+        return f"There is nothing at this address; the API is below /v1: {below}."
+    return "There is nothing at this address; see GET /docs for what there is."
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(GatewayError, error_response)
+    app.register_error_handler(ValidationError, lambda err: error_response(from_validation(err)))
+
+    @app.errorhandler(HTTPException)
+    def http_error(err: HTTPException) -> Response:
+        response = error_response(from_http(err))
+        allowed = getattr(err, "valid_methods", None)
+        if allowed:
+            response.headers["Allow"] = ", ".join(sorted(allowed))
+        return response
+
+    @app.errorhandler(Exception)
+    def unexpected(err: Exception) -> Response:
+        """The boundary: whatever nobody foresaw is logged here and answered as a plain 500."""
+        log.error(
+            "unexpected_error",
+            request_id=trace().request_id,
+            path=request.path[:256],
+            exception=err,
+        )
+        return error_response(GatewayError("Something went wrong inside the gateway."))
+
+
+def _first(messages: Any, path: str = "") -> tuple[str, str]:
+    """Path and text of the first problem in marshmallow's nested messages."""
+    while isinstance(messages, dict):
+        key, messages = next(iter(messages.items()))
+        if key != "_schema":
+            path = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}".lstrip(".")
+    return path, str(messages[0] if isinstance(messages, list) else messages)

@@ -1,0 +1,78 @@
+"""Multipart forms as OpenAI's SDKs send them, with their files spooled to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import request
+from werkzeug.datastructures import FileStorage, MultiDict
+
+from gateway.api.context import services
+from gateway.api.hooks.auth import caller
+from gateway.api.http.body import BodyReader, check_length, load
+from gateway.api.schemas.fields import RequestSchema
+from gateway.domain.errors import InvalidRequest, StorageUnavailable, UnsupportedContentType
+from gateway.domain.media import MediaRef
+from gateway.services.media.uploads import keep
+
+_PIECE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Text fields by name (`image[]` counts as `image`), and the files beside them."""
+
+    values: dict[str, Any]
+    files: MultiDict[str, FileStorage]
+
+
+def read_form() -> Form:
+    """Raises UnsupportedContentType, RequestTooLarge, InvalidRequest (malformed or cut short)
+    and StorageUnavailable.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedContentType("The body must be multipart/form-data.")
+    if not request.mimetype_params.get("boundary"):
+        raise InvalidRequest("The form's Content-Type names no boundary.", code="invalid_form")
+    limit, length = check_length()
+    request.environ["wsgi.input"] = BodyReader(request.environ["wsgi.input"], limit, length)
+    try:
+        fields, files = request.form, request.files
+    except OSError as err:  # only of the disk: what befalls the connection has classes of its own
+        raise StorageUnavailable("There is no room for what is uploaded.") from err
+    # Parts without a name, which a form may have, mean nothing.
+    return Form({name.removesuffix("[]"): text for name, text in fields.items() if name}, files)
+
+
+def load_form(schema: RequestSchema, *fields: str) -> tuple[Any, dict[str, Any]]:
+    """What a form asks for, and its values; the uploaded pictures of `fields` are references.
+
+    Of a form that is refused nothing is stored.
+    """
+    form = read_form()
+    load(schema, _with_pictures(form, fields, lambda _, field: MediaRef("image", field)))
+    media, who = services().media, caller()
+    values = _with_pictures(
+        form, fields, lambda upload, field: keep(media, pieces(upload), who, field)
+    )
+    return load(schema, values), values
+
+
+def _with_pictures(
+    form: Form, fields: Sequence[str], take: Callable[[FileStorage, str], MediaRef]
+) -> dict[str, Any]:
+    values = dict(form.values)
+    for name, upload in form.files.items(multi=True):
+        field = (name or "").removesuffix("[]")
+        if field in fields:
+            given = values.get(field, [])
+            given = [given] if isinstance(given, str) else given
+            values[field] = [*given, take(upload, field)]
+    return values
+
+
+def pieces(upload: FileStorage) -> Iterator[bytes]:
+    while piece := upload.stream.read(_PIECE):
+        yield piece

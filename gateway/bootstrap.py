@@ -1,0 +1,265 @@
+"""Builds the services from the settings, once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from limits.strategies import RateLimiter
+
+from gateway.config.settings import Settings
+from gateway.config.toml import UPSTREAMS
+from gateway.domain.jobs import Job
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http, Timeouts
+from gateway.runtime.interruption import loop_lag_s
+from gateway.runtime.periodic import Background, Chore
+from gateway.services import Services
+from gateway.services.access.keys import KeyRing
+from gateway.services.access.limits import RateLimits, WrongKeys
+from gateway.services.access.strangers import Strangers
+from gateway.services.chat.chat import ChatService
+from gateway.services.idempotency import Idempotency
+from gateway.services.jobs.generation import GenerationService
+from gateway.services.jobs.steps import JobSteps
+from gateway.services.media.files import FileService
+from gateway.services.media.media import MediaService
+from gateway.services.media.urls import MediaUrls
+from gateway.services.observability.exposition import Exposition
+from gateway.services.observability.ledger import EVERY_S, Ledger
+from gateway.services.observability.metrics import Metrics
+from gateway.services.observability.usage import UsageLog
+from gateway.services.pool import accounts as pool_accounts
+from gateway.services.pool import slots as pool_places
+from gateway.services.pool import sync as pool_sharing
+from gateway.services.pool.limits import AccountLimits
+from gateway.services.pool.pool import Pool
+from gateway.services.routing.catalog import Catalog, Model, Route
+from gateway.services.routing.dispatch import OWN, Dispatcher
+from gateway.services.sessions.sessions import Sessions
+from gateway.services.sessions.shared_tokens import SharedTokens
+from gateway.storage.db.bell import Bell
+from gateway.storage.db.engine import Database
+from gateway.storage.db.leases import LeaseStore
+from gateway.storage.media.open import open_media_store
+from gateway.storage.rate_counters import Counters
+from gateway.storage.records.account_states import AccountStateStore
+from gateway.storage.records.accounts import AccountStore
+from gateway.storage.records.api_keys import KeyStore
+from gateway.storage.records.files import FileStore
+from gateway.storage.records.idempotency import IdempotencyStore
+from gateway.storage.records.jobs import JobStore
+from gateway.storage.records.journal import SessionJournalStore
+from gateway.storage.records.media_index import MediaIndex
+from gateway.storage.records.notes import Notes
+from gateway.storage.records.tokens import TokenStore
+from gateway.storage.records.usage import UsageStore
+from gateway.upstreams import PREFIXES, open_upstreams
+from gateway.upstreams.base import ShareToken, Upstream, each_its_own
+
+_BELL_TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)  # the same in all processes
+_POOL_WAIT_S = 2.0
+
+
+def build(settings: Settings, rates: RateLimiter) -> Services:
+    """`rates` count how often callers call, and how often accounts are called."""
+    counters = rates.storage
+    assert isinstance(counters, Counters)
+    settings = settings.with_secret_key()
+    database = _open_database(settings)
+    # Where calls wait for records, a database that hangs must not hold them up for long.
+    impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S, connections=2)
+    pool = open_pool(settings, database, impatient, counters)
+    fetcher = _fetcher(settings, pool)
+    tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
+    upstreams = _upstreams(settings, fetcher, tokens)
+    catalog = open_catalog(settings, upstreams)
+    dispatcher = Dispatcher(pool)
+    jobs, journal = JobStore(database), SessionJournalStore(database)
+    sessions = Sessions(journal, pool, catalog.upstream)
+    proving = frozenset(name for name, found in upstreams.items() if found.checks_credentials)
+    strangers = Strangers(rates, MediaIndex(impatient), proving)
+    index = MediaIndex(database, accepted=strangers.accepted)
+    media, files = _media(settings, index, FileStore(database), fetcher)
+    steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
+    idempotency = Idempotency(IdempotencyStore(database))
+    notes = Notes(settings.state_dir / "metrics")
+    usage = UsageLog(UsageStore(database), [model.name for model in catalog])
+    ledger = Ledger(_metrics(catalog, pool, sessions, rates), usage, notes)
+
+    def ended(job: Job) -> None:
+        ledger.job_ended(job)
+        if job.account == OWN and job.status == "completed":
+            strangers.answered(job.owner, job.upstream)
+
+    generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ended)
+    keys = KeyRing(settings.keys, KeyStore(database))
+    keys.refresh()
+    chores = (
+        Chore("keys", 1, keys.refresh),
+        *_pool_chores(pool, sessions),
+        *_answer_chores(idempotency, generation, settings.media_ttl_s),
+        Chore("media-links", 60, media.note_links),
+        Chore("media", 600, media.sweep),
+        Chore("ledger", EVERY_S, ledger.write, to_the_end=True),
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        keys=keys,
+        limits=RateLimits(counters, settings.rate_limit),
+        wrong_keys=WrongKeys(rates),
+        strangers=strangers,
+        ledger=ledger,
+        exposition=Exposition(ledger, notes, pool, jobs=jobs, sessions=journal),
+        catalog=catalog,
+        pool=pool,
+        dispatcher=dispatcher,
+        chat=ChatService(catalog, dispatcher, media, generation, sessions),
+        generation=generation,
+        idempotency=idempotency,
+        media=media,
+        files=files,
+        sessions=sessions,
+        background=Background(
+            chores, at_stop=(ledger.write, generation.runner.stop, sessions.stop, ledger.close)
+        ),
+    )
+
+
+def _open_database(settings: Settings) -> Database:
+    """Brought up to date: its schema, and what is sealed with a secret key that goes."""
+    database = Database(settings.database_url, connections=3)
+    database.migrate()
+    if len(settings.secret_keys) > 1:
+        AccountStore(database, secret_keys=settings.secret_keys).reseal()
+    return database
+
+
+def _media(
+    settings: Settings, index: MediaIndex, files: FileStore, fetcher: Fetcher
+) -> tuple[MediaService, FileService]:
+    """Both keep their bytes in one store, and know of each other's through one index."""
+    store = open_media_store(settings.media)
+    media = MediaService(
+        store=store,
+        index=index,
+        files=files,
+        fetcher=fetcher,
+        urls=MediaUrls(
+            settings.secret_keys, public_url=settings.public_url, ttl_s=settings.media_url_ttl_s
+        ),
+        keep_s=settings.media_ttl_s,
+        max_bytes=settings.media_max_bytes,
+    )
+    return media, FileService(store=store, index=index, files=files)
+
+
+def _pool_chores(pool: Pool, sessions: Sessions) -> tuple[Chore, ...]:
+    return (
+        Chore("accounts", 1, pool.refresh),
+        Chore("account-places", pool_places.RENEW_S, pool.renew, to_the_end=True),
+        Chore("session-leases", 3, sessions.renew, to_the_end=True),
+        Chore("sessions", 5, sessions.sweep, to_the_end=True),
+        Chore("stray-sessions", 60, sessions.reconcile),
+    )
+
+
+def _answer_chores(
+    idempotency: Idempotency, generation: GenerationService, keep_s: float
+) -> tuple[Chore, ...]:
+    return (
+        Chore("jobs", 2, generation.runner.sweep),
+        Chore("old-jobs", 3600, partial(generation.purge, keep_s)),
+        Chore("served-keys", 3, idempotency.renew, to_the_end=True),
+        Chore("answers", 600, idempotency.purge),
+    )
+
+
+def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimiter) -> Metrics:
+    gauges: dict[str, Callable[[], float]] = {
+        "requests_waiting": lambda: pool.waiting,
+        "sessions_leaked": lambda: sessions.leaked,
+        "loop_lag_seconds": loop_lag_s,
+    }
+    if breaker := getattr(rates.storage, "breaker", None):  # of those that Redis keeps
+        gauges["limits_redis_away"] = partial(getattr, breaker, "open")
+    return Metrics([model.name for model in catalog], gauges)
+
+
+def open_pool(
+    settings: Settings, database: Database, impatient: Database, counters: Counters
+) -> Pool:
+    """The pool of the configured accounts and of those in the database.
+
+    In demo mode, where anybody may use it, it has the simulated ones only. Calls wait for
+    what is read through `impatient`.
+    """
+    pool = Pool(
+        settings.accounts,
+        stored=AccountStore(database, secret_keys=settings.secret_keys),
+        states=AccountStateStore(impatient),
+        leases=LeaseStore(impatient),
+        bell=Bell(settings.state_dir / "bell", _BELL_TOPICS),
+        quota=AccountLimits(counters),
+        only_configured=settings.demo,
+    )
+    pool.refresh()
+    return pool
+
+
+def vendors(settings: Settings) -> Mapping[str, Upstream]:
+    """For calls whose media nobody fetches."""
+    return _upstreams(settings, Fetcher(allow_private=settings.allow_private_urls))
+
+
+class _Configured:
+    """The addresses of upstreams and accounts, as these are now."""
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._of_upstreams = pool_accounts.origins_of(settings.base_urls.values())
+        self._pool = pool
+
+    def __contains__(self, origin: object) -> bool:
+        return origin in self._of_upstreams or origin in self._pool.origins
+
+
+def _fetcher(settings: Settings, pool: Pool) -> Fetcher:
+    """Vendors may name the addresses that their base URL is configured to, private or not."""
+    return Fetcher(allow_private=settings.allow_private_urls, trusted=_Configured(settings, pool))
+
+
+def _upstreams(
+    settings: Settings, fetcher: Fetcher, share_token: ShareToken = each_its_own
+) -> Mapping[str, Upstream]:
+    clients = {}
+    for name in UPSTREAMS:
+        t = settings.timeouts_of(name)
+        clients[name] = Http(
+            timeouts=Timeouts(
+                connect_s=t.connect_s,
+                first_byte_s=t.first_byte_s,
+                idle_s=t.idle_s,
+                total_s=t.total_s,
+            )
+        )
+    return open_upstreams(
+        clients,
+        fetcher,
+        base_urls=settings.base_urls,
+        engine=settings.engine,
+        share_token=share_token,
+    )
+
+
+def open_catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalog:
+    models = [
+        Model(m.name, m.kind, tuple(Route(upstreams[r.upstream], r.model) for r in m.routes))
+        for m in settings.models
+    ]
+    known = {model.name for model in models}
+    openai = upstreams["openai"]
+    for name in settings.openai_models:
+        if name not in known:
+            models.append(Model(name, openai.kind_of(name), (Route(openai, name),)))
+    return Catalog(models, upstreams, PREFIXES)

@@ -1,0 +1,23 @@
+"""What operators do with `flask --app wsgi`.
+
+Commands read the settings when they need them, and start nothing: no workers, no simulators.
+"""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.accounts import accounts
+from gateway.cli.doctor import doctor
+from gateway.cli.keys import keys
+from gateway.cli.migrate import migrate
+from gateway.cli.records import jobs, sessions, usage
+from gateway.runtime import logs
+
+COMMANDS = (doctor, migrate, keys, accounts, usage, jobs, sessions)
+
+
+def register(group: click.Group) -> None:
+    logs.configure("ERROR")  # what is in the way is said once, and not as JSON
+    for command in COMMANDS:
+        group.add_command(command)

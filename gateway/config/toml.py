@@ -1,0 +1,331 @@
+"""The tables of gateway.toml, and the variables that stand for a table each."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from limits import RateLimitItem, parse_many
+
+from gateway.config import fields as values
+from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
+
+KINDS = ("chat", "image", "video")
+MAKES = {  # by upstream
+    "ark": KINDS,
+    "gemini": KINDS,
+    "gemini-enterprise": ("chat", "image"),
+    "openai": ("chat", "image"),
+}
+UPSTREAMS = tuple(MAKES)
+_LABEL = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")  # it becomes a header
+_OWN = "own"  # the label of callers' own credentials
+_SHORTEST_KEY = 16
+_MOST = 1_000_000  # weight of an account, places at it
+_MOST_CALLS, _LONGEST_S = 10**9, 10 * 366 * 86400  # of a limit
+_LONGEST_WAIT_S = 86400  # for a vendor
+
+
+class SettingsError(Exception):
+    """One line that names the setting and says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    upstream: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    name: str
+    kind: Kind
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTimeouts:
+    """Seconds a vendor may take: to connect, to begin, between bytes, and in all."""
+
+    connect_s: float = 5
+    first_byte_s: float = 60
+    idle_s: float = 60
+    total_s: float = 600
+
+
+# Gemini Enterprise makes films inside the answer and is silent for minutes meanwhile.
+_SLOW = PhaseTimeouts(first_byte_s=600, idle_s=600, total_s=1200)
+
+
+def usual_timeouts(upstream: str) -> PhaseTimeouts:
+    return _SLOW if upstream == "gemini-enterprise" else PhaseTimeouts()
+
+
+def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
+    """Limits such as `600/minute` or `20/hour; 100/day`, the shortest first.
+
+    Raises ValueError. https://limits.readthedocs.io/en/stable/quickstart.html#rate-limit-string-notation
+    """
+    try:
+        items = sorted(parse_many(text))
+    except ValueError:
+        items = []
+    if not items or any(item.amount < 1 or item.multiples < 1 for item in items):
+        raise ValueError(f"{text!r} is no limit such as 600/minute or 20/hour; 100/day")
+    if any(item.amount > _MOST_CALLS or item.get_expiry() > _LONGEST_S for item in items):
+        raise ValueError(f"{text!r} is more than {_MOST_CALLS}, or longer than ten years")
+    return tuple(items)
+
+
+def _limits(text: object, where: str) -> str:
+    """The text, once it is known to be a limit."""
+    try:
+        if not isinstance(text, str):
+            raise ValueError("must be a text such as 600/minute")
+        parse_limits(text)
+    except ValueError as exc:
+        raise SettingsError(f"{where}: limits: {exc}") from None
+    return text
+
+
+def split_list(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except OSError as exc:
+        raise SettingsError(f"GATEWAY_CONFIG: {path}: {exc.strerror}") from None
+    except ValueError as exc:  # also of numbers of thousands of digits
+        raise SettingsError(f"{path.name}: {exc}") from None
+    except RecursionError:
+        raise SettingsError(f"{path.name}: is nested too deeply") from None
+
+
+def _secret(text: object, env: Mapping[str, str], where: str) -> str:
+    """`env:NAME`, `file:PATH` or the literal."""
+    if not isinstance(text, str) or not text.strip():
+        raise SettingsError(f"{where}: a credential is required")
+    scheme, _, rest = text.partition(":")
+    if scheme == "env":
+        text = env.get(rest, "")
+        if not text.strip():
+            raise SettingsError(f"{where}: the variable {rest!r} is not set")
+    elif scheme == "file":
+        try:
+            text = Path(rest).read_text("utf-8")
+        except OSError as exc:
+            raise SettingsError(f"{where}: {rest}: {exc.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{where}: {rest} is no text") from None
+        except ValueError as exc:
+            raise SettingsError(f"{where}: {rest!r}: {exc}") from None
+    if not text.strip():
+        raise SettingsError(f"{where}: the credential is empty")
+    return text.strip()
+
+
+def accounts_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[Account]:
+    for upstream in ("ark", "gemini", "openai"):
+        variable = f"{upstream.upper()}_API_KEYS"
+        for number, key in enumerate(split_list(env.get(variable, "")), 1):
+            known = _checked(values.credential, key, f"{variable}: number {number}")
+            yield Account(name=f"{upstream}-{number}", upstream=upstream, secret=Secret(known))
+    engine = env.get("GEMINI_ENTERPRISE_ENGINE", "").strip() or None
+    if credentials := env.get("GEMINI_ENTERPRISE_CREDENTIALS", "").strip():
+        if engine is None:
+            raise SettingsError("GEMINI_ENTERPRISE_ENGINE: required with the credentials")
+        where = "GEMINI_ENTERPRISE_CREDENTIALS"
+        text = credentials if credentials.startswith("{") else f"file:{credentials}"
+        secret = _service_account(_secret(text, env, where), where)
+        yield Account(
+            name="gemini-enterprise-1", upstream="gemini-enterprise", secret=Secret(secret)
+        )
+    for where, table in _tables(document, "accounts"):
+        yield account_of(table, env, where, engine)
+
+
+def _service_account(text: str, where: str) -> str:
+    try:
+        fields_ = json.loads(text)
+        missing = [f for f in ("client_email", "private_key", "token_uri") if not fields_.get(f)]
+    except (ValueError, AttributeError, RecursionError):
+        raise SettingsError(f"{where}: is no service-account JSON") from None
+    if missing:
+        raise SettingsError(f"{where}: the service account has no {missing[0]}")
+    return text
+
+
+def account_of(
+    table: Mapping[str, Any], env: Mapping[str, str], where: str, engine: str | None
+) -> Account:
+    """The account that a table describes. Raises SettingsError."""
+    known = {f.name for f in fields(Account)} - {"secret", "own"} | {"credential"}
+    _only(table, known, where)
+    name, upstream = table.get("name"), table.get("upstream")
+    if not isinstance(name, str) or not _LABEL.fullmatch(name) or name == _OWN:
+        raise SettingsError(f"{where}: name must be up to 64 ASCII characters, and not {_OWN!r}")
+    if upstream not in UPSTREAMS:
+        raise SettingsError(f"{where}: upstream must be one of {', '.join(UPSTREAMS)}")
+    where = f"{where} ({name})"
+    secret = _secret(table.get("credential"), env, f"{where}: credential")
+    if upstream == "gemini-enterprise":
+        _service_account(secret, f"{where}: credential")
+        if engine is None and "engine" not in table:
+            raise SettingsError(f"{where}: engine is required, here or as GEMINI_ENTERPRISE_ENGINE")
+    else:
+        _checked(values.credential, secret, f"{where}: credential")
+    limits = table.get("limits", {})
+    if not isinstance(limits, Mapping) or set(limits) - set(KINDS):
+        raise SettingsError(f"{where}: limits takes {', '.join(KINDS)}")
+    return Account(
+        name=name,
+        upstream=upstream,
+        secret=Secret(secret),
+        base_url=_optional(table, "base_url", values.http_url, where),
+        engine=_optional(table, "engine", values.engine, where),
+        weight=_count(table, "weight", where) or 1,
+        max_in_flight=_count(table, "max_in_flight", where),
+        limits={kind: _limits(text, where) for kind, text in limits.items()},
+        models=_names(table, where),
+    )
+
+
+def _tables(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """The tables of an array of tables, each with where it stands."""
+    found = document.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(table, Mapping) for table in found):
+        raise SettingsError(f"{name}: each needs a table of its own, under [[{name}]]")
+    return [(f"{name}[{number}]", table) for number, table in enumerate(found, 1)]
+
+
+def _subtables(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """The tables inside a table, by their names."""
+    found = document.get(name, {})
+    if not isinstance(found, Mapping) or not all(isinstance(t, Mapping) for t in found.values()):
+        raise SettingsError(f"{name}: each needs a table of its own, under [{name}.NAME]")
+    return found.items()
+
+
+def _only(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    if unknown := set(table) - set(known):
+        raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
+
+
+def _checked(read: Callable[[str], str], text: object, where: str) -> str:
+    try:
+        if not isinstance(text, str):
+            raise ValueError("must be a text")
+        return read(text)
+    except ValueError as exc:
+        raise SettingsError(f"{where}: {exc}") from None
+
+
+def _optional(
+    table: Mapping[str, Any], field: str, read: Callable[[str], str], where: str
+) -> str | None:
+    return _checked(read, table[field], f"{where}: {field}") if field in table else None
+
+
+def _count(table: Mapping[str, Any], field: str, where: str) -> int | None:
+    value = table.get(field)
+    if value is not None and (type(value) is not int or not 1 <= value <= _MOST):
+        raise SettingsError(f"{where}: {field} must be a whole number from 1 to {_MOST}")
+    return value
+
+
+def _names(table: Mapping[str, Any], where: str) -> frozenset[str]:
+    names = table.get("models", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SettingsError(f"{where}: models must be a list of names")
+    return frozenset(names)
+
+
+def keys_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[GatewayKey]:
+    for number, item in enumerate(split_list(env.get("GATEWAY_KEYS", "")), 1):
+        name, _, key = item.partition("=")
+        where = f"GATEWAY_KEYS: number {number}"
+        if not key.strip("= "):  # the name may be the key, in base64
+            raise SettingsError(f"{where}: must be NAME=KEY")
+        yield _key(name.strip(), key.strip(), where)
+    for where, table in _tables(document, "keys"):
+        _only(table, ("name", "key", "limits", "models", "expires"), where)
+        made = _key(table.get("name"), _secret(table.get("key"), env, where), where)
+        where = f"{where} ({made.name})"
+        yield replace(
+            made,
+            limits=_limits(table["limits"], where) if "limits" in table else None,
+            models=_names(table, where),
+            expires_at=_time(table["expires"], where) if "expires" in table else None,
+        )
+
+
+def _time(value: object, where: str) -> float:
+    """A date or a time of TOML as unix seconds; what has no zone is in UTC."""
+    if not isinstance(value, date):
+        raise SettingsError(f"{where}: expires must be a date or a time")
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+
+
+def _key(name: object, key: str, where: str) -> GatewayKey:
+    if not isinstance(name, str) or not name.isprintable() or not 1 <= len(name) <= 64:
+        raise SettingsError(f"{where}: a key needs a name of up to 64 characters")
+    if len(key) < _SHORTEST_KEY or not key.isprintable():
+        raise SettingsError(f"{where}: a key needs {_SHORTEST_KEY} characters or more")
+    return GatewayKey(name=name, digest=Secret(key).digest)
+
+
+def models_of(document: Mapping[str, Any]) -> dict[str, ModelConfig]:
+    found = {}
+    for name, table in _subtables(document, "models"):
+        where = f'models."{name}"'
+        if not name.strip() or not name.isprintable() or len(name) > 256:
+            raise SettingsError(f"{where}: a model needs a name of up to 256 characters")
+        _only(table, ("kind", "routes"), where)
+        kind = table.get("kind")
+        if kind not in KINDS:
+            raise SettingsError(f"{where}: kind must be one of {', '.join(KINDS)}")
+        routes = table.get("routes")
+        if not isinstance(routes, list) or not routes:
+            raise SettingsError(f"{where}: routes must be a list of {{ upstream, model }}")
+        found[name] = ModelConfig(
+            name, cast(Kind, kind), tuple(_route(route, kind, where) for route in routes)
+        )
+    return found
+
+
+def _route(route: object, kind: str, where: str) -> Route:
+    if not isinstance(route, Mapping) or set(route) != {"upstream", "model"}:
+        raise SettingsError(f"{where}: routes must be a list of {{ upstream, model }}")
+    upstream, model = route["upstream"], route["model"]
+    if upstream not in UPSTREAMS:
+        raise SettingsError(f"{where}: unknown upstream {upstream!r}")
+    if kind not in MAKES[upstream]:
+        raise SettingsError(f"{where}: {upstream} makes no {kind}s")
+    if not isinstance(model, str) or not model.strip():
+        raise SettingsError(f"{where}: model must be the vendor's name for it")
+    return Route(upstream, model)
+
+
+def timeouts_of(document: Mapping[str, Any]) -> dict[str, PhaseTimeouts]:
+    found = {}
+    for upstream, table in _subtables(document, "timeouts"):
+        if upstream not in UPSTREAMS:
+            raise SettingsError(f"timeouts: unknown upstream {upstream!r}")
+        where = f"timeouts.{upstream}"
+        _only(table, [f.name for f in fields(PhaseTimeouts)], where)
+        for name, value in table.items():
+            if type(value) not in (int, float) or not 0 < value <= _LONGEST_WAIT_S:
+                known = f"a number of seconds, at most {_LONGEST_WAIT_S}"
+                raise SettingsError(f"{where}: {name} must be {known}")
+        found[upstream] = replace(usual_timeouts(upstream), **table)
+    return found

@@ -1,0 +1,66 @@
+"""Takes large data URLs out of a JSON text before it is parsed.
+
+A parser would hold a screenshot or a film three times: the text, its own copy, and the
+string it makes. Here the base64 is decoded where it lies, to disk when it is large, and
+only a short name for it is parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.domain.errors import InvalidBase64
+from gateway.domain.media import EmbeddedUrl
+from gateway.formats.blobs import decode_base64
+
+LIFT_BYTES = 1024 * 1024  # smaller texts and smaller data URLs are parsed as they are
+_MARK = b";base64,"
+_HEAD = b'"data:'
+_LONGEST_HEAD = 256
+
+
+def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
+    """The text with short strings in place of large data URLs, and what those stand for.
+
+    What does not look like a whole JSON string of good base64 stays as it is, for the
+    parser and the decoder to complain about. Equal data URLs get equal short strings.
+    """
+    pieces: list[bytes] = []
+    found: dict[str, EmbeddedUrl] = {}
+    kept = 0
+    for begin, end in _large_strings(text):
+        mark = text.find(_MARK, begin, min(end, begin + _LONGEST_HEAD + len(_MARK)))
+        start = mark + len(_MARK)
+        if mark < 0 or end - start < LIFT_BYTES:
+            continue
+        try:
+            blob, digest = decode_base64(text, limit=len(text), start=start, end=end)
+        except InvalidBase64:
+            continue
+        url = EmbeddedUrl.of(blob, digest)
+        found[url] = url
+        pieces += (bytes(text[kept : begin + 1]), url.encode())
+        kept = end
+    pieces.append(bytes(text[kept:]))
+    return b"".join(pieces), found
+
+
+def _large_strings(text: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Where strings of data URLs begin and end, quotes at both, that have LIFT_BYTES or more.
+
+    Goes from quote to quote by the last one that is near enough, not by each, so that no text
+    takes longer than a few searches through it.
+    """
+    quote = text.find(b'"')
+    while 0 <= quote < len(text) - LIFT_BYTES:
+        first = quote + 1
+        following = text.rfind(b'"', first, first + LIFT_BYTES)
+        if following < 0:
+            following = text.find(b'"', first + LIFT_BYTES)
+            if following >= 0 and _opens(text, quote):
+                yield quote, following
+        quote = following
+
+
+def _opens(text: bytes | bytearray, quote: int) -> bool:
+    return text.startswith(_HEAD, quote) and text[quote - 1 : quote] != b"\\"

@@ -1,0 +1,245 @@
+"""One request and its answer on one connection, with a deadline for every phase."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.errors import (
+    GatewayError,
+    UpstreamDisconnected,
+    UpstreamInvalidResponse,
+    UpstreamTimeout,
+)
+from gateway.net.http import parser as wire
+from gateway.net.http.connect import Stream
+from gateway.runtime.cooperative import let_others_run
+
+_READ_BYTES = 65536
+# What is made of a piece of a stream is ten times its size, and a caller may never read it.
+_STREAM_READ_BYTES = 16384
+_WRITE_BYTES = 262144
+_JOIN_BYTES = 65536  # a body up to this size leaves in one write with the head
+_TURN_BYTES = 524288  # after so much without waiting, other greenlets get a turn
+_CALL_BYTES = 16384  # what one read or write counts for beyond its bytes
+_MAX_INTERIM = 10
+
+# What may be repeated when a kept connection closes instead of answering (RFC 9110, 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `idle_s` bounds each silence after the first byte, `total_s` the whole exchange."""
+
+    connect_s: float = 5
+    first_byte_s: float = 60
+    idle_s: float = 60
+    total_s: float = 600
+
+
+class Body(Protocol):
+    """A streamed request body of known length, which can be sent again."""
+
+    @property
+    def size(self) -> int: ...
+
+    def chunks(self) -> Iterator[bytes]: ...
+
+
+class Stale(Exception):
+    """A kept connection was closed before it could carry the request: use another."""
+
+
+class Exchange:
+    """What `requests.Response.raw` is here. Its messages name `host` and nothing else.
+
+    `reused` says that the connection has served other requests. `keep` takes the
+    connection back, with the server's Keep-Alive header, when it can serve more.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        stream: Stream,
+        *,
+        timeouts: Timeouts,
+        deadline: float,
+        reused: bool,
+        keep: Callable[[Stream, str | None], None],
+    ) -> None:
+        self.host = host
+        self._stream = stream
+        self._timeouts = timeouts
+        self._deadline = deadline
+        self._reused = reused
+        self._keep = keep
+        self._keep_hint: str | None = None
+        self._reusable = False
+        self._closed = False
+        self._framing: wire.Framing = wire.UntilClose()
+        self._early = b""  # the part of the body that came with the head
+        self._budget = _TURN_BYTES
+
+    def start(self, method: str, head: bytes, body: bytes | Body | None) -> wire.Head:
+        """Send the request and read the head of the answer.
+
+        Raises Stale when the server cannot have processed the request.
+        """
+        sent = self._send(head, body)
+        by = time.monotonic() + self._timeouts.first_byte_s
+        try:
+            # Also after a failed write: a server may refuse early, and say why.
+            data = self._read(by)
+        except UpstreamDisconnected:
+            data = b""
+        if not data:
+            if self._reused and (method in _IDEMPOTENT or not sent):
+                raise Stale
+            raise UpstreamDisconnected(
+                f"{self.host} closed the connection without an answer", sent=sent
+            )
+        try:
+            answer = self._read_head(data, by)
+            self._framing = wire.framing(answer, method)
+        except wire.Malformed as err:
+            raise self._invalid(err) from err
+        self._keep_hint = answer.fields.get("keep-alive")
+        self._reusable = sent and answer.keeps_alive and not self._framing.ends_with_connection
+        return answer
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body's bytes as they arrive; a second call goes on where the first stopped."""
+        framing = self._framing
+        data, self._early = self._early, b""
+        while True:
+            if data:
+                try:
+                    piece = framing.feed(data)
+                except wire.Malformed as err:
+                    raise self._invalid(err) from err
+                if piece:
+                    yield piece
+            if framing.complete:
+                return
+            self._take_turns(len(data))
+            data = self._read()
+            if not data:
+                if isinstance(framing, wire.Sized):
+                    raise UpstreamInvalidResponse(
+                        f"The answer of {self.host} is shorter than it announced", sent=True
+                    )
+                if not framing.ends_with_connection:
+                    raise UpstreamDisconnected(
+                        f"{self.host} closed the connection amid its answer", sent=True
+                    )
+                framing.complete = True
+
+    def hurry(self, within_s: float) -> None:
+        """Let the rest of the exchange take no longer than so many seconds."""
+        self._deadline = min(self._deadline, time.monotonic() + within_s)
+
+    def close(self) -> None:
+        """Hand the connection back if the answer is complete, else close it at once."""
+        if self._closed:
+            return
+        self._closed = True
+        framing = self._framing
+        if self._early and not framing.complete:
+            # An answer that nobody read, but that came whole.
+            try:
+                framing.feed(self._early)
+            except wire.Malformed:
+                self._reusable = False
+            self._early = b""
+        if self._reusable and framing.complete and not framing.excess and not self._early:
+            self._keep(self._stream, self._keep_hint)
+        else:
+            self._stream.close()
+
+    def _send(self, head: bytes, body: bytes | Body | None) -> bool:
+        """Write the request; False when the connection broke before all of it was taken."""
+        if body is None:
+            return self._write(head)
+        if isinstance(body, bytes):
+            if len(body) <= _JOIN_BYTES:
+                return self._write(head + body)
+            view = memoryview(body)
+            return self._write(head) and all(
+                self._write(view[at : at + _WRITE_BYTES])
+                for at in range(0, len(body), _WRITE_BYTES)
+            )
+        left = body.size
+        taken = self._write(head)
+        for chunk in body.chunks() if taken else ():
+            left -= len(chunk)
+            if left < 0:
+                break
+            if not self._write(chunk):
+                return False
+        if taken and left:
+            raise GatewayError(f"A request body has not the {body.size} bytes it announced")
+        return taken
+
+    def _write(self, data: bytes | memoryview) -> bool:
+        self._take_turns(len(data))
+        try:
+            self._stream.settimeout(self._wait(self._timeouts.idle_s))
+            # A small request is taken at once; gevent's sendall is ready for more, at a price.
+            sent = self._stream.send(data)
+            if sent < len(data):
+                self._stream.sendall(memoryview(data)[sent:])
+        except TimeoutError as err:
+            raise UpstreamTimeout(f"{self.host} did not take the request in time") from err
+        except OSError:
+            return False
+        return True
+
+    def _read(self, by: float | None = None) -> bytes:
+        """What has arrived, after waiting for it until `by` or for `idle_s`; b"" at the end."""
+        silence_s = self._timeouts.idle_s if by is None else by - time.monotonic()
+        try:
+            self._stream.settimeout(self._wait(silence_s))
+            sized = isinstance(self._framing, wire.Sized)
+            return self._stream.recv(_READ_BYTES if sized else _STREAM_READ_BYTES)
+        except TimeoutError as err:
+            what = "did not go on with its answer" if by is None else "did not answer"
+            raise UpstreamTimeout(f"{self.host} {what} in time", sent=True) from err
+        except OSError as err:
+            raise UpstreamDisconnected(f"{self.host} broke the connection off", sent=True) from err
+
+    def _wait(self, most_s: float) -> float:
+        wait_s = min(most_s, self._deadline - time.monotonic())
+        if wait_s <= 0:
+            raise TimeoutError
+        return wait_s
+
+    def _read_head(self, data: bytes, by: float) -> wire.Head:
+        for _ in range(_MAX_INTERIM):
+            while (end := data.find(b"\r\n\r\n")) < 0:
+                if not wire.may_be_head(data):
+                    raise wire.Malformed("it is no HTTP/1.1, or its head is too long")
+                more = self._read(by)
+                if not more:
+                    raise UpstreamDisconnected(
+                        f"{self.host} closed the connection amid its answer", sent=True
+                    )
+                data += more
+            head = wire.parse_head(data[: end + 4])
+            data = data[end + 4 :]
+            if not head.interim:
+                self._early = data
+                return head
+        raise wire.Malformed("it never gets beyond 1xx")
+
+    def _take_turns(self, size: int) -> None:
+        """Let other greenlets run now and then: a socket that is always ready never does."""
+        self._budget -= size + _CALL_BYTES
+        if self._budget < 0:
+            self._budget = _TURN_BYTES
+            let_others_run()
+
+    def _invalid(self, err: wire.Malformed) -> UpstreamInvalidResponse:
+        return UpstreamInvalidResponse(f"The answer of {self.host} is invalid: {err}", sent=True)

@@ -1,0 +1,180 @@
+"""What may cut short the wait of a connection's greenlet: time, the client, the process."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import sys
+import termios
+import time
+from typing import Any
+
+import gevent
+
+from gateway.runtime.interruption import ClientGone, DrainExit, Interrupted
+
+_GRACE_S = 1.0  # what a drain leaves a new connection to ask for something, or to read
+
+
+class Hangup(BaseException):
+    """Ends a connection on which no request is under way."""
+
+
+class HeadTimeout(BaseException):
+    """The head of a request did not come in time."""
+
+
+_BETWEEN_REQUESTS = (Hangup, HeadTimeout)
+
+
+class Guard:
+    """Throws into one greenlet.
+
+    Costs no greenlet and no timer. There is one deadline, because a greenlet waits for
+    one thing, and the worker's ticker looks at it. One watcher sleeps until the first
+    byte of a request and, while one is answered, until the client leaves.
+
+    Two kinds of throw: an expiry hits a wait of the worker's own, so it is always safe
+    and always wanted; an interruption hits the app wherever it is, so it comes at most
+    once per request and respects shields.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_expiry",
+        "_fd",
+        "_fresh",
+        "_greenlet",
+        "_hub",
+        "_idle",
+        "_interruptible",
+        "_interruption",
+        "_readable",
+        "shields",
+        "stalled",
+    )
+
+    def __init__(self, sock: Any) -> None:
+        self._greenlet = gevent.getcurrent()
+        self._hub = gevent.get_hub()
+        self._fd: int = sock.fileno()
+        self._readable = self._hub.loop.io(self._fd, 1)
+        self._deadline = math.inf
+        self._expiry: type[BaseException] = Hangup
+        self._fresh = True
+        self._idle = False
+        self._interruptible = False
+        self._interruption: Interrupted | None = None
+        self.shields = 0
+        self.stalled = False  # the client does not take what is sent
+
+    # Called by the greenlet.
+
+    def expect(self, expiry: type[BaseException], seconds: float) -> None:
+        """Throw `expiry` here if what follows takes longer."""
+        self._expiry = expiry
+        self._deadline = time.monotonic() + seconds
+
+    def wait(self, watcher: Any, expiry: type[BaseException], seconds: float) -> bool:
+        """See `gateway.runtime.interruption.Answering`."""
+        hub = self._hub
+        if gevent.getcurrent() is not self._greenlet or watcher.loop is not hub.loop:
+            return False
+        self._expiry = expiry
+        self._deadline = time.monotonic() + seconds
+        try:
+            hub.wait(watcher)
+        finally:
+            self._deadline = math.inf
+        return True
+
+    def extend(self, seconds: float, most_s: float) -> None:
+        """Give more time, but no more than `most_s` from now."""
+        self._deadline = min(self._deadline + seconds, time.monotonic() + most_s)
+
+    def done(self) -> float:
+        """End what `expect` began; returns the seconds that were left."""
+        left_s = self._deadline - time.monotonic()
+        self._deadline = math.inf
+        return left_s
+
+    def await_first_byte(self) -> None:
+        """Wait in the hub, where other connections get their turn, until `expect` ends it."""
+        self._idle = True
+        try:
+            self._hub.wait(self._readable)
+        finally:
+            self._idle = False
+            self._deadline = math.inf
+
+    def begin_request(self) -> None:
+        self._fresh = False
+        self._interruption = None
+        self._interruptible = True
+
+    def end_request(self) -> None:
+        """From here on nothing is interrupted: what follows is clean-up."""
+        self._interruptible = False
+        self._readable.stop()
+
+    def watch(self) -> None:
+        """Interrupt the request when the client leaves; its body must have been read."""
+        if self._interruptible:
+            self._readable.start(self._on_readable)
+
+    def end_of_shield(self) -> None:
+        """See `gateway.runtime.interruption.Answering`."""
+        reason = self._interruption
+        if reason and not self.shields and gevent.getcurrent() is self._greenlet:
+            self._interruption = None
+            raise reason
+
+    def bytes_waiting(self) -> int:
+        raw = fcntl.ioctl(self._fd, termios.FIONREAD, bytes(4))
+        return int.from_bytes(raw, sys.byteorder)
+
+    def close(self) -> None:
+        self._readable.stop()
+        self._readable.close()
+
+    # Called by the hub, while the greenlet waits.
+
+    def tick(self, now: float) -> None:
+        if now < self._deadline:
+            return
+        self._deadline = math.inf
+        if self._expiry is ClientGone:
+            self.stalled = True
+            self._interruptible = False
+        self._greenlet.throw(self._expiry)
+
+    def drain(self, now: float, *, at_once: bool) -> None:
+        """Hang up if nothing is asked; `at_once`, interrupt what is."""
+        if at_once and self._interruptible:
+            self.interrupt(DrainExit("the process is ending"))
+            return
+        waits = self._deadline < math.inf and self._expiry in _BETWEEN_REQUESTS
+        idle = self._idle and not self._fresh and not self.bytes_waiting()
+        if idle or (at_once and waits):
+            self._greenlet.throw(Hangup)
+        elif waits and self._expiry is Hangup:
+            # A request may be on its way, or a client may still be reading a refusal.
+            self._deadline = min(self._deadline, now + _GRACE_S)
+
+    def interrupt(self, reason: Interrupted) -> None:
+        """Throw `reason`, unless the request is over or was interrupted before."""
+        if not self._interruptible:
+            return
+        self._interruptible = False
+        self._readable.stop()
+        if self.shields:
+            self._interruption = reason
+        else:
+            self._greenlet.throw(reason)
+
+    def _on_readable(self) -> None:
+        # Bytes are the next request, sent ahead: they hide the end behind them, so the
+        # watch is over. Readable without bytes is the end, or a reset.
+        self._readable.stop()
+        if not self.bytes_waiting():
+            self.interrupt(ClientGone("closed by the client"))

@@ -1,0 +1,139 @@
+"""Chat: resolve the model and the attachments, lease an account, keep what was generated."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from gateway.domain.accounts import Account, Caller
+from gateway.domain.events import (
+    Event,
+    Events,
+    MediaReady,
+    MediaStored,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
+from gateway.domain.requests import (
+    ChatRequest,
+    ImageRequest,
+    VendorCall,
+    VideoRequest,
+)
+from gateway.domain.token_estimate import Estimate
+from gateway.services.chat.prompts import Makes, order, unused
+from gateway.services.media.attachments import fitted
+from gateway.services.media.media import MediaService
+from gateway.services.routing.catalog import Catalog, Model, Route
+from gateway.services.routing.dispatch import Dispatcher, Trace
+from gateway.upstreams.base import CallContext, SessionJournal
+
+if TYPE_CHECKING:
+    from gateway.services.jobs.generation import GenerationService
+
+
+class ChatService:
+    def __init__(
+        self,
+        catalog: Catalog,
+        dispatcher: Dispatcher,
+        media: MediaService,
+        generation: GenerationService,
+        journal: SessionJournal,
+    ) -> None:
+        self._catalog = catalog
+        self._dispatcher = dispatcher
+        self._media = media
+        self._generation = generation
+        self._journal = journal
+
+    def stream(self, request: ChatRequest, caller: Caller, trace: Trace) -> Events:
+        """Yield the answer's batches; the account is held until the generator is closed.
+
+        A model that makes pictures or videos answers here too: the last user turn is
+        its prompt, the pictures of that turn its references.
+        """
+        model = self._catalog.find(request.model, caller)
+        if model.kind != "chat":
+            return self._generation.stream(_ordered(request, model, trace), caller, trace)
+        return self._answer(request, model, caller, trace)
+
+    def plan(self, request: ChatRequest, caller: Caller, trace: Trace) -> list[VendorCall]:
+        """The vendor requests that `stream` would send; nothing is sent."""
+        model = self._catalog.find(request.model, caller)
+        if model.kind != "chat":
+            return self._generation.plan(_ordered(request, model, trace), caller, trace)
+        with self._media.resolved(request, caller) as resolved:
+
+            def call(route: Route, account: Account) -> list[VendorCall]:
+                wanted = fitted(resolved, route)
+                trace.dropped = tuple(route.upstream.dropped(wanted, account))
+                return route.upstream.plan_chat(wanted, account)
+
+            return self._dispatcher.plan(model, "chat", caller, trace, call)
+
+    def _answer(self, request: ChatRequest, model: Model, caller: Caller, trace: Trace) -> Events:
+        with self._media.resolved(request, caller) as resolved:
+            context = CallContext(trace.request_id, self._journal)
+
+            def call(route: Route, account: Account) -> Events:
+                wanted = fitted(resolved, route)
+                trace.dropped = tuple(route.upstream.dropped(wanted, account))
+                return route.upstream.chat(wanted, account, context)
+
+            batches = self._dispatcher.stream(model, "chat", caller, trace, call)
+            said = Estimate()
+            try:
+                yield from keep_media(batches, self._media, caller, trace, said)
+                if trace.usage is None:  # the vendor does not count
+                    trace.usage = _estimated(resolved, said)
+                    yield [trace.usage]
+            finally:
+                if trace.usage is None and said.tokens:  # broken off before the vendor's count
+                    trace.usage = _estimated(resolved, said)
+
+
+def _ordered(request: ChatRequest, model: Model, trace: Trace) -> ImageRequest | VideoRequest:
+    kind: Makes = "image" if model.kind == "image" else "video"
+    trace.unknown = (*trace.unknown, *unused(request, kind))
+    return order(request, kind)
+
+
+def keep_media(
+    batches: Events,
+    media: MediaService,
+    caller: Caller,
+    trace: Trace,
+    said: Estimate | None = None,
+) -> Events:
+    """Pass batches on, with generated media moved into the store as they appear."""
+    with closing(batches):
+        for batch in batches:
+            for position, event in enumerate(batch):
+                kind = type(event)
+                if kind is MediaReady:
+                    batch[position] = _stored(event, media, caller, trace)
+                elif kind is Usage:
+                    trace.usage = event  # type: ignore[assignment]
+                elif said is not None and (kind is TextDelta or kind is ReasoningDelta):
+                    said.add(event.text)  # type: ignore[union-attr]
+            yield batch
+
+
+def _estimated(request: ChatRequest, said: Estimate) -> Usage:
+    asked = Estimate()
+    for message in request.messages:
+        asked.add(message.text)
+    return Usage(prompt_tokens=asked.tokens, completion_tokens=said.tokens, estimated=True)
+
+
+def _stored(event: Event, media: MediaService, caller: Caller, trace: Trace) -> MediaStored:
+    assert isinstance(event, MediaReady)
+    cover = media.archive(event.cover, caller.owner) if event.cover else None
+    stored = media.archive(event.source, caller.owner)
+    if event.kind == "image":
+        trace.images += 1
+    elif event.kind == "video":
+        trace.videos += 1
+    return MediaStored(event.kind, stored, cover)

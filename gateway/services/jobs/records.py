@@ -1,0 +1,83 @@
+"""Jobs as JSON: what was asked for and what came of it, readable by any later process."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from gateway.domain.accounts import Caller
+from gateway.domain.events import MediaStored, Usage
+from gateway.domain.jobs import Job
+from gateway.domain.media import Media, MediaRef, StoredMedia
+from gateway.domain.requests import ImageRequest, VideoRequest
+from gateway.services.media.media import MediaService
+from gateway.services.media.uploads import ChunkSource, stored_link
+
+
+def request_record(
+    request: ImageRequest | VideoRequest, media: MediaService, caller: Caller
+) -> dict[str, Any]:
+    """The request as JSON; its pictures move into the store and are named by id there."""
+    kept: dict[str, str] = {}
+
+    def keep(item: Media | MediaRef) -> str:
+        assert isinstance(item, Media)
+        if item.digest not in kept:
+            source = ChunkSource(item.blob.chunks(), item.mime_type)
+            stored = media.archive(source, caller.owner, stranger=caller.stranger)
+            kept[item.digest] = stored.name
+        return kept[item.digest]
+
+    record = {
+        f.name: getattr(request, f.name)
+        for f in fields(request)
+        if f.name not in ("images", "mask")
+    }
+    record["images"] = [keep(item) for item in request.images]
+    if isinstance(request, ImageRequest) and request.mask is not None:
+        record["mask"] = keep(request.mask)
+    return record
+
+
+def request_of(job: Job) -> ImageRequest | VideoRequest:
+    """The request again; its pictures are references to stored media."""
+    record = dict(job.request)
+    images = tuple(_stored_ref(name) for name in record.pop("images"))
+    if job.kind == "video":
+        return VideoRequest(images=images, **record)
+    mask = record.pop("mask", None)
+    return ImageRequest(images=images, mask=_stored_ref(mask) if mask else None, **record)
+
+
+def _stored_ref(name: str) -> MediaRef:
+    return MediaRef("image", "image", url=stored_link(name))
+
+
+def media_entry(event: MediaStored) -> dict[str, Any]:
+    return {
+        "kind": event.kind,
+        **_stored_entry(event.media),
+        "cover": _stored_entry(event.cover) if event.cover else None,
+    }
+
+
+def _stored_entry(stored: StoredMedia) -> dict[str, Any]:
+    return {f.name: getattr(stored, f.name) for f in fields(stored)}
+
+
+def stored_of(entry: dict[str, Any]) -> tuple[StoredMedia, StoredMedia | None]:
+    """A result's entry as stored media: the thing itself, and its cover."""
+    names = [f.name for f in fields(StoredMedia)]
+    cover = entry.get("cover")
+    return (
+        StoredMedia(**{name: entry.get(name) for name in names}),  # type: ignore[arg-type]
+        StoredMedia(**{name: cover.get(name) for name in names}) if cover else None,
+    )
+
+
+def usage_record(usage: Usage) -> dict[str, Any]:
+    return {f.name: getattr(usage, f.name) for f in fields(usage)}
+
+
+def usage_of(job: Job) -> Usage:
+    return Usage(**(job.result or {}).get("usage", {}))

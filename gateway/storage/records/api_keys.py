@@ -1,0 +1,104 @@
+"""The gateway's own keys, of which only digests are kept."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sqlalchemy import Row, bindparam, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gateway.domain.accounts import GatewayKey, Secret
+from gateway.domain.errors import Conflict
+from gateway.storage.db import rows
+from gateway.storage.db.engine import Database
+from gateway.storage.db.schema import keys
+
+MADE_PREFIX = "gw-"
+
+_TOPIC = "keys"
+_RANDOM_BYTES = 30  # 40 characters
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    name: str
+    last_four: str
+    limits: str | None
+    models: tuple[str, ...]
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+
+
+_COLUMNS = [keys.c[field.name] for field in fields(KeyRecord)]
+_VALID = select(keys.c.name, keys.c.digest, keys.c.limits, keys.c.models, keys.c.expires_at).where(
+    keys.c.revoked_at.is_(None),
+    or_(keys.c.expires_at.is_(None), keys.c.expires_at > bindparam("at")),
+)
+
+
+class KeyStore:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create(
+        self,
+        name: str,
+        *,
+        limits: str | None = None,
+        models: Collection[str] = (),
+        expires_at: float | None = None,
+    ) -> tuple[KeyRecord, Secret]:
+        """Make a key; the secret exists nowhere else and is to be shown once.
+
+        Raises Conflict for a name that was ever used: jobs and files belong to names.
+        """
+        secret = Secret(f"{MADE_PREFIX}{secrets.token_urlsafe(_RANDOM_BYTES)}")
+        statement = insert(keys).values(
+            name=name,
+            digest=secret.digest,
+            last_four=secret.reveal()[-4:],
+            limits=limits,
+            models=sorted(models),
+            created_at=self._clock(),
+            expires_at=expires_at,
+        )
+        try:
+            with self._database.begin(durable=True) as connection:
+                record = _record(connection.execute(statement.returning(*_COLUMNS)).one())
+                rows.bump(self._database, connection, _TOPIC)
+        except IntegrityError:
+            raise Conflict(f"There is or was a key called {name!r}.", param="name") from None
+        return record, secret
+
+    def valid(self) -> list[GatewayKey]:
+        """Those that are neither revoked nor expired now."""
+        with self._database.read() as connection:
+            found = connection.execute(_VALID, {"at": self._clock()}).all()
+        return [GatewayKey(**{**row._mapping, "models": frozenset(row.models)}) for row in found]
+
+    def list(self) -> list[KeyRecord]:
+        with self._database.read() as connection:
+            found = connection.execute(select(*_COLUMNS).order_by(keys.c.created_at, keys.c.name))
+            return [_record(row) for row in found]
+
+    def revoke(self, name: str) -> bool:
+        statement = update(keys).where(keys.c.name == name, keys.c.revoked_at.is_(None))
+        with self._database.begin(durable=True) as connection:
+            found = connection.execute(statement.values(revoked_at=self._clock())).rowcount > 0
+            if found:
+                rows.bump(self._database, connection, _TOPIC)
+        return found
+
+    def version(self) -> int:
+        """Moves with every change of any key."""
+        return rows.version(self._database, _TOPIC)
+
+
+def _record(row: Row[Any]) -> KeyRecord:
+    return KeyRecord(**{**row._mapping, "models": tuple(row.models)})

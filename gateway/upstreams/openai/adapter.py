@@ -1,0 +1,317 @@
+"""OpenAI, and every server that speaks its chat and image APIs.
+
+https://platform.openai.com/docs/api-reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.domain.accounts import Account, Kind
+from gateway.domain.errors import (
+    AccountExhausted,
+    AccountRejected,
+    AccountSpent,
+    ContentFiltered,
+    ContextLengthExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    ModelNotOpen,
+    ModelRejected,
+    UpstreamError,
+    UpstreamOverloaded,
+)
+from gateway.domain.events import Event, Events, Finish, MediaReady
+from gateway.domain.jobs import VideoTask
+from gateway.domain.media import WEB_PICTURES, Media
+from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.net.codecs.json_body import encode, redacted
+from gateway.net.codecs.multipart import File, Multipart
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Body, Http
+from gateway.upstreams.base import CallContext, unused
+from gateway.upstreams.errors import Row
+from gateway.upstreams.image_sizes import Size, of_ratio, parse_ratio, parse_size
+from gateway.upstreams.media_sources import InlineSource, from_url
+from gateway.upstreams.openai.messages import media_part, write_messages
+from gateway.upstreams.openai.responses import (
+    UUID,
+    ChatCall,
+    Dialect,
+    bearer,
+    converse,
+    entries_of,
+    patient,
+    usage_of,
+)
+
+BASE_URL = "https://api.openai.com/v1"
+_CHAT = "/chat/completions"
+_GENERATIONS = "/images/generations"
+_EDITS = "/images/edits"
+_PICTURES_LIMIT_BYTES = 256 * 1024 * 1024  # ten large pictures as base64
+
+_OTHERS = ("ark-", "AIza", "AQ.", "ya29.")
+_IMAGE_MODELS = ("gpt-image", "chatgpt-image", "dall-e")
+# Known to servers that speak OpenAI's protocol, refused by OpenAI.
+_FOREIGN = frozenset(
+    {
+        "top_k",
+        "min_p",
+        "repetition_penalty",
+        "thinking",
+        "enable_thinking",
+        "chat_template_kwargs",
+        "image_config",
+    }
+)
+
+# OpenAI has a code and a 401 for it; some of its imitators have a sentence.
+_WRONG_KEY = (
+    r"^(incorrect|invalid) api key( provided)?(: \S+)?\.?"
+    r"( You can (find|obtain) (an|your) api key (at|from) https?://\S+)?$"
+    r"|^API key not valid\. Please pass a valid (API )?key\.$"
+)
+# https://platform.openai.com/docs/guides/error-codes, and what its imitators say instead.
+_TABLE = (
+    Row(None, "context_length_exceeded", "", ContextLengthExceeded),
+    Row(
+        400, "", "context (length|window)|too many tokens|prompt is too long", ContextLengthExceeded
+    ),
+    Row(
+        None,
+        "content_filter|content_policy_violation|moderation_blocked|ResponsibleAIPolicyViolation",
+        "",
+        ContentFiltered,
+    ),
+    Row(400, "", "safety system|content (management )?policy", ContentFiltered),
+    Row(403, "", "moderation|flagged|safety system|content policy", ContentFiltered),
+    Row(400, "billing_hard_limit_reached", "", AccountSpent),
+    Row(None, "insufficient_quota", "", AccountSpent),
+    Row(402, "", "", AccountSpent),
+    Row(400, "invalid_api_key", "", AccountRejected),
+    Row(400, "", _WRONG_KEY, AccountRejected),
+    Row(401, "", "not allowed to access model", ModelRejected),
+    Row(403, "model_not_found", "", ModelNotOpen),
+    Row(None, "model_not_found", "", ModelNotFound),
+    Row(403, "", "missing scopes", AccountRejected),  # such as model.request
+    Row(403, "", r"\bmodels?\b", ModelRejected),
+    Row(404, "", "model", ModelNotFound),
+    Row(400, "", "model.{0,300} (does not|not) exist|unknown model|model not found", ModelNotFound),
+    Row(404, "", "", UpstreamError),  # no such path, so a wrong base URL
+    Row(429, "", "overloaded", UpstreamOverloaded),
+    Row(500, "", "overloaded", UpstreamOverloaded),
+    Row(429, "", r"per day|\bRPD\b|\bTPD\b|daily", AccountSpent),
+    Row(None, "rate_limit_exceeded|rate_limit_error", "", AccountExhausted),
+)
+_DIALECTS = {
+    True: Dialect("OpenAI", _TABLE),
+    False: Dialect("the OpenAI-compatible server", _TABLE),
+}
+
+_K = 1024 * 1024
+_TIERS = {"1K": _K, "2K": 4 * _K, "4K": 3840 * 2160}
+# Models that make a few sizes only; all others take any that divide by 16.
+_SIZES = (
+    ("dall-e-2", (Size(1024, 1024),)),
+    ("dall-e-3", (Size(1024, 1024), Size(1792, 1024), Size(1024, 1792))),
+    ("gpt-image-1", (Size(1024, 1024), Size(1536, 1024), Size(1024, 1536))),
+    ("chatgpt-image", (Size(1024, 1024), Size(1536, 1024), Size(1024, 1536))),
+)
+
+
+class OpenAI:
+    """OpenAI or a server like it, at the account's base URL or `base_url`. It makes no videos."""
+
+    name = "openai"
+    kinds: frozenset[Kind] = frozenset({"chat", "image"})
+    draws_in_chat = False
+
+    def __init__(self, http: Http, *, base_url: str = BASE_URL, fetcher: Fetcher) -> None:
+        self._http = http
+        self._base_url = base_url
+        self._fetcher = fetcher
+        self._patience = patient(http.timeouts)
+        self.checks_credentials = self._genuine(None)  # a server of one's own may take any
+
+    def takes(self, credential: str) -> bool:
+        if not self._genuine(None) or not credential:
+            return bool(credential)  # a server of one's own takes what it pleases
+        return not credential.startswith(_OTHERS) and UUID.fullmatch(credential) is None
+
+    def kind_of(self, model: str) -> Kind:
+        return "image" if model.startswith(_IMAGE_MODELS) else "chat"
+
+    def takes_shape(self, model: str) -> bool:
+        return model.startswith(_IMAGE_MODELS)  # others may refuse any size
+
+    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+        return WEB_PICTURES if kind == "image" else WEB_PICTURES | {"image/gif"}
+
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]:
+        """Of the two token limits one goes; only OpenAI itself is known to lack anything else."""
+        if not isinstance(request, ChatRequest):
+            return unused(request, ("output_format", "quality", "background"))
+        params = request.params
+        foreign = params.keys() & _FOREIGN
+        names = sorted(foreign) if foreign and self._genuine(account) else []
+        if "max_completion_tokens" in params and "max_tokens" in params:
+            names.append("max_tokens")
+        return names
+
+    def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
+        call = ChatCall(
+            self._url(account, _CHAT),
+            bearer(account, context.request_id),
+            encode(self._chat_body(request, account)),
+            request.stream,
+            None if request.stream else self._patience,
+        )
+        return converse(self._http, call, self._dialect(account), account, self._fetcher)
+
+    def _chat_body(self, request: ChatRequest, account: Account) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": write_messages(request.messages, media_part),
+            **request.params,
+        }
+        for name in self.dropped(request, account):
+            del body[name]
+        if request.stream:
+            body["stream"] = True
+            body["stream_options"] = {"include_usage": True}
+        return body
+
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        headers, dialect = bearer(account, context.request_id), self._dialect(account)
+        body: bytes | Body
+        if request.images:
+            fields = [(name, str(value)) for name, value in _fields(request).items()]
+            form = Multipart(fields, _files(request))
+            path, body = _EDITS, form
+            headers["Content-Type"] = form.content_type
+        else:
+            path, body = _GENERATIONS, encode(_fields(request))
+        with self._http.send(
+            "POST", self._url(account, path), headers=headers, body=body, timeouts=self._patience
+        ) as answer:
+            if answer.status != 200:
+                raise dialect.failure(answer, account)
+            document = answer.json(_PICTURES_LIMIT_BYTES)
+        if error := dialect.reported(document, account):
+            raise error
+        yield self._pictures(document, dialect)
+
+    def _pictures(self, document: dict[str, Any], dialect: Dialect) -> list[Event]:
+        mime_type = f"image/{document.get('output_format') or 'png'}"
+        events: list[Event] = []
+        for entry in entries_of(document):
+            text, url = entry.get("b64_json"), entry.get("url")
+            if text and isinstance(text, str):
+                events.append(MediaReady("image", InlineSource(text, mime_type)))
+            elif url and isinstance(url, str):
+                events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
+        if not events:
+            raise dialect.invalid("has no picture")
+        usage = usage_of(document.get("usage"))
+        usage.images = len(events)
+        return [*events, usage, Finish("stop")]
+
+    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
+        raise _no_videos()
+
+    def check_video(self, task_id: str, account: Account) -> VideoTask:
+        raise _no_videos()
+
+    def cancel_video(self, task_id: str, account: Account) -> None:
+        raise _no_videos()
+
+    def release_video(self, task_id: str, account: Account) -> None:
+        raise _no_videos()
+
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        return [self._plan(account, _CHAT, self._chat_body(request, account))]
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        if not request.images:
+            return [self._plan(account, _GENERATIONS, _fields(request))]
+        files = [
+            {"name": file.name, "filename": file.filename, "bytes": file.blob.size}
+            for file in _files(request)
+        ]
+        return [
+            self._plan(account, _EDITS, {**_fields(request), "files": files}, "multipart/form-data")
+        ]
+
+    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
+        raise _no_videos()
+
+    def sweep_sessions(self, account: Account, label: str) -> int:
+        return 0
+
+    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
+        return ()
+
+    def _plan(
+        self, account: Account, path: str, body: Any, content_type: str = "application/json"
+    ) -> VendorCall:
+        headers = {"Authorization": "***", "Content-Type": content_type}
+        return VendorCall("POST", self._url(account, path), headers, redacted(body))
+
+    def _url(self, account: Account, path: str) -> str:
+        return (account.base_url or self._base_url).rstrip("/") + path
+
+    def _genuine(self, account: Account | None) -> bool:
+        """Whether OpenAI itself is asked."""
+        return ((account and account.base_url) or self._base_url).startswith(BASE_URL)
+
+    def _dialect(self, account: Account) -> Dialect:
+        return _DIALECTS[self._genuine(account)]
+
+
+def _fields(request: ImageRequest) -> dict[str, Any]:
+    fields: dict[str, Any] = {"model": request.model, "prompt": request.prompt}
+    if request.n > 1:
+        fields["n"] = request.n
+    for name, value in (
+        ("size", _size(request)),
+        ("quality", request.quality),
+        ("background", request.background),
+        ("output_format", request.output_format),
+    ):
+        if value is not None:
+            fields[name] = value
+    return fields
+
+
+def _size(request: ImageRequest) -> str | None:
+    """An exact size as it is; a tier or a ratio as the nearest size that the model makes."""
+    if exact := parse_size(request.size):
+        return str(exact)
+    tier = (request.size or "").upper()
+    if tier not in _TIERS and not request.ratio:
+        return None
+    ratio = parse_ratio(request.ratio or "1:1")
+    for prefix, sizes in _SIZES:
+        if request.model.startswith(prefix):
+            return str(min(sizes, key=lambda size: abs(size.aspect - ratio[0] / ratio[1])))
+    return str(of_ratio(ratio, _TIERS.get(tier, _K)))
+
+
+def _files(request: ImageRequest) -> list[File]:
+    name = "image" if len(request.images) == 1 else "image[]"
+    named = [(name, image) for image in request.images]
+    if request.mask is not None:
+        named.append(("mask", request.mask))
+    return [
+        File(name, media.blob, f"{name.strip('[]')}.{media.mime_type[6:]}", media.mime_type)
+        for name, media in named
+        if isinstance(media, Media)
+    ]
+
+
+def _no_videos() -> InvalidRequest:
+    return InvalidRequest("The OpenAI-compatible upstream makes no videos", param="model")

@@ -1,0 +1,356 @@
+"""Which failures are tried again, on which account, and what callers are told in the end."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from gateway.domain.accounts import Caller, Secret
+from gateway.domain.errors import (
+    AccountExhausted,
+    AccountRejected,
+    AccountSpent,
+    ContentFiltered,
+    Forbidden,
+    GatewayError,
+    InvalidApiKey,
+    InvalidRequest,
+    ModelNotFound,
+    ModelNotOpen,
+    ModelRejected,
+    NoAccountAvailable,
+    RateLimitExceeded,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from gateway.domain.events import Finish, TextDelta
+from gateway.services.routing.catalog import Model, Route
+from gateway.services.routing.dispatch import Dispatcher, Trace
+from gateway.services.routing.retry_budget import RetryBudget
+from tests.services.pools import account, view
+
+ANYONE = Caller("someone")
+ANSWER = [[TextDelta("Hello")], [Finish("stop")]]
+
+
+def vendor(name="vendor"):
+    return SimpleNamespace(name=name, takes=lambda secret: secret.startswith(f"{name}-"))
+
+
+def model(*upstreams, kind="chat"):
+    routes = tuple(Route(vendor(name), f"{name}-model") for name in upstreams or ("vendor",))
+    return Model("public", kind, routes)
+
+
+class Vendors:
+    """Answers, or fails as each account's list says, call by call."""
+
+    def __init__(self, **failures):
+        self._failures = {name: list(errors) for name, errors in failures.items()}
+        self.called = []
+
+    def fail(self, account):
+        self.called.append(account.name)
+        failures = self._failures.get(account.name.replace("-", "_"))
+        err = failures.pop(0) if failures else None
+        if err is not None:
+            raise err
+
+    def chat(self, route, account):
+        self.fail(account)
+        yield from ([*batch] for batch in ANSWER)
+
+    def submit(self, route, account):
+        self.fail(account)
+        return f"task of {account.name}"
+
+
+def ask(dispatcher, vendors, *, of=None, caller=ANYONE, trace=None):
+    return list(dispatcher.stream(of or model(), "chat", caller, trace or Trace("r"), vendors.chat))
+
+
+@pytest.fixture
+def two(world):
+    return Dispatcher(world.pool(account("one"), account("two")))
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        AccountRejected("401"),
+        AccountExhausted("429", retry_after=60),
+        AccountSpent("daily"),
+        UpstreamError("500", sent=True),
+        UpstreamOverloaded("503", sent=True),
+        UpstreamUnreachable("refused"),
+        UpstreamDisconnected("reset", sent=True),
+        UpstreamTimeout("no connection"),
+        ModelNotOpen("404"),
+    ],
+)
+def test_another_account_answers_where_one_cannot(two, err):
+    vendors, trace = Vendors(one=[err]), Trace("r")
+    assert ask(two, vendors, trace=trace) == ANSWER
+    assert vendors.called == ["one", "two"]
+    assert (trace.attempts, trace.upstream, trace.account) == (2, "vendor", "two")
+
+
+@pytest.mark.parametrize(
+    "err",
+    [
+        InvalidRequest("400"),
+        ContentFiltered("blocked"),
+        GatewayError("ours"),
+        UpstreamTimeout("no answer", sent=True),
+    ],
+)
+def test_what_another_account_would_not_mend_is_told_at_once(two, err):
+    vendors = Vendors(one=[err])
+    with pytest.raises(type(err)) as caught:
+        ask(two, vendors)
+    assert caught.value is err
+    assert vendors.called == ["one"]
+
+
+def test_a_failing_vendor_is_asked_twice_and_never_by_the_same_account(world):
+    dispatcher = Dispatcher(world.pool(*[account(name) for name in ("one", "two", "three")]))
+    vendors = Vendors(one=[UpstreamError("first")], two=[UpstreamError("second")])
+    with pytest.raises(UpstreamError, match="second"):
+        ask(dispatcher, vendors)
+    assert vendors.called == ["one", "two"]
+
+
+def test_the_only_account_of_a_failing_vendor_is_asked_once(world):
+    vendors = Vendors(one=[UpstreamError("500"), UpstreamError("500")])
+    with pytest.raises(UpstreamError, match="500"):
+        ask(Dispatcher(world.pool(account("one"))), vendors)
+    assert vendors.called == ["one"]
+
+
+def test_nothing_is_tried_again_once_something_was_sent_to_the_caller(two):
+    def breaks(route, account):
+        yield [TextDelta("Hel")]
+        raise UpstreamDisconnected("cut", sent=True)
+
+    batches = two.stream(model(), "chat", ANYONE, Trace("r"), breaks)
+    assert next(batches) == [TextDelta("Hel")]
+    with pytest.raises(UpstreamDisconnected):
+        next(batches)
+
+
+@pytest.mark.parametrize("err", [UpstreamDisconnected("reset"), AccountExhausted("429")])
+def test_paid_work_is_submitted_again_only_where_it_cannot_have_begun(two, err):
+    of, trace = model(kind="video"), Trace("r")
+    vendors = Vendors(one=[err])
+    assert two.once(of, "video", ANYONE, trace, vendors.submit) == "task of two"
+    err.sent = True
+    vendors = Vendors(one=[err], two=[err])
+    with pytest.raises(type(err)):
+        two.once(of, "video", ANYONE, trace, vendors.submit)
+    assert len(vendors.called) == 1
+
+
+def test_a_quota_that_is_back_soon_is_waited_for(world):
+    dispatcher = Dispatcher(world.pool(account("one"), clock=time.monotonic))
+    vendors = Vendors(one=[AccountExhausted("429", retry_after=0.1)])
+    assert ask(dispatcher, vendors) == ANSWER
+    assert vendors.called == ["one", "one"]
+
+
+def test_exhausted_accounts_end_as_the_time_to_come_back(two):
+    vendors = Vendors(
+        one=[AccountExhausted("429", retry_after=90)], two=[AccountExhausted("429", retry_after=40)]
+    )
+    with pytest.raises(NoAccountAvailable) as caught:
+        ask(two, vendors)
+    assert caught.value.status == 429
+    assert caught.value.retry_after == pytest.approx(40)
+
+
+@pytest.mark.parametrize("rejected", [AccountRejected, ModelRejected])
+def test_what_all_accounts_are_refused_is_never_the_callers_401(two, rejected):
+    vendors = Vendors(one=[rejected("401")], two=[rejected("403")])
+    for _ in range(2):
+        with pytest.raises(AccountRejected) as caught:
+            ask(two, vendors)
+        assert (caught.value.status, caught.value.code) == (502, "upstream_auth_failed")
+    assert vendors.called == ["one", "two"]
+
+
+@pytest.mark.parametrize("lacking", [ModelNotOpen, ModelRejected])
+def test_a_model_that_one_account_is_denied_is_asked_of_others(two, lacking):
+    vendors = Vendors(one=[lacking("403")])
+    assert [ask(two, vendors) for _ in range(3)] == [ANSWER] * 3
+    assert vendors.called == ["one", "two", "two", "two"]
+
+
+@pytest.mark.parametrize("others", [0, 20])
+def test_a_model_that_no_account_has_is_told_to_be_none(two, others):
+    """And asked for only now and then, unless there are too many such models to know them."""
+    for name in ("model", *(f"model {n}" for n in range(others))):
+        of = Model(name, "chat", (Route(vendor(), name),))
+        vendors = Vendors(one=[ModelNotOpen("404")] * 2, two=[ModelNotOpen("404")] * 2)
+        for _ in range(2):
+            with pytest.raises(ModelNotOpen):
+                ask(two, vendors, of=of)
+        assert sorted(vendors.called) in (["one", "two"], ["one", "one", "two", "two"])
+        assert others or len(vendors.called) == 2
+
+
+def test_an_account_that_may_have_the_model_is_worth_coming_back_for(two):
+    vendors = Vendors(one=[ModelNotOpen("404")], two=[AccountExhausted("429", retry_after=40)])
+    with pytest.raises(NoAccountAvailable) as caught:
+        ask(two, vendors)
+    assert caught.value.retry_after == pytest.approx(40)
+
+
+@pytest.mark.parametrize("lacking", [ModelNotOpen, ModelRejected])
+def test_an_account_that_lacks_one_model_is_asked_for_the_next(world, lacking):
+    dispatcher = Dispatcher(world.pool(account("one")))
+    routes = tuple(Route(vendor(), name) for name in ("large", "small"))
+    vendors = Vendors(one=[lacking("404")])
+    of = Model("public", "chat", routes)
+    assert ask(dispatcher, vendors, of=of) == ANSWER
+    assert vendors.called == ["one", "one"]
+    asked = dispatcher.plan(of, "chat", ANYONE, Trace("r"), lambda route, account: route.model)
+    assert asked == "small"
+
+
+def test_many_refusals_are_followed_to_the_account_that_answers(world):
+    dead = {f"dead{n}": [AccountRejected("401")] for n in range(10)}
+    dispatcher = Dispatcher(world.pool(*map(account, dead), account("good")))
+    vendors = Vendors(**dead)
+    assert ask(dispatcher, vendors) == ANSWER
+    assert vendors.called[-1] == "good"
+
+
+def test_a_request_tries_only_so_many_accounts(world):
+    dead = {f"dead{n}": [AccountExhausted("429", retry_after=60)] for n in range(40)}
+    dispatcher = Dispatcher(world.pool(*map(account, dead)))
+    vendors = Vendors(**dead)
+    with pytest.raises(NoAccountAvailable):
+        ask(dispatcher, vendors)
+    assert len(vendors.called) == 16
+
+
+def test_the_next_route_serves_where_the_first_has_no_account_left(world):
+    pool = world.pool(account("a1", upstream="first"), account("b1", upstream="second"))
+    dispatcher, of = Dispatcher(pool), model("first", "second")
+    vendors, trace = Vendors(a1=[AccountExhausted("429", retry_after=60)]), Trace("r")
+    assert ask(dispatcher, vendors, of=of, trace=trace) == ANSWER
+    assert vendors.called == ["a1", "b1"]
+    assert trace.upstream == "second"
+    vendors = Vendors(b1=[UpstreamError("500")])
+    with pytest.raises(UpstreamError, match="500"):
+        ask(dispatcher, vendors, of=of)
+
+
+def test_the_soonest_of_all_routes_is_announced(world):
+    pool = world.pool(account("a1", upstream="first"), account("b1", upstream="second"))
+    vendors = Vendors(
+        a1=[AccountExhausted("429", retry_after=30)], b1=[AccountExhausted("429", retry_after=80)]
+    )
+    with pytest.raises(NoAccountAvailable) as caught:
+        ask(Dispatcher(pool), vendors, of=model("first", "second"))
+    assert caught.value.retry_after == pytest.approx(30)
+
+
+@pytest.mark.parametrize(
+    ("err", "told"),
+    [
+        (AccountRejected("401"), InvalidApiKey),
+        (ModelRejected("401"), Forbidden),
+        (AccountExhausted("429", retry_after=7), RateLimitExceeded),
+        (AccountSpent("no date given"), RateLimitExceeded),
+        (UpstreamUnreachable("refused"), UpstreamUnreachable),
+    ],
+)
+def test_the_callers_own_credential_is_tried_once_and_touches_no_account(world, err, told):
+    pool = world.pool(account("one"))
+    vendors = Vendors(own=[err])
+    caller = Caller("own:x", credential=Secret("vendor-key"))
+    with pytest.raises(told) as caught:
+        ask(Dispatcher(pool), vendors, caller=caller)
+    assert vendors.called == ["own"]
+    assert caught.value.retry_after == (3600 if type(err) is AccountSpent else err.retry_after)
+    assert view(pool, "one").back_in_s == 0
+
+
+def test_what_is_too_much_for_the_accounts_of_one_route_goes_on_to_the_next(world):
+    pool = world.pool(
+        account("few", upstream="first", limits={"image": "3/day"}),
+        account("many", upstream="second", limits={"image": "9/day"}),
+    )
+    vendors, dispatcher, of = Vendors(), Dispatcher(pool), model("first", "second")
+
+    def draw(amount):
+        trace = Trace("r")
+        return list(dispatcher.stream(of, "image", ANYONE, trace, vendors.chat, amount=amount))
+
+    assert draw(4) == ANSWER
+    assert vendors.called == ["many"]
+    with pytest.raises(InvalidRequest):
+        draw(10)
+
+
+def test_an_own_credential_goes_to_the_vendor_whose_form_it_has(world):
+    dispatcher = Dispatcher(world.pool())
+    vendors, trace = Vendors(), Trace("r")
+    caller = Caller("own:x", credential=Secret("second-key"))
+    ask(dispatcher, vendors, of=model("first", "second"), caller=caller, trace=trace)
+    assert trace.upstream == "second"
+    with pytest.raises(InvalidApiKey):
+        ask(dispatcher, vendors, of=model("first"), caller=caller)
+
+
+def test_a_model_without_any_account_does_not_exist(two):
+    with pytest.raises(ModelNotFound):
+        ask(two, Vendors(), of=model("elsewhere"))
+
+
+def test_the_account_is_given_back_however_the_answer_ends(world):
+    pool = world.pool(account("one"))
+    dispatcher = Dispatcher(pool)
+    answer = dispatcher.stream(model(), "chat", ANYONE, Trace("r"), Vendors().chat)
+    next(answer)
+    assert view(pool, "one").in_flight == 1
+    answer.close()
+    assert view(pool, "one").in_flight == 0
+    with pytest.raises(ZeroDivisionError):
+        dispatcher.once(model(), "chat", ANYONE, Trace("r"), lambda route, account: 1 / 0)
+    assert view(pool, "one").in_flight == 0
+
+
+def test_a_plan_names_the_next_account_and_takes_nothing(world):
+    pool = world.pool(account("one", max_in_flight=1, limits={"chat": "1/day"}))
+    dispatcher, trace = Dispatcher(pool), Trace("r")
+    for _ in range(3):
+        named = dispatcher.plan(model(), "chat", ANYONE, trace, lambda route, account: account.name)
+        assert named == "one"
+    assert (trace.account, trace.attempts) == ("one", 0)
+    assert ask(dispatcher, Vendors()) == ANSWER
+
+
+def test_retries_are_a_small_share_of_the_requests(world):
+    def always(route, account):
+        calls.append(account.name)
+        raise UpstreamError("500")
+
+    calls = []
+    pool = world.pool(*[account(f"n{n}") for n in range(2000)])
+    dispatcher = Dispatcher(pool, budget=RetryBudget(clock=world.clock))
+    for _ in range(500):
+        with pytest.raises(UpstreamError):
+            dispatcher.once(model(), "chat", ANYONE, Trace("r"), always)
+    assert 500 + 90 <= len(calls) <= 500 + 110
+    calls.clear()
+    world.clock.pass_s(10)
+    for _ in range(10):
+        with pytest.raises(UpstreamError):
+            dispatcher.once(model(), "chat", ANYONE, Trace("r"), always)
+    assert len(calls) == 20, "a few retries are always possible"
