@@ -25,7 +25,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Self
+from typing import Any, Self
 
 
 class Fault(Enum):
@@ -102,7 +102,12 @@ class ContextLengthExceeded(InvalidRequest):
 
 
 class InvalidApiKey(InvalidRequest):
+    """The message begins as OpenAI's does: some clients tell a wrong key by these words."""
+
     status, code = 401, "invalid_api_key"
+
+    def __init__(self, message: str, **kw: Any) -> None:
+        super().__init__(f"Incorrect API key provided. {message}", **kw)
 
 
 class ModelNotAllowed(InvalidRequest):

@@ -14,6 +14,9 @@ from typing import Protocol
 
 from gateway.domain.errors import InvalidRequest, RequestTimeout
 
+Heartbeat = bytes | Callable[[], bytes]
+"""Bytes to send while an answer is silent, or what makes them (in the hub: it must not wait)."""
+
 HOLD = "gateway.hold"
 """Key of the request's `Hold` in the WSGI environ."""
 
@@ -67,7 +70,7 @@ class Hold(Protocol):
     def arm(
         self,
         *,
-        filler: bytes,
+        filler: Heartbeat,
         first_after_s: float,
         every_s: float,
         headers: Callable[[], Sequence[tuple[str, str]]],

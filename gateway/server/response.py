@@ -17,7 +17,7 @@ from gunicorn.http.message import TOKEN_RE, Request
 from gunicorn.http.wsgi import HEADER_VALUE_RE, STATUS_RE
 from gunicorn.util import is_hoppish
 
-from gateway.runtime.interruption import ClientGone
+from gateway.runtime.interruption import ClientGone, Heartbeat
 
 Headers = Sequence[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -210,7 +210,7 @@ class Held:
     def __init__(self, response: Response) -> None:
         self._response = response
         self._headers: Callable[[], Headers] = tuple
-        self._filler = b""
+        self._filler: Heartbeat = b""
         self._every_s = 0.0
         self.due_at = math.inf
         self.started = False
@@ -219,14 +219,14 @@ class Held:
     def arm(
         self,
         *,
-        filler: bytes,
+        filler: Heartbeat,
         first_after_s: float,
         every_s: float,
         headers: Callable[[], Headers],
     ) -> bool:
         """See `gateway.runtime.interruption.Hold`."""
         response = self._response
-        if response.measured or (filler.isspace() and response.old):
+        if response.measured or (response.old and isinstance(filler, bytes) and filler.isspace()):
             return False
         self._headers, self._filler, self._every_s = headers, filler, every_s
         self.due_at = time.monotonic() + (every_s if response.head_sent else first_after_s)
@@ -248,7 +248,8 @@ class Held:
         self.due_at = max(now, response.wrote_at + self._every_s)
         if self.due_at > now or response.writing or not response.at_event_end:
             return True
-        sent = response.interject(self._filler, self._headers)
+        filler = self._filler if isinstance(self._filler, bytes) else self._filler()
+        sent = response.interject(filler, self._headers)
         if sent:
             self.started = response.preempted
             self.due_at = now + self._every_s

@@ -146,3 +146,8 @@ def test_keys_are_nowhere_in_the_log(closed):
     log = closed.log.read_text()
     assert KEY not in log
     assert SPOKEN not in log
+
+
+def test_a_refused_key_is_told_in_the_words_that_clients_look_for(closed):
+    _, answer = asked(closed, "Authorization: Bearer gw-nobody-has-this")
+    assert b"Incorrect API key provided" in answer

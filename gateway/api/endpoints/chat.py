@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.context import services, trace
 from gateway.api.hooks.auth import caller
-from gateway.api.hooks.response_headers import dry_run, last_words, signer, wants_plan
+from gateway.api.hooks.response_headers import dry_run, error_frames, signer, wants_plan
 from gateway.api.http.body import json_body, json_response, load
 from gateway.api.http.heartbeat import event_stream, hold, name_job
 from gateway.api.http.idempotency import once
@@ -41,7 +41,7 @@ def _answer(chat: ChatRequest, job_id: str | None) -> Response:
         return found.chat.stream(chat, caller(), trace())
 
     if chat.stream:
-        say = last_words(trace())
+        say = error_frames(trace())
         writer = render.ChunkWriter(chat.model, signer(), include_usage=chat.include_usage)
         return event_stream(lambda: render.chunks(batches(), writer, say), say)
     shape = chat.media_format or found.settings.chat_media

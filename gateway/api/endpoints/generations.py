@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from gateway.api.app import Answer
 from gateway.api.context import services, state, trace
 from gateway.api.hooks.auth import caller
-from gateway.api.hooks.response_headers import dry_run, last_words, signer, wants_plan
+from gateway.api.hooks.response_headers import dry_run, error_frames, signer, wants_plan
 from gateway.api.http.body import JSON, POLL_S, json_body, json_response, load, polled
 from gateway.api.http.forms import load_form
 from gateway.api.http.heartbeat import event_stream, hold, name_job
@@ -109,7 +109,7 @@ def _answer(wanted: ImageRequest | VideoRequest, job_id: str | None) -> Response
         # Attachments may have to be fetched first.
         return accepted(hold(lambda: generation.get(begun(), who)))
     if wanted.stream:
-        say = last_words(found)
+        say = error_frames(found)
         writer = render.GenerationChunkWriter(wanted.model, signer(), include_usage=False)
         return event_stream(
             lambda: chunks(generation.follow(begun(), who, found), writer, say), say

@@ -10,6 +10,7 @@ from typing import Any, cast
 from flask import Flask
 
 from gateway.api.context import services, state, the_request
+from gateway.api.dialects.paths import dialect_at
 from gateway.api.http.body import address
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import InvalidApiKey
@@ -45,7 +46,10 @@ def register(app: Flask) -> None:
         rule = asked.url_rule
         if rule is None or asked.method == "OPTIONS" or rule.endpoint in PUBLIC:
             return
-        state().caller = _identify(_token(asked.environ))
+        token = _token(asked.environ)
+        if token is None and dialect_at(asked.path).reads_query_key:
+            token = asked.args.get("key")
+        state().caller = _identify(token)
 
 
 def _token(environ: Mapping[str, Any]) -> str | None:

@@ -7,23 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from secrets import token_hex
 
-import orjson
 from flask import Flask, Response, request
 
 from gateway.api.context import State, services, state, the_request, trace
+from gateway.api.dialects.base import OPENAI, Dialect
 from gateway.api.hooks import request_log as ended
 from gateway.api.http.body import CORS, json_response, limit_headers
-from gateway.api.http.errors import envelope
-from gateway.api.renderers.chat import LastWords
+from gateway.api.renderers.chat import ErrorFrame
 from gateway.domain.errors import GatewayError, ShuttingDown
 from gateway.domain.media import StoredMedia
 from gateway.domain.requests import VendorCall
-from gateway.net.codecs.sse import unbroken
 from gateway.runtime.interruption import DrainExit
 from gateway.services.routing.dispatch import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_CROSS_ORIGIN = ("/v1/", "/media/")
+_CROSS_ORIGIN = ("/v1/", "/v1beta/", "/api/v3/", "/upload/", "/media/")
 
 
 def restarting(found: Trace) -> ShuttingDown:
@@ -34,16 +32,15 @@ def restarting(found: Trace) -> ShuttingDown:
     return ShuttingDown(f"The server is restarting; {then}", retry_after=1)
 
 
-def last_words(found: Trace) -> LastWords:
+def stream_failure(err: GatewayError | DrainExit, found: Trace) -> GatewayError:
+    """The error that ends a stream which has begun, noted for the request's log line."""
+    found.error = restarting(found) if isinstance(err, DrainExit) else err
+    return found.error
+
+
+def error_frames(found: Trace, dialect: Dialect = OPENAI) -> ErrorFrame:
     """Renders the event that ends a failed stream; there is no `[DONE]` after it."""
-
-    def say(err: GatewayError | DrainExit) -> bytes:
-        if isinstance(err, DrainExit):
-            err = restarting(found)
-        found.error = err
-        return unbroken(b"data: " + orjson.dumps(envelope(err)) + b"\n\n")
-
-    return say
+    return lambda err: dialect.error_frame(stream_failure(err, found), found.request_id)
 
 
 def signer() -> Callable[[StoredMedia], str]:

@@ -1,4 +1,4 @@
-"""The one place where an error becomes the OpenAI error envelope."""
+"""Errors as responses, in the envelope of the dialect that was asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from flask import Flask, Response, current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from gateway.api.context import state, trace
+from gateway.api.context import state, the_request, trace
+from gateway.api.dialects.paths import dialect_at
 from gateway.api.http.body import json_response
 from gateway.domain import errors
 from gateway.domain.errors import GatewayError, InvalidRequest, MissingField
@@ -30,20 +31,12 @@ _MESSAGES = {
 _NEVER_AGAIN = (errors.OutcomeUnknown, errors.JobFailed, errors.Conflict)
 
 
-def envelope(err: GatewayError) -> dict[str, Any]:
-    return {
-        "error": {
-            "message": err.message,
-            "type": err.type,
-            "param": err.param,
-            "code": err.code,
-        }
-    }
-
-
 def error_response(err: GatewayError) -> Response:
-    trace().error = err
-    response = json_response(envelope(err), err.status)
+    """The error in the form of the dialect whose path was asked."""
+    found = trace()
+    found.error = err
+    dialect = dialect_at(the_request().path)
+    response = json_response(dialect.error_body(err, found.request_id), err.status)
     if err.retry_after is not None or err.status in (429, 503):
         response.headers["Retry-After"] = str(max(1, math.ceil(err.retry_after or 1)))
     if err.status == 401:

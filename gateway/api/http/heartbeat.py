@@ -10,17 +10,17 @@ from typing import TypeVar
 
 from gateway.api.app import Answer
 from gateway.api.context import State, services, state, the_request, trace
+from gateway.api.dialects.base import OPENAI
 from gateway.api.hooks.response_headers import restarting
 from gateway.api.http.body import CORS, EVENT_STREAM, JSON, limit_headers
-from gateway.api.renderers.chat import LastWords
+from gateway.api.renderers.chat import ErrorFrame
 from gateway.domain.errors import GatewayError, ShuttingDown
-from gateway.runtime.interruption import HOLD, DrainExit, Hold
+from gateway.runtime.interruption import HOLD, DrainExit, Heartbeat, Hold
 
-_COMMENT = b": waiting\n\n"
 T = TypeVar("T")
 
 
-def bridge(*, stream: bool) -> Hold | None:
+def bridge(*, stream: bool, heartbeat: Heartbeat = OPENAI.heartbeat) -> Hold | None:
     """Send white space, or comments, while nothing else is to be sent.
 
     To be called again when more is known of the answer: the headers that go out with the
@@ -37,17 +37,17 @@ def bridge(*, stream: bool) -> Hold | None:
         first_byte_at = known.first_byte_at = now + wait_s
     held.arm(
         headers=lambda: [*(EVENT_STREAM if stream else JSON), *_early_headers(known)],
-        filler=_COMMENT if stream else b" ",
+        filler=heartbeat if stream else b" ",
         first_after_s=max(0.0, first_byte_at - now),
         every_s=settings.heartbeat_s,
     )
     return held
 
 
-def name_job(*, stream: bool) -> None:
+def name_job(*, stream: bool, heartbeat: Heartbeat = OPENAI.heartbeat) -> None:
     """Have the first byte name the job, now that there may be one."""
     if trace().job is not None:
-        bridge(stream=stream)
+        bridge(stream=stream, heartbeat=heartbeat)
 
 
 def hold(make: Callable[[], T]) -> T:
@@ -81,25 +81,30 @@ def unseen(err: GatewayError) -> bool:
     return held.started
 
 
-def event_stream(make: Callable[[], Generator[bytes, None, None]], last_words: LastWords) -> Answer:
+def event_stream(
+    make: Callable[[], Generator[bytes, None, None]],
+    error_frame: ErrorFrame,
+    *,
+    heartbeat: Heartbeat = OPENAI.heartbeat,
+) -> Answer:
     """Answer with frames as they come.
 
     The first frame is taken before the response begins, so an error raised until then
     keeps its HTTP status, unless the wait has already been bridged with comments: then
-    `last_words` says it inside the stream. The frames are closed when the client leaves,
+    `error_frame` says it inside the stream. The frames are closed when the client leaves,
     also before the first byte, which is what gives the account back.
     """
-    held = bridge(stream=True)
+    held = bridge(stream=True, heartbeat=heartbeat)
     with ExitStack() as undo:
         try:
             frames = make()
             undo.callback(frames.close)
-            name_job(stream=True)
+            name_job(stream=True, heartbeat=heartbeat)
             first = next(frames)
         except (GatewayError, DrainExit) as err:
             if held is None or not held.started:
                 raise (restarting(trace()) if isinstance(err, DrainExit) else err) from None
-            return Answer(last_words(err), headers=EVENT_STREAM)
+            return Answer(error_frame(err), headers=EVENT_STREAM)
         undo.pop_all()
     response = Answer(chain((first,), frames), headers=EVENT_STREAM, direct_passthrough=True)
     response.call_on_close(frames.close)

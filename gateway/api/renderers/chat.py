@@ -37,7 +37,7 @@ _MOST_TOKENS = 20  # each with twenty that it might have been
 _NOUNS = {"image": "image", "video": "video", "audio": "audio"}
 
 Sign = Callable[[StoredMedia], str]
-LastWords = Callable[[GatewayError | DrainExit], bytes]
+ErrorFrame = Callable[[GatewayError | DrainExit], bytes]
 
 
 def new_id() -> str:
@@ -277,12 +277,12 @@ class ChunkWriter:
 
 
 def chunks(
-    batches: Events, writer: ChunkWriter, last_words: LastWords
+    batches: Events, writer: ChunkWriter, error_frame: ErrorFrame
 ) -> Generator[bytes, None, None]:
     """Yield the frames of one stream, one piece per batch.
 
     Nothing is yielded before the first batch arrives, so an error until then can still
-    be an HTTP status; a later one is the last frame (`last_words`), without `[DONE]`.
+    be an HTTP status; a later one is the last frame (`error_frame`), without `[DONE]`.
     """
     with closing(batches):
         first = next(batches, None)
@@ -292,6 +292,6 @@ def chunks(
                 if frames := writer.batch(batch):
                     yield unbroken(frames)
         except (GatewayError, DrainExit) as err:
-            yield last_words(err)
+            yield error_frame(err)
             return
     yield writer.ending()

@@ -1,0 +1,1 @@
+"""Request and response forms of other APIs, one package each."""

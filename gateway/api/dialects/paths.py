@@ -1,0 +1,17 @@
+"""The dialect of each path, for errors that are raised before an endpoint is known."""
+
+from __future__ import annotations
+
+import re
+
+from gateway.api.dialects.base import OPENAI, Dialect
+
+_DIALECTS: tuple[tuple[re.Pattern[str], Dialect], ...] = ()
+"""First match wins, from the start of the path. A dialect adds its line here."""
+
+
+def dialect_at(path: str) -> Dialect:
+    for pattern, dialect in _DIALECTS:
+        if pattern.match(path):
+            return dialect
+    return OPENAI
