@@ -191,7 +191,7 @@ def test_the_access_log_of_the_buildpack_shows_no_query(app):
 
 
 def test_doctor_finds_nothing_bad_in_what_is_documented(config, s3, tmp_path):
-    guide = (ROOT / "deploy/README.md").read_text().partition("## Heroku")[2]
+    guide = (ROOT / "docs/deployment.md").read_text().partition("## Heroku")[2]
     asked = json.loads((ROOT / "deploy/app.json").read_text())["env"]
     for names in (re.findall(r"\b([A-Z][A-Z0-9_]+)=", guide), asked):
         values = config | {"GATEWAY_PUBLIC_URL": "https://gateway.example/"}
