@@ -10,7 +10,9 @@ mkdir -p "$peers/portkey"
 
 command -v nginx >/dev/null || apt-get install -y -qq nginx-light
 
-python=${PEERS_PYTHON:-$(command -v python3.12 || command -v python3)}
+# A version manager's stand-in for python3.12 may exist without a Python behind it: run it to see.
+if python3.12 -c '' 2>/dev/null; then newest=python3.12; else newest=python3; fi
+python=${PEERS_PYTHON:-$newest}
 if [ ! -x "$peers/litellm/bin/litellm" ]; then
     "$python" -m venv "$peers/litellm"
     "$peers/litellm/bin/pip" install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'

@@ -88,7 +88,7 @@ class GatewayFactory:
     ) -> Iterator[Gateway]:
         """Run gunicorn; `settings` are environment variables on top of the test's defaults."""
         directory = self._tmp.mktemp("gateway")
-        port = free_port()
+        port = int(settings.get("PORT") or free_port())
         env = {
             "PORT": str(port),
             "HOST": "127.0.0.1",

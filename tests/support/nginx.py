@@ -43,8 +43,11 @@ SITES = ("old-defaults", "new-defaults", "shipped")
 
 
 @contextmanager
-def nginx(site: str, target: int, directory: Path) -> Iterator[str]:
-    """One of `SITES` before the gateway at port `target`; yields its address."""
+def nginx(site: str, target: int, directory: Path, *, second: int | None = None) -> Iterator[str]:
+    """One of `SITES` before the gateway at port `target`; yields its address.
+
+    The shipped one can have a `second` machine, as its comment shows.
+    """
     program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin")
     assert program, "nginx is missing; on Debian: apt-get install nginx"
     port = free_port()
@@ -52,7 +55,7 @@ def nginx(site: str, target: int, directory: Path) -> Iterator[str]:
         directory=directory,
         # As root nginx would become nobody, who may not write where tests do.
         user="" if os.geteuid() else "user root;",
-        site=_site(site, target, port, directory),
+        site=_site(site, target, port, directory, second),
     )
     (directory / "nginx.conf").write_text(text)
     command = [program, "-p", str(directory), "-c", str(directory / "nginx.conf")]
@@ -68,9 +71,13 @@ def nginx(site: str, target: int, directory: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def _site(site: str, target: int, port: int, directory: Path) -> str:
+def _site(site: str, target: int, port: int, directory: Path, second: int | None) -> str:
     if site == "shipped":
         text = (ROOT / "deploy/nginx.conf").read_text()
+        if second is not None:
+            commented = "# server 10.0.0.2:8000 max_fails=0;"
+            assert commented in text
+            text = text.replace(commented, f"server 127.0.0.1:{second} max_fails=0;")
         for old, new in (
             ("listen 80;", f"listen 127.0.0.1:{port};"),
             ("127.0.0.1:8000", f"127.0.0.1:{target}"),

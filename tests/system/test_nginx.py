@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from contextlib import ExitStack
+from threading import Event, Thread
 
 import openai
 import pytest
@@ -11,6 +14,7 @@ import requests
 from tests.server.serving import Client
 from tests.support.callers import ask, request_bytes
 from tests.support.nginx import SITES, nginx
+from tests.support.process import free_port
 
 CHAT = "/v1/chat/completions"
 
@@ -98,3 +102,38 @@ def test_an_error_of_the_edge_has_the_shape_of_the_api(site, tmp_path):
         answer = client.answer()
     assert answer.status == 413
     assert json.loads(answer.body)["error"]["code"] == "request_too_large"
+
+
+def test_a_rolling_restart_of_two_machines_loses_no_call(own_factory, tmp_path):
+    ports = [free_port(), free_port()]
+    shared = {"GATEWAY_TRUSTED_PROXIES": "1", "GATEWAY_SECRET_KEY": "of both machines"}
+    seen: Counter[int] = Counter()
+    over = Event()
+
+    def machine(port):
+        return own_factory.started(workers=1, PORT=str(port), **shared)
+
+    with ExitStack() as stack:
+        machines = [stack.enter_context(ExitStack()) for _ in ports]
+        for opened, port in zip(machines, ports, strict=True):
+            opened.enter_context(machine(port))
+        url = stack.enter_context(nginx("shipped", ports[0], tmp_path, second=ports[1]))
+
+        def call():
+            while not over.is_set():
+                answer = post(url, ask("Hello", model="doubao", stream=False), "ark-rolling")
+                seen[answer.status_code] += 1
+
+        callers = [Thread(target=call) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        try:
+            for opened, port in zip(machines, ports, strict=True):
+                opened.close()
+                opened.enter_context(machine(port))
+        finally:
+            over.set()
+            for caller in callers:
+                caller.join(30)
+    assert set(seen) == {200}
+    assert seen[200] > 20
