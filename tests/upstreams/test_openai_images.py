@@ -17,7 +17,7 @@ from gateway.domain.events import (
     Usage,
 )
 from gateway.domain.requests import ImageRequest
-from gateway.services.media.attachments import fitted
+from gateway.services.media.attachments import adapted
 from gateway.services.routing.catalog import Route
 from tests.support.media import data_url, png
 from tests.upstreams.conftest import (
@@ -105,7 +105,7 @@ def test_size_is_one_that_the_model_makes(openai, model: str, wanted: Any, size:
 def test_a_model_that_may_take_no_size_is_told_none_that_nobody_asked_for(
     openai, model: str, wanted: Any, size: Any
 ) -> None:
-    request = fitted(ImageRequest("drawing", "a fox", **wanted), Route(openai.upstream, model))
+    request = adapted(ImageRequest("drawing", "a fox", **wanted), Route(openai.upstream, model))
     [call] = openai.upstream.plan_image(request, ACCOUNT)
     assert call.body.get("size") == size
 

@@ -23,7 +23,7 @@ from gateway.domain.requests import (
 )
 from gateway.domain.token_estimate import Estimate
 from gateway.services.chat.prompts import Makes, order, unused
-from gateway.services.media.attachments import fitted
+from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
@@ -67,7 +67,7 @@ class ChatService:
         with self._media.resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
-                wanted = fitted(resolved, route)
+                wanted = adapted(resolved, route)
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
                 return route.upstream.plan_chat(wanted, account)
 
@@ -78,7 +78,7 @@ class ChatService:
             context = CallContext(trace.request_id, self._journal)
 
             def call(route: Route, account: Account) -> Events:
-                wanted = fitted(resolved, route)
+                wanted = adapted(resolved, route)
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
                 return route.upstream.chat(wanted, account, context)
 

@@ -31,7 +31,7 @@ from gateway.runtime.interruption import draining, shielded
 from gateway.services.jobs.records import request_of, request_record, stored_of, usage_of
 from gateway.services.jobs.runner import JobRunner
 from gateway.services.jobs.steps import JobSteps
-from gateway.services.media.attachments import attachments, fitted
+from gateway.services.media.attachments import adapted, attachments
 from gateway.services.media.media import MediaService
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
@@ -214,7 +214,7 @@ class GenerationService:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
                 trace.dropped = _dropped(resolved, route)
-                wanted = fitted(resolved, route)
+                wanted = adapted(resolved, route)
                 if isinstance(wanted, ImageRequest):
                     return route.upstream.plan_image(wanted, account)
                 return route.upstream.plan_video(wanted, account)

@@ -31,7 +31,7 @@ from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.runtime.logs import log
 from gateway.services.jobs.records import media_entry, request_of, usage_record
-from gateway.services.media.attachments import fitted
+from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
 from gateway.services.pool.pool import Pool
 from gateway.services.routing.catalog import Catalog, Model, Route
@@ -215,7 +215,7 @@ class JobSteps:
         self, moving: Moving, request: ImageRequest, model: Model, caller: Caller, trace: Trace
     ) -> None:
         def call(route: Route, account: Account) -> Events:
-            wanted = fitted(request, route)
+            wanted = adapted(request, route)
             context = self._begin(moving, route, account)
             return route.upstream.image(wanted, account, context)
 
@@ -282,7 +282,7 @@ class JobSteps:
         self, moving: Moving, request: VideoRequest, model: Model, caller: Caller, trace: Trace
     ) -> None:
         def call(route: Route, account: Account) -> str:
-            wanted = fitted(request, route)
+            wanted = adapted(request, route)
             context = self._begin(moving, route, account)
             return route.upstream.submit_video(wanted, account, context)
 

@@ -12,8 +12,7 @@ from gateway.domain.errors import GatewayError, UnsupportedMediaType
 from gateway.domain.image_sizes import RATIOS
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
-from gateway.formats.camera import lies_on_its_side
-from gateway.formats.convert import Drawn, can_draw, redrawn
+from gateway.formats.convert import ConvertedImage, can_convert, convert_image
 from gateway.services.routing.catalog import Route
 from gateway.upstreams.image_sizes import nearest_ratio
 
@@ -53,7 +52,7 @@ def _message(message: Message, swap: Swap) -> Message:
     return replace(message, parts=parts)
 
 
-def fitted(request: Request, route: Route) -> Request:
+def adapted(request: Request, route: Route) -> Request:
     """The request as a vendor takes it: its own model, pictures of types that this can see.
 
     Pictures to be made whose shape is left open get one, so that it is the same wherever
@@ -61,15 +60,15 @@ def fitted(request: Request, route: Route) -> Request:
     Raises UnsupportedMediaType naming the picture that cannot be converted.
     """
     taken = route.upstream.pictures(route.model, _kind(request))
-    drawn: dict[str, Drawn] = {}
+    converted: dict[str, ConvertedImage] = {}
 
     def fit(media: MediaRef | Media) -> Media:
         assert isinstance(media, Media)
         if not _strange(media, taken):
             return media
-        if media.digest not in drawn:
-            drawn[media.digest] = _drawn(media, taken)
-        new = drawn[media.digest]
+        if media.digest not in converted:
+            converted[media.digest] = _converted(media, taken)
+        new = converted[media.digest]
         suffix = new.mime_type.rpartition("/")[2]
         return replace(
             media,
@@ -91,29 +90,26 @@ def fitted(request: Request, route: Route) -> Request:
 
 
 def _ratio_of(images: Sequence[MediaRef | Media]) -> str:
-    """The ratio that is nearest to the first picture as it is shown, else a square."""
+    """The ratio nearest to that of the first image, else a square."""
     first = images[0] if images else None
     if not isinstance(first, Media) or not first.width or not first.height:
         return "1:1"
-    aspect = first.width / first.height
-    if lies_on_its_side(first.blob, first.mime_type):
-        aspect = 1 / aspect
-    return nearest_ratio(aspect, RATIOS)
+    return nearest_ratio(first.width / first.height, RATIOS)
 
 
 def _strange(media: MediaRef | Media, taken: frozenset[str]) -> bool:
     return isinstance(media, Media) and media.kind == "image" and media.mime_type not in taken
 
 
-def _drawn(media: Media, taken: frozenset[str]) -> Drawn:
-    if not can_draw(media.mime_type):
+def _converted(media: Media, taken: frozenset[str]) -> ConvertedImage:
+    if not can_convert(media.mime_type):
         types = ", ".join(sorted(name.removeprefix("image/") for name in taken))
         raise UnsupportedMediaType(
             f"The vendor of this model takes no {media.mime_type}. Send one of {types}.",
             param=media.param,
         )
     try:
-        return redrawn(media.blob, media.mime_type)
+        return convert_image(media.blob, media.mime_type)
     except GatewayError as err:
         err.param = err.param or media.param
         raise

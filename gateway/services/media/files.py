@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from gateway.domain.accounts import Caller
 from gateway.domain.errors import InvalidRequest, NotFound, RequestTooLarge
 from gateway.domain.media import StoredMedia
-from gateway.formats.camera import without_notes
 from gateway.storage.media.store import MediaStore
 from gateway.storage.records.files import FileRecord, FileStore
 from gateway.storage.records.media_index import MediaIndex
@@ -55,7 +54,7 @@ class FileService:
         expires_after_s: int | None = None,
         caller: Caller,
     ) -> FileRecord:
-        """Keep an upload byte for byte, but for what a camera wrote into a picture.
+        """Keep an upload byte for byte.
 
         The type is sniffed; what the caller calls the file is only its name.
 
@@ -67,7 +66,7 @@ class FileService:
         room = self._room(caller)
         try:
             limit = min(self._max_bytes, room)
-            stored = self._store.put(without_notes(chunks, limit=limit), limit=limit)
+            stored = self._store.put(chunks, limit=limit)
         except RequestTooLarge as err:
             raise self._too_large(room) from err
         if not stored.size:

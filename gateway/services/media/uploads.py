@@ -1,4 +1,4 @@
-"""Pictures that callers send with a form, on their way into the media store."""
+"""Images that callers send with a form, on their way into the media store."""
 
 from __future__ import annotations
 
@@ -9,36 +9,30 @@ from dataclasses import dataclass
 from gateway.domain.accounts import Caller
 from gateway.domain.errors import UnsupportedMediaType, UpstreamInvalidResponse
 from gateway.domain.media import MediaRef
-from gateway.formats.camera import without_notes
 from gateway.services.media.media import MediaService
-
-_LARGEST_BYTES = 1_000_000_000  # bodies are bounded before
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSource:
-    """A caller's picture in the guise of a generated one: the store takes both.
-
-    What a camera wrote into it is left out.
-    """
+    """A caller's upload as a MediaSource: the store takes both."""
 
     chunks: Iterable[bytes]
     mime_type: str = "application/octet-stream"
     url: str | None = None
 
     def open(self) -> AbstractContextManager[Iterator[bytes]]:
-        return nullcontext(without_notes(self.chunks, limit=_LARGEST_BYTES))
+        return nullcontext(iter(self.chunks))
 
 
 def keep(media: MediaService, chunks: Iterable[bytes], caller: Caller, param: str) -> MediaRef:
-    """Store an uploaded picture and return a reference to it.
+    """Store an uploaded image and return a reference to it.
 
-    Raises UnsupportedMediaType naming `param` when it is no picture, StorageUnavailable.
+    Raises UnsupportedMediaType naming `param` when it is no image, StorageUnavailable.
     """
     try:
         stored = media.archive(ChunkSource(chunks), caller.owner, stranger=caller.stranger)
     except UpstreamInvalidResponse:
-        raise UnsupportedMediaType(f"{param} is not a picture.", param=param) from None
+        raise UnsupportedMediaType(f"{param} is not an image.", param=param) from None
     return MediaRef("image", param, url=stored_link(stored.name))
 
 
