@@ -41,6 +41,7 @@ from gateway.services.sessions.shared_tokens import SharedTokens
 from gateway.storage.db.bell import Bell
 from gateway.storage.db.engine import Database
 from gateway.storage.db.leases import LeaseStore
+from gateway.storage.db.processes import HEARTBEAT_S, Processes
 from gateway.storage.media.open import open_media_store
 from gateway.storage.rate_counters import Counters
 from gateway.storage.records.account_states import AccountStateStore
@@ -69,6 +70,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     database = _open_database(settings)
     # Where calls wait for records, a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S, connections=2)
+    processes = Processes(database)
     pool = open_pool(settings, database, impatient, counters)
     fetcher = _fetcher(settings, pool)
     tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
@@ -96,6 +98,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     keys = KeyRing(settings.keys, KeyStore(database))
     keys.refresh()
     chores = (
+        Chore("heartbeat", HEARTBEAT_S, processes.heartbeat, to_the_end=True),
         Chore("keys", 1, keys.refresh),
         *_pool_chores(pool, sessions),
         *_answer_chores(idempotency, generation, settings.media_ttl_s),
@@ -106,6 +109,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     return Services(
         settings=settings,
         database=database,
+        processes=processes,
         keys=keys,
         limits=RateLimits(counters, settings.rate_limit),
         wrong_keys=WrongKeys(rates),

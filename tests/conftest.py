@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.storage.postgres import PostgresServer
+from tests.support.clock import Clock
 from tests.support.gateway import Gateway, GatewayFactory
 from tests.support.media import MediaServer
 from tests.support.s3 import S3Server
@@ -59,3 +60,8 @@ def gateway(gateway_factory) -> Gateway:
     """One gateway with an account of each vendor, two workers and open pool access."""
     with gateway_factory.started() as running:
         yield running
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

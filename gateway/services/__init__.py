@@ -21,12 +21,14 @@ from gateway.services.routing.catalog import Catalog
 from gateway.services.routing.dispatch import Dispatcher
 from gateway.services.sessions.sessions import Sessions
 from gateway.storage.db.engine import Database
+from gateway.storage.db.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings
     database: Database
+    processes: Processes
     keys: KeyRing
     limits: RateLimits
     wrong_keys: WrongKeys

@@ -63,21 +63,6 @@ def database(url: str) -> Iterator[Database]:
     opened.close()
 
 
-class Clock:
-    """A clock that moves when a test says so."""
-
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 def _migrate(url: str) -> None:
     database = Database(url)
     database.migrate()

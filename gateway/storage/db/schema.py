@@ -34,7 +34,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0004"
+REVISION = "0005"
 
 
 SQLITE_NOW = "gateway_now"
@@ -285,6 +285,27 @@ files = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, index=True),
     Index(None, "owner", "created_at", "id"),
+)
+
+# One row per running process. `started_ticks` is the kernel's start time of the pid, by which
+# another process with the same number is told apart.
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("host", String, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_ticks", BigInteger, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
+# Calls in flight per process at accounts that have a maximum.
+slots = Table(
+    "slots",
+    metadata,
+    Column("account", Words, primary_key=True),
+    Column("process", String, primary_key=True),
+    Column("in_flight", Integer, nullable=False),
 )
 
 # A counter per topic, raised with every change, so that caches notice with one small read.

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import ColumnElement, bindparam, case, select
 
-from gateway.storage.db import rows
 from gateway.storage.db.engine import Database
 from gateway.storage.db.schema import account_states, lapsed, now
+from gateway.storage.db.versions import raise_version
 
 _TOPIC = "account_states"
 _WHATEVER = 2**63 - 1  # newer than every version
@@ -89,7 +89,7 @@ class AccountStateStore:
         """
         given = asdict(state) | {"seen": _WHATEVER if seen is None else seen}
         with self._database.begin() as connection:
-            given["revision"] = rows.bump(self._database, connection, _TOPIC)
+            given["revision"] = raise_version(self._database, connection, _TOPIC)
             revision: int | None = connection.execute(self._set, given).scalar()
         return revision
 

@@ -12,10 +12,10 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import Conflict, StorageUnavailable
-from gateway.storage.db import rows
 from gateway.storage.db.encryption import Sealer
 from gateway.storage.db.engine import Database
 from gateway.storage.db.schema import account_switches, accounts
+from gateway.storage.db.versions import raise_version, read_version
 
 AccountStatus = Literal["enabled", "disabled", "draining"]
 
@@ -78,7 +78,7 @@ class AccountStore:
         try:
             with self._database.begin(durable=True) as connection:
                 record = _record(connection.execute(statement.returning(*_COLUMNS)).one())
-                rows.bump(self._database, connection, _TOPIC)
+                raise_version(self._database, connection, _TOPIC)
         except IntegrityError:
             raise Conflict(f"There is an account {account.name!r}.", param="name") from None
         return record
@@ -142,7 +142,7 @@ class AccountStore:
         )
         with self._database.begin() as connection:
             connection.execute(statement)
-            rows.bump(self._database, connection, _TOPIC)
+            raise_version(self._database, connection, _TOPIC)
 
     def switches(self) -> dict[str, AccountStatus]:
         """What was said of accounts of the settings, by name."""
@@ -156,11 +156,11 @@ class AccountStore:
 
     def version(self) -> int:
         """Moves with every change of any account."""
-        return rows.version(self._database, _TOPIC)
+        return read_version(self._database, _TOPIC)
 
     def _changed(self, count: int, connection: Connection) -> bool:
         if count:
-            rows.bump(self._database, connection, _TOPIC)
+            raise_version(self._database, connection, _TOPIC)
         return count > 0
 
 

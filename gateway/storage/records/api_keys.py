@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.accounts import GatewayKey, Secret
 from gateway.domain.errors import Conflict
-from gateway.storage.db import rows
 from gateway.storage.db.engine import Database
 from gateway.storage.db.schema import keys
+from gateway.storage.db.versions import raise_version, read_version
 
 MADE_PREFIX = "gw-"
 
@@ -71,7 +71,7 @@ class KeyStore:
         try:
             with self._database.begin(durable=True) as connection:
                 record = _record(connection.execute(statement.returning(*_COLUMNS)).one())
-                rows.bump(self._database, connection, _TOPIC)
+                raise_version(self._database, connection, _TOPIC)
         except IntegrityError:
             raise Conflict(f"There is or was a key called {name!r}.", param="name") from None
         return record, secret
@@ -92,12 +92,12 @@ class KeyStore:
         with self._database.begin(durable=True) as connection:
             found = connection.execute(statement.values(revoked_at=self._clock())).rowcount > 0
             if found:
-                rows.bump(self._database, connection, _TOPIC)
+                raise_version(self._database, connection, _TOPIC)
         return found
 
     def version(self) -> int:
         """Moves with every change of any key."""
-        return rows.version(self._database, _TOPIC)
+        return read_version(self._database, _TOPIC)
 
 
 def _record(row: Row[Any]) -> KeyRecord:

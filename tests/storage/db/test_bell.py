@@ -26,7 +26,7 @@ def test_no_ring_is_lost_between_threads_and_processes(tmp_path):
     path = tmp_path / "bell"
     bell = Bell(path, TOPICS)
     script = (
-        "import sys; from pathlib import Path; from gateway.stores.bell import Bell\n"
+        "import sys; from pathlib import Path; from gateway.storage.db.bell import Bell\n"
         "bell = Bell(Path(sys.argv[1]), ('keys', 'accounts'))\n"
         "for _ in range(500): bell.ring('keys')"
     )

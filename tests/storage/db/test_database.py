@@ -136,7 +136,7 @@ def test_a_newer_schema_is_left_alone_during_a_rolling_deploy(own):
 
 def test_the_schema_can_be_migrated_from_the_command_line(empty_url, tmp_path):
     env = clean_env({"DATABASE_URL": empty_url, "GATEWAY_STATE_DIR": str(tmp_path)})
-    alembic = [str(BIN / "alembic"), "-c", "gateway/stores/alembic.ini"]
+    alembic = [str(BIN / "alembic"), "-c", "gateway/storage/db/alembic.ini"]
     for command in (["upgrade", "head"], ["check"]):
         done = subprocess.run([*alembic, *command], cwd=ROOT, env=env, capture_output=True)
         assert done.returncode == 0, done.stderr.decode()

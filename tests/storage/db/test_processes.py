@@ -1,113 +1,157 @@
-"""What holds between processes, some of which are killed at any moment."""
+"""The registry of processes: who is dead, how soon that is known, and when nobody is."""
 
 from __future__ import annotations
 
-import random
-import time
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
 
-from gateway.domain.jobs import Job
+from gateway.domain.errors import StorageUnavailable
 from gateway.storage.db.engine import Database
-from gateway.storage.records.account_states import AccountState, AccountStateStore
-from gateway.storage.records.jobs import JobStore
-from gateway.storage.records.journal import SessionJournalStore
-from tests.storage import processes
-from tests.storage.processes import CONTEXT, ROUNDS, THREADS, Diary
+from gateway.storage.db.processes import DEAD_AFTER_S, HEARTBEAT_S, Processes
+from tests.support.process import ROOT
 
-WORKERS = 4
-RACERS = 5
-
-
-def run_with_kills(
-    worker, url: str, diary: Diary, places: dict[str, int], *, uses: int, kills: int
-):
-    """Run workers until there were that many uses, killing and replacing some on the way.
-
-    Returns when each killed process was gone.
-    """
-
-    def start():
-        process = CONTEXT.Process(target=worker, args=(url, diary, places), daemon=True)
-        process.start()
-        return process
-
-    running = [start() for _ in range(WORKERS)]
-    killed: dict[int, int] = {}
-
-    def kill(process) -> None:
-        process.kill()
-        process.join()
-        killed[process.pid] = time.monotonic_ns()
-
-    deadline = time.monotonic() + 60 + uses / 20
-    while (done := diary.uses()) < uses:
-        assert time.monotonic() < deadline, f"{done} of {uses} uses, {len(killed)} kills"
-        assert all(process.is_alive() for process in running)
-        if done > uses * (len(killed) + 1) / (kills + 1):
-            victim = running.pop(random.randrange(WORKERS))
-            kill(victim)
-            running.append(start())
-        time.sleep(0.02)
-    for process in running:
-        kill(process)
-    assert len(killed) == kills + WORKERS
-    return killed
-
-
-def together(part, url: str) -> list:
-    """What RACERS processes that do it at the same time put into the queue."""
-    barrier, results = CONTEXT.Barrier(RACERS), CONTEXT.Queue()
-    running = [CONTEXT.Process(target=part, args=(url, barrier, results)) for _ in range(RACERS)]
-    for process in running:
-        process.start()
-    found = [results.get(timeout=100) for _ in running]
-    for process in running:
-        process.join()
-        assert process.exitcode == 0
-    return found
+_REGISTER = """
+import sys, time
+from gateway.storage.db.engine import Database
+from gateway.storage.db.processes import Processes
+print(Processes(Database(sys.argv[1])).register(), flush=True)
+time.sleep(100)
+"""
 
 
 @pytest.fixture
-def diary(tmp_path) -> Diary:
-    return Diary(tmp_path / "diary")
+def here(database, clock) -> Processes:
+    processes = Processes(database, host="here", clock=clock)
+    processes.register()
+    return processes
 
 
-def test_leases_never_overlap_though_processes_are_killed(own_url, diary, soak):
-    places = {"a": 2, "b": 1}
-    uses, kills = (10_000, 30) if soak else (2000, 6)
-    killed = run_with_kills(processes.use_leases, own_url, diary, places, uses=uses, kills=kills)
-    assert diary.crowds(killed) == places
+@pytest.fixture
+def there(database, clock) -> Processes:
+    processes = Processes(database, host="there", clock=clock)
+    processes.register()
+    return processes
 
 
-def test_claims_never_overlap_though_processes_are_killed(own_url, diary, soak):
-    uses, kills = (10_000, 30) if soak else (1000, 4)
-    places = {f"j{number}": 1 for number in range(5)}
-    with closing(Database(own_url)) as database:
-        jobs = JobStore(database)
-        for name in places:
-            jobs.create(Job(id=name, kind="video", owner="o", model="m", request={}))
-        worker = processes.use_claims
-        killed = run_with_kills(worker, own_url, diary, places, uses=uses, kills=kills)
-        assert diary.crowds(killed) == places
-        progress = sum(jobs.get(name).progress for name in places)
-    assert diary.uses() - len(killed) <= progress <= diary.uses()
+def let_pass(clock, seconds: float, *beating: Processes) -> None:
+    for _ in range(int(seconds)):
+        clock.time += 1
+        for processes in beating:
+            processes.heartbeat()
 
 
-def test_what_fifty_callers_want_at_once_goes_to_one(url, database):
-    """An idempotency key, the probe of an account; lapsed sessions go to one sweeper each."""
-    states, journal = AccountStateStore(database), SessionJournalStore(database)
-    sessions = ROUNDS * RACERS * THREADS // 2
-    for number in range(ROUNDS):
-        states.set(AccountState(f"a{number}", circuit_failures=5))
-    for number in range(sessions):
-        journal.add(f"s{number}", upstream="u", account="a", owner_token="dead", ttl_s=-1)
-    won = together(processes.race, url)
-    totals = [sum(of_round) for of_round in zip(*won, strict=True)]
-    assert totals[0::3] == totals[1::3] == [1] * ROUNDS
-    assert sum(totals[2::3]) == sessions
+def test_a_process_of_another_host_is_dead_once_it_has_been_silent_for_15_seconds(
+    here, there, clock
+):
+    here.heartbeat()
+    let_pass(clock, DEAD_AFTER_S - 1, here)
+    assert here.dead([there.id]) == frozenset()
+    assert here.dead_in_s([there.id]) == pytest.approx(1)
+    let_pass(clock, 1, here)
+    assert here.dead([there.id]) == {there.id}
+    assert here.alive() == {here.id}
 
 
-def test_processes_that_start_together_migrate_once(empty_url):
-    assert len(set(together(processes.migrate, empty_url))) == RACERS
+def test_a_process_that_beats_stays_alive(here, there, clock):
+    let_pass(clock, 4 * DEAD_AFTER_S, here, there)
+    assert here.dead([there.id, here.id]) == frozenset()
+    assert here.dead_in_s([there.id]) is None
+    assert here.alive() == there.alive() == {here.id, there.id}
+
+
+def test_an_unknown_process_is_dead_and_one_that_has_just_started_is_not(here, database, clock):
+    here.heartbeat()
+    started = Processes(database, host="there", clock=clock)
+    assert here.dead(["unknown", started.register()]) == {"unknown"}
+
+
+def test_a_killed_process_of_the_same_host_is_dead_at_once(url, database):
+    processes = Processes(database)
+    processes.register()
+    command = [sys.executable, "-c", _REGISTER, url]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        name = other.stdout.readline().strip()
+        assert processes.dead([name]) == frozenset()
+        other.kill()
+        while other.poll() is None and name not in processes.dead([name]):
+            pass  # a zombie is dead already
+        assert processes.dead([name]) == {name}
+
+
+def test_another_process_that_got_the_number_of_a_dead_one_does_not_keep_it_alive(
+    database, monkeypatch
+):
+    before = Processes(database)
+    monkeypatch.setattr("gateway.storage.db.processes._started_ticks", lambda pid: 1)
+    before.register()
+    monkeypatch.undo()
+    assert Processes(database).dead([before.id]) == {before.id}
+
+
+def test_rows_of_dead_processes_are_removed_and_come_back_with_their_next_heartbeat(
+    here, there, clock
+):
+    here.heartbeat()
+    let_pass(clock, DEAD_AFTER_S, here)
+    there.heartbeat()
+    assert here.dead([there.id]) == frozenset()
+
+
+def test_after_an_outage_of_the_database_nobody_is_declared_dead_for_a_further_period(
+    here, there, database, clock, monkeypatch
+):
+    here.heartbeat()
+    let_pass(clock, DEAD_AFTER_S - 1, here)
+
+    def away(*arguments, **options):
+        raise StorageUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "read", away)
+        let_pass_away(clock, here)
+    let_pass(clock, DEAD_AFTER_S - 1, here)
+    assert here.dead([there.id]) == frozenset()
+    let_pass(clock, 2, here)
+    assert here.dead([there.id]) == {there.id}
+
+
+def let_pass_away(clock, processes: Processes) -> None:
+    clock.time += HEARTBEAT_S
+    with pytest.raises(StorageUnavailable):
+        processes.heartbeat()
+
+
+def test_a_process_that_was_held_up_itself_gives_the_others_a_further_period(here, there, clock):
+    here.heartbeat()
+    clock.time += 10 * DEAD_AFTER_S
+    assert here.dead([there.id]) == frozenset()
+
+
+def test_a_forked_process_has_an_id_of_its_own(own_url):
+    script = f"""
+import os
+from gateway.storage.db.engine import Database
+from gateway.storage.db.processes import Processes
+processes = Processes(Database({own_url!r}))
+mine = processes.register()
+if os.fork() == 0:
+    theirs = processes.register()
+    assert theirs != mine and not processes.dead([mine])
+    os._exit(0)
+print(os.wait()[1], processes.register() == mine)
+"""
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "0 True", done.stderr
+
+
+def test_the_registry_is_shared_by_all_databases_of_one_url(own_url, clock):
+    with closing(Database(own_url)) as one, closing(Database(own_url)) as two:
+        first, second = Processes(one, clock=clock), Processes(two, clock=clock)
+        first.register()
+        second.register()
+        assert first.alive() == second.alive() == {first.id, second.id}
