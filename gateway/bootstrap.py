@@ -8,10 +8,9 @@ from functools import partial
 from limits.strategies import RateLimiter
 
 from gateway.config.settings import Settings
-from gateway.config.toml import UPSTREAMS
 from gateway.domain.jobs import Job
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.net.http.client import Http, Timeouts
+from gateway.net.http.client import Http
 from gateway.runtime.interruption import loop_lag_s
 from gateway.runtime.periodic import Background, Chore
 from gateway.services import Services
@@ -55,8 +54,9 @@ from gateway.storage.records.media_index import MediaIndex
 from gateway.storage.records.notes import Notes
 from gateway.storage.records.tokens import TokenStore
 from gateway.storage.records.usage import UsageStore
-from gateway.upstreams import PREFIXES, open_upstreams
+from gateway.upstreams import open_upstreams
 from gateway.upstreams.base import ShareToken, Upstream, each_its_own
+from gateway.upstreams.registry import VENDORS
 
 _BELL_TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)  # the same in all processes
 _POOL_WAIT_S = 2.0
@@ -236,22 +236,11 @@ def _fetcher(settings: Settings, pool: Pool) -> Fetcher:
 def _upstreams(
     settings: Settings, fetcher: Fetcher, share_token: ShareToken = each_its_own
 ) -> Mapping[str, Upstream]:
-    clients = {}
-    for name in UPSTREAMS:
-        t = settings.timeouts_of(name)
-        clients[name] = Http(
-            timeouts=Timeouts(
-                connect_s=t.connect_s,
-                first_byte_s=t.first_byte_s,
-                idle_s=t.idle_s,
-                total_s=t.total_s,
-            )
-        )
     return open_upstreams(
-        clients,
+        {name: Http(timeouts=settings.timeouts_of(name)) for name in VENDORS},
         fetcher,
         base_urls=settings.base_urls,
-        engine=settings.engine,
+        engines=settings.engines,
         share_token=share_token,
     )
 
@@ -262,8 +251,11 @@ def open_catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catal
         for m in settings.models
     ]
     known = {model.name for model in models}
-    openai = upstreams["openai"]
-    for name in settings.openai_models:
-        if name not in known:
-            models.append(Model(name, openai.kind_of(name), (Route(openai, name),)))
-    return Catalog(models, upstreams, PREFIXES)
+    for upstream_name, names in settings.vendor_models.items():
+        upstream = upstreams[upstream_name]
+        models += [
+            Model(name, upstream.kind_of(name), (Route(upstream, name),))
+            for name in names
+            if name not in known
+        ]
+    return Catalog(models, upstreams)

@@ -11,6 +11,7 @@ from threading import Thread
 
 from gateway.config.settings import Settings
 from gateway.domain.accounts import Account, Secret
+from gateway.upstreams.registry import VENDORS
 
 _ENGINE = "projects/demo/locations/global/collections/default_collection/engines/demo"
 _SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccount.com"
@@ -42,23 +43,27 @@ def prepare(settings: Settings) -> Settings:
     from gateway.net.http.client import Http
 
     url = settings.demo_url or _in_process()
-    bases = {
-        "ark": f"{url}/ark/api/v3",
-        "gemini": f"{url}/gemini",
-        "gemini-enterprise": f"{url}/gemini-enterprise",
-        "openai": f"{url}/openai/v1",
-    }
-    secrets = {name: Secret(f"{name}-demo") for name in bases}
     with Http().send("GET", url + _SERVICE_ACCOUNT, headers={}) as answer:
-        secrets["gemini-enterprise"] = Secret(answer.read().decode())
-    simulated = [name for name in bases if name not in settings.base_urls]
+        service_account = answer.read().decode()
+    accounts = [
+        Account(
+            f"{name}-demo",
+            name,
+            Secret(service_account if spec.service_account else f"{name}-demo"),
+            engine=_ENGINE if spec.engine_variable else None,
+        )
+        for name, spec in VENDORS.items()
+        if name not in settings.base_urls
+    ]
+    simulated = {name: url + spec.simulator_path for name, spec in VENDORS.items()}
+    models = {name: spec.demo_models for name, spec in VENDORS.items() if spec.demo_models}
     return replace(
         settings,
         demo_url=url,
-        base_urls=bases | dict(settings.base_urls),
-        accounts=tuple(Account(f"{name}-demo", name, secrets[name]) for name in simulated),
-        engine=settings.engine or _ENGINE,
-        openai_models=settings.openai_models or ("demo-model",),
+        base_urls=simulated | dict(settings.base_urls),
+        accounts=tuple(accounts),
+        engines=dict.fromkeys(VENDORS, _ENGINE) | dict(settings.engines),
+        vendor_models=models | dict(settings.vendor_models),
         pool_access=settings.pool_access or "open",
     )
 

@@ -12,9 +12,9 @@ BELOW = {
     "runtime": {"domain"},
     "formats": {"runtime", "domain"},
     "net": {"formats", "runtime", "domain"},
-    "config": {"runtime", "domain"},
+    "config": {"upstreams", "runtime", "domain"},
     "storage": {"net", "formats", "runtime", "domain"},
-    "upstreams": {"config", "net", "formats", "runtime", "domain"},
+    "upstreams": {"net", "formats", "runtime", "domain"},
     "services": {"config", "storage", "upstreams", "net", "formats", "runtime", "domain"},
     "api": {"services", "storage", "config", "net", "formats", "runtime", "domain"},
     "cli": {"bootstrap", "services", "upstreams", "storage", "config", "net", "runtime", "domain"},
@@ -35,7 +35,7 @@ ONLY_IN = {
 CONNECTING = {"ssl", "http.client", "urllib.request", "urllib3", "requests", "httpx"}
 MAY_CONNECT = {"net", "server", "simulators"}
 VENDORS = {"ark", "gemini", "gemini-enterprise", "volcengine"}
-MAY_NAME_VENDORS = {"config", "upstreams", "simulators"}
+MAY_NAME_VENDORS = {"upstreams", "simulators"}
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERED = [path for path in FILES if path.parent != ROOT and "migrations" not in path.parts]
 
@@ -77,6 +77,18 @@ def test_a_module_imports_its_own_layer_and_those_below():
             if not allowed:
                 offenders.add(f"{name(path)} imports {imported}")
     assert not offenders, "\n".join(sorted(offenders))
+
+
+def test_settings_know_vendors_by_their_rows_alone():
+    rows = ("gateway.upstreams.registry.VENDORS", "gateway.upstreams.registry.VendorSpec")
+    others = {
+        f"{name(path)} imports {imported}"
+        for path in LAYERED
+        if layer(path) == "config"
+        for imported in imports(path)
+        if imported.startswith("gateway.upstreams") and imported not in rows
+    }
+    assert not others
 
 
 def test_a_module_has_at_most_400_lines():

@@ -13,11 +13,12 @@ from gateway.cli import common
 from gateway.cli.common import as_json, opened, settings, show
 from gateway.cli.trial import ask
 from gateway.config.settings import Settings, account_from, surroundings
-from gateway.config.toml import KINDS, UPSTREAMS, SettingsError
+from gateway.config.toml import KINDS, SettingsError
 from gateway.services.pool.reports import AccountView
 from gateway.storage.db.leases import LeaseStore
 from gateway.storage.rate_counters import FILE, Counters, MachineCounters
 from gateway.storage.records.accounts import AccountRecord, AccountStatus, AccountStore
+from gateway.upstreams.registry import VENDORS
 
 _DONE: Mapping[AccountStatus, str] = {
     "enabled": "is enabled",
@@ -49,7 +50,7 @@ def list_(as_json: bool) -> None:
 
 @accounts.command()
 @click.argument("name", type=common.label)
-@click.option("--upstream", type=click.Choice(UPSTREAMS), required=True)
+@click.option("--upstream", type=click.Choice(list(VENDORS)), required=True)
 @click.option(
     "--credential",
     required=True,

@@ -19,7 +19,7 @@ from gateway.services.routing.catalog import Catalog
 from gateway.services.sessions.sessions import Sessions
 from gateway.storage.db.engine import Database
 from gateway.storage.records.journal import SessionJournalStore
-from gateway.upstreams.base import CallContext
+from gateway.upstreams.base import CallContext, chat_upstream
 
 _TOKENS = 16
 _REQUEST_ID = "accounts-test"
@@ -42,7 +42,7 @@ def ask(
     outcome: dict[str, Any] = {"account": account.name, "model": model, "ms": 0}
     began = time.monotonic()
     try:
-        with closing(upstream.chat(request, account, context)) as batches:
+        with closing(chat_upstream(upstream).chat(request, account, context)) as batches:
             said = [e.text for batch in batches for e in batch if isinstance(e, TextDelta)]
         outcome |= {"text": "".join(said)[:60], "error": None}
     except GatewayError as err:

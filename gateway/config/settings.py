@@ -8,14 +8,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from gateway.config import fields as values
 from gateway.config.deployment import Surroundings
 from gateway.config.toml import (
-    UPSTREAMS,
     ModelConfig,
-    PhaseTimeouts,
     SettingsError,
     account_of,
     accounts_of,
@@ -25,10 +23,12 @@ from gateway.config.toml import (
     parse_limits,
     split_list,
     timeouts_of,
-    usual_timeouts,
 )
 from gateway.domain.accounts import Account, GatewayKey, Secret
+from gateway.domain.timeouts import Timeouts
+from gateway.upstreams.registry import VENDORS, VendorSpec
 
+T = TypeVar("T")
 BUILT_IN_MODELS = Path(__file__).with_name("models.toml")
 _MB = 1024 * 1024
 
@@ -58,10 +58,10 @@ class Settings:
     state_dir: Path = Path("var")
     accounts: tuple[Account, ...] = ()
     models: tuple[ModelConfig, ...] = ()
-    openai_models: tuple[str, ...] = ()
+    vendor_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by upstream
     base_urls: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
-    timeouts: Mapping[str, PhaseTimeouts] = field(default_factory=dict)  # by upstream
-    engine: str | None = None
+    timeouts: Mapping[str, Timeouts] = field(default_factory=dict)  # by upstream, where set
+    engines: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
     demo_url: str | None = None  # simulators started for the demo mode
 
     @classmethod
@@ -73,14 +73,16 @@ class Settings:
         if "DYNO" in env and "redis_url" in scalars:
             scalars["redis_url"] = values.self_signed(scalars["redis_url"])
         models = models_of(load(BUILT_IN_MODELS)) | models_of(document)
+        engines = _by_upstream(env, lambda spec: spec.engine_variable, values.engine)
         settings = cls(
             **scalars,
             keys=tuple(keys_of(env, document)),
-            accounts=tuple(accounts_of(env, document)),
+            accounts=tuple(accounts_of(env, document, engines)),
             models=tuple(models.values()),
-            openai_models=tuple(split_list(env.get("OPENAI_MODELS", ""))),
-            base_urls=_base_urls(env),
+            vendor_models=_by_upstream(env, lambda spec: spec.models_variable, _names),
+            base_urls=_by_upstream(env, lambda spec: spec.base_url_variable, values.http_url),
             timeouts=timeouts_of(document),
+            engines=engines,
             secret_keys=tuple(Secret(k) for k in split_list(env.get("GATEWAY_SECRET_KEY", ""))),
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
         )
@@ -93,8 +95,8 @@ class Settings:
     def demo(self) -> bool:
         return self.demo_url is not None
 
-    def timeouts_of(self, upstream: str) -> PhaseTimeouts:
-        return self.timeouts.get(upstream) or usual_timeouts(upstream)
+    def timeouts_of(self, upstream: str) -> Timeouts:
+        return self.timeouts.get(upstream) or VENDORS[upstream].timeouts
 
     def with_secret_key(self) -> Settings:
         """The settings with a signing key: the configured one, or one kept in the state folder.
@@ -133,7 +135,7 @@ def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
 
 def account_from(table: Mapping[str, Any], settings: Settings) -> Account:
     """An account that was described by command. Raises SettingsError."""
-    return account_of(table, os.environ, "account", settings.engine)
+    return account_of(table, os.environ, "account", settings.engines)
 
 
 def _stored_key(path: Path) -> str:
@@ -194,14 +196,11 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
         lambda t: values.one_of("debug", "info", "warning", "error")(t).upper(),
     ),
     "GATEWAY_STATE_DIR": ("state_dir", Path),
-    "GEMINI_ENTERPRISE_ENGINE": ("engine", values.engine),
 }
 VARIABLES = (
     *_SCALARS,
-    *("GATEWAY_CONFIG", "GATEWAY_SECRET_KEY", "GATEWAY_KEYS", "OPENAI_MODELS"),
-    *("ARK_API_KEYS", "GEMINI_API_KEYS", "OPENAI_API_KEYS"),
-    "GEMINI_ENTERPRISE_CREDENTIALS",
-    *("ARK_BASE_URL", "GEMINI_BASE_URL", "GEMINI_ENTERPRISE_BASE_URL", "OPENAI_BASE_URL"),
+    *("GATEWAY_CONFIG", "GATEWAY_SECRET_KEY", "GATEWAY_KEYS"),
+    *(variable for spec in VENDORS.values() for variable in spec.variables),
 )
 
 
@@ -227,16 +226,25 @@ def _document(env: Mapping[str, str]) -> dict[str, Any]:
     return document
 
 
-def _base_urls(env: Mapping[str, str]) -> dict[str, str]:
+def _by_upstream(
+    env: Mapping[str, str],
+    variable_of: Callable[[VendorSpec], str | None],
+    read: Callable[[str], T],
+) -> dict[str, T]:
+    """Values of one variable of each vendor, where it has one and it is set."""
     found = {}
-    for upstream in UPSTREAMS:
-        variable = f"{upstream.upper().replace('-', '_')}_BASE_URL"
-        if text := env.get(variable, "").strip():
+    for upstream, spec in VENDORS.items():
+        variable = variable_of(spec)
+        if variable and (text := env.get(variable, "").strip()):
             try:
-                found[upstream] = values.http_url(text)
+                found[upstream] = read(text)
             except ValueError as exc:
                 raise SettingsError(f"{variable}: {exc}") from None
     return found
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(split_list(text))
 
 
 def _check_endpoints(env: Mapping[str, str]) -> None:

@@ -15,15 +15,10 @@ from limits import RateLimitItem, parse_many
 
 from gateway.config import fields as values
 from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
+from gateway.domain.timeouts import Timeouts
+from gateway.upstreams.registry import VENDORS
 
 KINDS = ("chat", "image", "video")
-MAKES = {  # by upstream
-    "ark": KINDS,
-    "gemini": KINDS,
-    "gemini-enterprise": ("chat", "image"),
-    "openai": ("chat", "image"),
-}
-UPSTREAMS = tuple(MAKES)
 _LABEL = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")  # it becomes a header
 _OWN = "own"  # the label of callers' own credentials
 _SHORTEST_KEY = 16
@@ -47,24 +42,6 @@ class ModelConfig:
     name: str
     kind: Kind
     routes: tuple[Route, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PhaseTimeouts:
-    """Seconds a vendor may take: to connect, to begin, between bytes, and in all."""
-
-    connect_s: float = 5
-    first_byte_s: float = 60
-    idle_s: float = 60
-    total_s: float = 600
-
-
-# Gemini Enterprise makes films inside the answer and is silent for minutes meanwhile.
-_SLOW = PhaseTimeouts(first_byte_s=600, idle_s=600, total_s=1200)
-
-
-def usual_timeouts(upstream: str) -> PhaseTimeouts:
-    return _SLOW if upstream == "gemini-enterprise" else PhaseTimeouts()
 
 
 def parse_limits(text: str) -> tuple[RateLimitItem, ...]:
@@ -132,27 +109,35 @@ def _secret(text: object, env: Mapping[str, str], where: str) -> str:
     return text.strip()
 
 
-def accounts_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[Account]:
-    for upstream in ("ark", "gemini", "openai"):
-        variable = f"{upstream.upper()}_API_KEYS"
-        for number, key in enumerate(split_list(env.get(variable, "")), 1):
-            known = _checked(values.credential, key, f"{variable}: number {number}")
-            yield Account(name=f"{upstream}-{number}", upstream=upstream, secret=Secret(known))
-    engine = env.get("GEMINI_ENTERPRISE_ENGINE", "").strip() or None
-    if credentials := env.get("GEMINI_ENTERPRISE_CREDENTIALS", "").strip():
-        if engine is None:
-            raise SettingsError("GEMINI_ENTERPRISE_ENGINE: required with the credentials")
-        where = "GEMINI_ENTERPRISE_CREDENTIALS"
-        text = credentials if credentials.startswith("{") else f"file:{credentials}"
-        secret = _service_account(_secret(text, env, where), where)
-        yield Account(
-            name="gemini-enterprise-1", upstream="gemini-enterprise", secret=Secret(secret)
-        )
+def accounts_of(
+    env: Mapping[str, str], document: Mapping[str, Any], engines: Mapping[str, str]
+) -> Iterable[Account]:
+    for upstream, spec in VENDORS.items():
+        variable = spec.credentials_variable
+        text = env.get(variable, "").strip()
+        if text and spec.engine_variable and upstream not in engines:
+            raise SettingsError(f"{spec.engine_variable}: required with {variable}")
+        if spec.service_account:
+            secrets = [_key_file(text, env, variable)] if text else []
+        else:
+            secrets = [
+                _checked(values.credential, key, f"{variable}: number {number}")
+                for number, key in enumerate(split_list(text), 1)
+            ]
+        for number, secret in enumerate(secrets, 1):
+            yield Account(name=f"{upstream}-{number}", upstream=upstream, secret=Secret(secret))
     for where, table in _tables(document, "accounts"):
-        yield account_of(table, env, where, engine)
+        yield account_of(table, env, where, engines)
 
 
-def _service_account(text: str, where: str) -> str:
+def _key_file(text: str, env: Mapping[str, str], where: str) -> str:
+    """A service account's JSON, given as it is or as the path of a file."""
+    source = text if text.startswith("{") else f"file:{text}"
+    return service_account(_secret(source, env, where), where)
+
+
+def service_account(text: str, where: str) -> str:
+    """The text, once it is known to be the JSON of a service account."""
     try:
         fields_ = json.loads(text)
         missing = [f for f in ("client_email", "private_key", "token_uri") if not fields_.get(f)]
@@ -164,7 +149,7 @@ def _service_account(text: str, where: str) -> str:
 
 
 def account_of(
-    table: Mapping[str, Any], env: Mapping[str, str], where: str, engine: str | None
+    table: Mapping[str, Any], env: Mapping[str, str], where: str, engines: Mapping[str, str]
 ) -> Account:
     """The account that a table describes. Raises SettingsError."""
     known = {f.name for f in fields(Account)} - {"secret", "own"} | {"credential"}
@@ -172,22 +157,23 @@ def account_of(
     name, upstream = table.get("name"), table.get("upstream")
     if not isinstance(name, str) or not _LABEL.fullmatch(name) or name == _OWN:
         raise SettingsError(f"{where}: name must be up to 64 ASCII characters, and not {_OWN!r}")
-    if upstream not in UPSTREAMS:
-        raise SettingsError(f"{where}: upstream must be one of {', '.join(UPSTREAMS)}")
+    spec = VENDORS.get(upstream) if isinstance(upstream, str) else None
+    if spec is None:
+        raise SettingsError(f"{where}: upstream must be one of {', '.join(VENDORS)}")
     where = f"{where} ({name})"
     secret = _secret(table.get("credential"), env, f"{where}: credential")
-    if upstream == "gemini-enterprise":
-        _service_account(secret, f"{where}: credential")
-        if engine is None and "engine" not in table:
-            raise SettingsError(f"{where}: engine is required, here or as GEMINI_ENTERPRISE_ENGINE")
+    if spec.service_account:
+        service_account(secret, f"{where}: credential")
     else:
         _checked(values.credential, secret, f"{where}: credential")
+    if spec.engine_variable and spec.name not in engines and "engine" not in table:
+        raise SettingsError(f"{where}: engine is required, here or as {spec.engine_variable}")
     limits = table.get("limits", {})
     if not isinstance(limits, Mapping) or set(limits) - set(KINDS):
         raise SettingsError(f"{where}: limits takes {', '.join(KINDS)}")
     return Account(
         name=name,
-        upstream=upstream,
+        upstream=spec.name,
         secret=Secret(secret),
         base_url=_optional(table, "base_url", values.http_url, where),
         engine=_optional(table, "engine", values.engine, where),
@@ -307,25 +293,25 @@ def _route(route: object, kind: str, where: str) -> Route:
     if not isinstance(route, Mapping) or set(route) != {"upstream", "model"}:
         raise SettingsError(f"{where}: routes must be a list of {{ upstream, model }}")
     upstream, model = route["upstream"], route["model"]
-    if upstream not in UPSTREAMS:
+    if upstream not in VENDORS:
         raise SettingsError(f"{where}: unknown upstream {upstream!r}")
-    if kind not in MAKES[upstream]:
+    if kind not in VENDORS[upstream].kinds:
         raise SettingsError(f"{where}: {upstream} makes no {kind}s")
     if not isinstance(model, str) or not model.strip():
         raise SettingsError(f"{where}: model must be the vendor's name for it")
     return Route(upstream, model)
 
 
-def timeouts_of(document: Mapping[str, Any]) -> dict[str, PhaseTimeouts]:
+def timeouts_of(document: Mapping[str, Any]) -> dict[str, Timeouts]:
     found = {}
     for upstream, table in _subtables(document, "timeouts"):
-        if upstream not in UPSTREAMS:
+        if upstream not in VENDORS:
             raise SettingsError(f"timeouts: unknown upstream {upstream!r}")
         where = f"timeouts.{upstream}"
-        _only(table, [f.name for f in fields(PhaseTimeouts)], where)
+        _only(table, [f.name for f in fields(Timeouts)], where)
         for name, value in table.items():
             if type(value) not in (int, float) or not 0 < value <= _LONGEST_WAIT_S:
                 known = f"a number of seconds, at most {_LONGEST_WAIT_S}"
                 raise SettingsError(f"{where}: {name} must be {known}")
-        found[upstream] = replace(usual_timeouts(upstream), **table)
+        found[upstream] = replace(VENDORS[upstream].timeouts, **table)
     return found

@@ -1,4 +1,4 @@
-"""The vendors. One vendor is one module or folder; this is the one place that lists them."""
+"""Adapters of the vendors, which `registry` lists."""
 
 from __future__ import annotations
 
@@ -6,21 +6,8 @@ from collections.abc import Mapping
 
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
-from gateway.upstreams.ark import Ark
-from gateway.upstreams.base import ShareToken, Upstream
-from gateway.upstreams.gemini import Gemini
-from gateway.upstreams.gemini_enterprise import GeminiEnterprise
-from gateway.upstreams.openai.adapter import OpenAI
-
-# A vendor's own model ids pass through, recognised by their beginning.
-PREFIXES = {"doubao-": "ark", "ep-": "ark", "gemini-": "gemini"}
-
-_BASE_URLS = {
-    "ark": "https://ark.cn-beijing.volces.com/api/v3",
-    "gemini": "https://generativelanguage.googleapis.com",
-    "gemini-enterprise": "https://discoveryengine.googleapis.com",
-    "openai": "https://api.openai.com/v1",
-}
+from gateway.upstreams.base import Adapter, ShareToken, each_its_own
+from gateway.upstreams.registry import VENDORS
 
 
 def open_upstreams(
@@ -28,20 +15,18 @@ def open_upstreams(
     fetcher: Fetcher,
     *,
     base_urls: Mapping[str, str],
-    engine: str | None,
-    share_token: ShareToken,
-) -> Mapping[str, Upstream]:
-    """`clients` and `base_urls` by upstream; a base URL that is missing is the vendor's own."""
-    urls = {**_BASE_URLS, **base_urls}
+    engines: Mapping[str, str],
+    share_token: ShareToken = each_its_own,
+) -> Mapping[str, Adapter]:
+    """Adapters by upstream, as `clients`, `base_urls` and `engines` are."""
     return {
-        "ark": Ark(clients["ark"], base_url=urls["ark"], fetcher=fetcher),
-        "gemini": Gemini(clients["gemini"], base_url=urls["gemini"], fetcher=fetcher),
-        "gemini-enterprise": GeminiEnterprise(
-            clients["gemini-enterprise"],
-            base_url=urls["gemini-enterprise"],
-            fetcher=fetcher,
-            engine=engine,
-            share_token=share_token,
-        ),
-        "openai": OpenAI(clients["openai"], base_url=urls["openai"], fetcher=fetcher),
+        name: spec.load()(
+            spec,
+            clients[name],
+            fetcher,
+            base_url=base_urls.get(name),
+            engine=engines.get(name),
+            **({"share_token": share_token} if spec.service_account else {}),
+        )
+        for name, spec in VENDORS.items()
     }

@@ -1,16 +1,21 @@
-"""What a vendor must be able to do, and what it is told."""
+"""Protocols of the vendors' adapters, and what belongs to one call."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 from gateway.domain.accounts import Account, Kind
+from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Events
 from gateway.domain.jobs import VideoTask
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Http
+from gateway.upstreams.registry import VendorSpec
 
 
 class SessionJournal(Protocol):
@@ -62,31 +67,28 @@ class CallContext:
 
 
 class Upstream(Protocol):
-    """One vendor. Messages, pictures and frames arrive resolved: `Media`, never `MediaRef`.
+    """One vendor. Messages, images and frames arrive resolved: `Media`, never `MediaRef`.
 
+    `kinds` tells which of `ChatUpstream`, `ImageUpstream` and `VideoUpstream` it is.
     Every method raises GatewayError only. Networks, statuses and vendor codes become
     errors whose `fault` says who is to blame, by the vendor's own table.
     """
 
     name: str
-    kinds: frozenset[Kind]
-    draws_in_chat: bool  # whether its chat models make pictures when asked to
-    checks_credentials: bool  # whether an answer proves that a caller's own one is good
+    kinds: tuple[Kind, ...]
+    checks_credentials: bool  # an answer proves that a caller's own credential is good
+    chat_makes_images: bool  # its chat models make images when asked to
 
     def takes(self, credential: str) -> bool:
-        """Whether a caller's own credential has this vendor's form."""
+        """Tell whether a caller's own credential has this vendor's form."""
         ...
 
     def kind_of(self, model: str) -> Kind:
-        """What a vendor's own model id makes."""
+        """Tell what a vendor's own model id makes."""
         ...
 
-    def takes_shape(self, model: str) -> bool:
-        """Whether an image model understands a shape that the caller has not asked for."""
-        ...
-
-    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
-        """The types of pictures that may be sent to a model; others are converted before."""
+    def image_types(self, model: str, kind: Kind) -> frozenset[str]:
+        """Types of images that may be sent to a model; others are converted before."""
         ...
 
     def dropped(
@@ -94,17 +96,33 @@ class Upstream(Protocol):
     ) -> Iterable[str]:
         """Names of the given parameters that this vendor has no place for.
 
-        Of a picture or film, whose references need not be resolved, its `OPTIONS`. Where
+        Of an image or video, whose references need not be resolved, its `OPTIONS`. Where
         accounts are at servers that differ, `account` tells which one is meant.
         """
         ...
 
+
+class ChatUpstream(Upstream, Protocol):
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events: ...
 
-    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
-        """Yield MediaReady for each picture as it is ready, then Usage and Finish."""
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        """The vendor requests that `chat` would send, secrets and media redacted."""
         ...
 
+
+class ImageUpstream(Upstream, Protocol):
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        """Yield MediaReady for each image as it is ready, then Usage and Finish."""
+        ...
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]: ...
+
+    def takes_default_ratio(self, model: str) -> bool:
+        """Tell whether an image model takes a ratio that the caller has not asked for."""
+        ...
+
+
+class VideoUpstream(Upstream, Protocol):
     def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
         """Start a task and return its id. `error.sent` tells whether it may have started."""
         ...
@@ -118,16 +136,17 @@ class Upstream(Protocol):
         ...
 
     def release_video(self, task_id: str, account: Account) -> None:
-        """The video is kept: let the vendor forget it, where it would keep it for long."""
+        """Let the vendor forget a video that is kept here, where it would keep it for long."""
         ...
-
-    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
-        """The vendor requests that `chat` would send, secrets and media redacted."""
-        ...
-
-    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]: ...
 
     def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]: ...
+
+
+@runtime_checkable
+class SessionReaper(Protocol):
+    """A vendor that keeps sessions, which have to be deleted."""
+
+    name: str
 
     def sweep_sessions(self, account: Account, label: str) -> int:
         """Delete the vendor's sessions that carry `label`; returns how many there were."""
@@ -138,7 +157,69 @@ class Upstream(Protocol):
         ...
 
 
-OPTIONS = {  # of pictures and films: what a vendor may lack, by the caller's name for it
+def chat_upstream(upstream: Upstream) -> ChatUpstream:
+    """The vendor as one that chats. Raises InvalidRequest for one that does not."""
+    return cast(ChatUpstream, _making("chat", upstream))
+
+
+def image_upstream(upstream: Upstream) -> ImageUpstream:
+    """The vendor as one that makes images. Raises InvalidRequest for one that does not."""
+    return cast(ImageUpstream, _making("image", upstream))
+
+
+def video_upstream(upstream: Upstream) -> VideoUpstream:
+    """The vendor as one that makes videos. Raises InvalidRequest for one that does not."""
+    return cast(VideoUpstream, _making("video", upstream))
+
+
+def _making(kind: Kind, upstream: Upstream) -> Upstream:
+    if kind not in upstream.kinds:
+        answers = "does not chat" if kind == "chat" else f"makes no {kind}s"
+        raise InvalidRequest(f"The upstream {upstream.name} {answers}", param="model")
+    return upstream
+
+
+class Adapter(ABC):
+    """Common beginning of all adapters. With `base_url` it asks another server of its vendor's."""
+
+    checks_credentials = True
+    chat_makes_images = False
+
+    def __init__(
+        self,
+        spec: VendorSpec,
+        http: Http,
+        fetcher: Fetcher,
+        *,
+        base_url: str | None = None,
+        engine: str | None = None,
+    ) -> None:
+        self.name = spec.name
+        self.kinds = spec.kinds
+        self._spec = spec
+        self._http = http
+        self._fetcher = fetcher
+        self._base_url = base_url or spec.base_url
+        self._engine = engine
+        # An answer in one piece has no first byte until all of it is ready.
+        self._patient = replace(http.timeouts, first_byte_s=http.timeouts.total_s)
+
+    def takes(self, credential: str) -> bool:
+        return self._spec.has_form(credential)
+
+    @abstractmethod
+    def kind_of(self, model: str) -> Kind: ...
+
+    @abstractmethod
+    def image_types(self, model: str, kind: Kind) -> frozenset[str]: ...
+
+    @abstractmethod
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]: ...
+
+
+OPTIONS = {  # of images and videos: what a vendor may lack, by the caller's name for it
     "seed": "seed",
     "watermark": "watermark",
     "output_format": "output_format",

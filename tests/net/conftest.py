@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.net.http.client import Http, Timeouts
+from gateway.domain.timeouts import Timeouts
+from gateway.net.http.client import Http
 from tests.net.certificates import Authority
 
 SHORT = Timeouts(connect_s=10, first_byte_s=20, idle_s=20, total_s=40)

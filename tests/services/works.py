@@ -27,8 +27,7 @@ from gateway.storage.records.files import FileStore
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.journal import SessionJournalStore
 from gateway.storage.records.media_index import MediaIndex
-from gateway.upstreams import PREFIXES, open_upstreams
-from gateway.upstreams.base import each_its_own
+from gateway.upstreams import open_upstreams
 from tests.services.pools import World, account
 
 ALICE = Caller("alice")
@@ -92,7 +91,7 @@ class Works:
     ) -> None:
         fetcher = Fetcher(allow_private="127.0.0.1")
         pool = world.pool(*[account(name, upstream=name) for name in VENDORS])
-        catalog = Catalog([], upstreams, PREFIXES)
+        catalog = Catalog([], upstreams)
         dispatcher = Dispatcher(pool)
         media = MediaService(
             store=open_media_store(f"file:{world.folder}/media"),
@@ -140,7 +139,6 @@ def opened(world: World, vendor: Vendor) -> Iterator[Any]:
             clients,
             Fetcher(allow_private="127.0.0.1"),
             base_urls=urls,
-            engine=None,
-            share_token=each_its_own,
+            engines={},
         )
         yield lambda **options: Works(world, vendor, upstreams, **options)

@@ -20,7 +20,7 @@ from gateway.net.http.client import Http
 from gateway.services.sessions.sessions import Sessions
 from gateway.storage.db.engine import Database
 from gateway.storage.records.journal import SessionJournalStore
-from gateway.upstreams.gemini_enterprise import GeminiEnterprise
+from gateway.upstreams.registry import VENDORS
 from tests.server.serving import report, until
 from tests.support.callers import ask, crowd, cut_call, request_bytes, whole_call
 from tests.support.faults import Fault, FaultProxy
@@ -258,10 +258,12 @@ class Accounts:
 
 @pytest.fixture
 def enterprise(vendors):
-    return GeminiEnterprise(
+    spec = VENDORS["gemini-enterprise"]
+    return spec.load()(
+        spec,
         Http(),
-        base_url=f"{vendors.url}/gemini-enterprise",
-        fetcher=Fetcher(allow_private="127.0.0.1"),
+        Fetcher(allow_private="127.0.0.1"),
+        base_url=vendors.url + spec.simulator_path,
         engine=ENGINE,
     )
 

@@ -18,34 +18,19 @@ from gateway.domain.accounts import Account, Secret
 from gateway.domain.events import Event, TextDelta
 from gateway.domain.media import Media
 from gateway.domain.requests import ChatRequest, Message, Text
+from gateway.domain.timeouts import Timeouts
 from gateway.formats.blobs import BytesBlob
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.net.http.client import Http, Timeouts
-from gateway.upstreams.ark import Ark
-from gateway.upstreams.base import CallContext, Upstream
-from gateway.upstreams.gemini import Gemini
-from gateway.upstreams.gemini_enterprise import GeminiEnterprise
-from gateway.upstreams.openai.adapter import OpenAI
+from gateway.net.http.client import Http
+from gateway.upstreams.base import CallContext
+from gateway.upstreams.registry import VENDORS
 from tests.support.media import jpeg, mp4, png
 from tests.support.simulators import ENGINE, Simulators
 
-VENDORS = ("ark", "openai", "gemini", "gemini-enterprise")
 # Patience for vendors that work, and for those that a test lets hang.
 _PATIENT = Timeouts(connect_s=5, first_byte_s=20, idle_s=20, total_s=40)
 _BRIEF = Timeouts(connect_s=5, first_byte_s=1, idle_s=1, total_s=3)
 
-_PATHS = {
-    "ark": "/ark/api/v3",
-    "openai": "/openai/v1",
-    "gemini": "/gemini",
-    "gemini-enterprise": "/gemini-enterprise",
-}
-_ADAPTERS: dict[str, Callable[..., Upstream]] = {
-    "ark": Ark,
-    "openai": OpenAI,
-    "gemini": Gemini,
-    "gemini-enterprise": GeminiEnterprise,
-}
 _KEYS = {"ark": "ark-", "openai": "sk-", "gemini": "AIza-"}
 _MODELS = {
     "ark": {
@@ -91,7 +76,7 @@ class Vendor:
     """An adapter, its simulated vendor, and accounts there whose names choose the behaviour."""
 
     name: str
-    upstream: Upstream
+    upstream: Any  # the adapter
     simulators: Simulators
 
     def model(self, kind: str = "chat") -> str:
@@ -128,9 +113,9 @@ def open_vendor(simulators: Simulators) -> Iterator[Callable[..., Vendor]]:
     fetcher = Fetcher(trusted=(simulators.url.removeprefix("http://"),))
 
     def build(name: str, *, brief: bool = False, base_url: str | None = None) -> Vendor:
-        url = base_url or simulators.url + _PATHS[name]
-        upstream = _ADAPTERS[name](clients[brief], base_url=url, fetcher=fetcher)
-        return Vendor(name, upstream, simulators)
+        spec = VENDORS[name]
+        url = base_url or simulators.url + spec.simulator_path
+        return Vendor(name, spec.load()(spec, clients[brief], fetcher, base_url=url), simulators)
 
     yield build
     for client in clients.values():
@@ -233,13 +218,13 @@ def http() -> Iterator[Http]:
         yield client
 
 
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(params=sorted(VENDORS))
 def vendor(request: pytest.FixtureRequest, open_vendor: Callable[..., Vendor]) -> Vendor:
     """Each vendor in turn."""
     return open_vendor(request.param)
 
 
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(params=sorted(VENDORS))
 def brief_vendor(request: pytest.FixtureRequest, open_vendor: Callable[..., Vendor]) -> Vendor:
     """Each vendor in turn, with an adapter that soon loses patience."""
     return open_vendor(request.param, brief=True)

@@ -292,7 +292,3 @@ def test_credentials_of_other_vendors_are_left_to_them(ark, credential: str, tak
 )
 def test_model_name_tells_what_it_makes(ark: Vendor, model: str, kind: str) -> None:
     assert ark.upstream.kind_of(model) == kind
-
-
-def test_there_are_no_sessions_to_sweep(ark: Vendor) -> None:
-    assert ark.upstream.sweep_sessions(ACCOUNT, "label") == 0

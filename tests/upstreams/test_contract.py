@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     Forbidden,
     GatewayError,
     InvalidApiKey,
+    InvalidRequest,
     JobFailed,
     UpstreamDisconnected,
     UpstreamError,
@@ -28,6 +29,8 @@ from gateway.domain.errors import (
 )
 from gateway.domain.events import Event, Finish, MediaReady, Usage
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Text, VideoRequest
+from gateway.upstreams.base import image_upstream, video_upstream
+from gateway.upstreams.registry import VENDORS
 from tests.upstreams.conftest import CONTEXT, Vendor, a_jpeg, a_png, ask, text_of
 
 ENDS = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
@@ -258,10 +261,22 @@ def test_chat_can_be_planned_without_a_call(vendor: Vendor) -> None:
     assert vendor.simulators.calls(vendor.credential(account)) == 0
 
 
-def test_vendor_makes_something_and_takes_no_empty_credential(vendor: Vendor) -> None:
-    assert vendor.upstream.kinds
-    assert vendor.upstream.kinds <= {"chat", "image", "video"}
+def test_vendor_has_the_methods_of_what_it_makes_and_takes_no_empty_credential(
+    vendor: Vendor,
+) -> None:
+    methods = {"chat": "chat", "image": "image", "video": "submit_video"}
+    has = {kind for kind, method in methods.items() if hasattr(vendor.upstream, method)}
+    assert has == set(vendor.upstream.kinds) == set(VENDORS[vendor.name].kinds)
     assert not vendor.upstream.takes("")
+
+
+def test_what_a_vendor_does_not_make_is_refused(vendor: Vendor) -> None:
+    for kind, narrowed in (("image", image_upstream), ("video", video_upstream)):
+        if kind in vendor.upstream.kinds:
+            assert narrowed(vendor.upstream) is vendor.upstream
+        else:
+            with pytest.raises(InvalidRequest, match=f"makes no {kind}s"):
+                narrowed(vendor.upstream)
 
 
 # Pictures and videos.

@@ -86,10 +86,6 @@ def test_model_cannot_lead_out_of_its_path(gemini: Vendor) -> None:
     assert "/models/..%2Ffiles%3Fx%3D%2Fy:streamGenerateContent?alt=sse" in call.url
 
 
-def test_vendor_has_no_sessions_to_sweep(gemini: Vendor) -> None:
-    assert gemini.upstream.sweep_sessions(ACCOUNT, "gateway") == 0
-
-
 # Conversations.
 
 

@@ -25,7 +25,7 @@ from gateway.domain.errors import (
 from gateway.domain.requests import Message, Text, ToolCall
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
-from gateway.upstreams.gemini_enterprise import BASE_URL, GeminiEnterprise
+from gateway.upstreams.registry import VENDORS
 from tests.support.simulators import ENGINE
 from tests.upstreams.conftest import Canned, Vendor, a_jpeg, a_png, an_mp4, ask, text_of
 from tests.upstreams.enterprise_support import (
@@ -62,8 +62,10 @@ def question_of(vendor: Vendor, *messages: Message) -> dict[str, Any]:
     ],
 )
 def test_callers_bring_opaque_tokens_and_no_keys(http, credential: str, taken: bool) -> None:
-    assert GeminiEnterprise(http, fetcher=Fetcher(), engine=ENGINE).takes(credential) is taken
-    assert not GeminiEnterprise(http, fetcher=Fetcher()).takes(credential)
+    spec = VENDORS["gemini-enterprise"]
+    open_ = spec.load()
+    assert open_(spec, http, Fetcher(), engine=ENGINE).takes(credential) is taken
+    assert not open_(spec, http, Fetcher()).takes(credential)
 
 
 def test_key_file_of_a_caller_is_no_more_than_a_token(
@@ -84,10 +86,10 @@ def test_key_file_of_a_caller_is_no_more_than_a_token(
 )
 def test_host_follows_from_the_location_of_the_engine(location: str, host: str) -> None:
     http = Http()
-    upstream = GeminiEnterprise(http, fetcher=Fetcher(), engine=ENGINE.replace("global", location))
+    spec = VENDORS["gemini-enterprise"]
+    upstream = spec.load()(spec, http, Fetcher(), engine=ENGINE.replace("global", location))
     calls = upstream.plan_chat(chat_of(user("Hello")), replace(ACCOUNT, engine=None))
     http.close()
-    assert BASE_URL == "https://discoveryengine.googleapis.com"
     assert calls[0].url.startswith(
         f"https://{host}discoveryengine.googleapis.com/v1alpha/projects/"
     )

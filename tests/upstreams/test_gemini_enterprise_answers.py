@@ -20,7 +20,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
 )
 from gateway.domain.events import Event, Finish, MediaReady, ReasoningDelta, TextDelta, Usage
-from gateway.domain.requests import ImageRequest, VideoRequest
+from gateway.domain.requests import ImageRequest
 from gateway.domain.token_estimate import Estimate
 from tests.upstreams.conftest import CONTEXT, Canned, Vendor, a_png, ask, text_of
 from tests.upstreams.enterprise_support import (
@@ -199,17 +199,3 @@ def test_masks_are_refused(enterprise: Vendor) -> None:
     with pytest.raises(InvalidRequest) as caught:
         drawn(enterprise, ImageRequest("gemini-enterprise", "a fox", mask=a_png()), ACCOUNT)
     assert caught.value.param == "mask"
-
-
-def test_films_are_asked_for_on_the_chat_endpoint(enterprise: Vendor) -> None:
-    upstream = enterprise.upstream
-    request = VideoRequest("gemini-enterprise", "waves")
-    for attempt in (
-        lambda: upstream.submit_video(request, ACCOUNT, CONTEXT),
-        lambda: upstream.check_video("1", ACCOUNT),
-        lambda: upstream.cancel_video("1", ACCOUNT),
-        lambda: upstream.plan_video(request, ACCOUNT),
-    ):
-        with pytest.raises(InvalidRequest, match="chat endpoint") as caught:
-            attempt()
-        assert not caught.value.sent

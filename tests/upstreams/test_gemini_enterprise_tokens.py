@@ -23,8 +23,9 @@ from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.runtime.interruption import ClientGone
 from gateway.upstreams.base import Token
-from gateway.upstreams.gemini_enterprise import GeminiEnterprise
+from gateway.upstreams.gemini_enterprise.adapter import GeminiEnterprise
 from gateway.upstreams.google.tokens import Tokens
+from gateway.upstreams.registry import VENDORS
 from tests.support.simulators import Simulators
 from tests.upstreams.conftest import Canned, Vendor, text_of
 from tests.upstreams.enterprise_support import (
@@ -147,7 +148,8 @@ def test_token_that_has_ended_early_is_replaced_once_for_all_calls(
         return granted.pop() if granted else fetch()
 
     url, fetcher = f"{simulators.url}/gemini-enterprise", Fetcher()
-    upstream = GeminiEnterprise(http, base_url=url, fetcher=fetcher, share_token=share)
+    spec = VENDORS["gemini-enterprise"]
+    upstream = GeminiEnterprise(spec, http, fetcher, base_url=url, share_token=share)
     vendor = replace(enterprise, upstream=upstream)
     together = Barrier(20)
 

@@ -8,14 +8,13 @@ import pytest
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
-    InvalidRequest,
     UpstreamError,
 )
 from gateway.domain.events import (
     Finish,
 )
-from gateway.domain.requests import ChatRequest, Message, Text, ToolCall, VideoRequest
-from gateway.upstreams.openai.adapter import BASE_URL
+from gateway.domain.requests import ChatRequest, Message, Text, ToolCall
+from gateway.upstreams.registry import VENDORS
 from tests.upstreams.conftest import (
     CONTEXT,
     Vendor,
@@ -26,6 +25,8 @@ from tests.upstreams.conftest import (
     media,
     text_of,
 )
+
+BASE_URL = VENDORS["openai"].base_url
 
 ACCOUNT = Account("sk-1", "openai", Secret("sk-secret-of-the-account"))
 
@@ -188,19 +189,6 @@ def test_attachments_arrive_as_they_were(openai: Vendor) -> None:
 
 
 # What it is for.
-
-
-def test_there_are_no_videos(openai: Vendor) -> None:
-    request = VideoRequest("sora-2", "waves")
-    for act in (
-        lambda: openai.upstream.submit_video(request, ACCOUNT, CONTEXT),
-        lambda: openai.upstream.plan_video(request, ACCOUNT),
-        lambda: openai.upstream.check_video("id", ACCOUNT),
-        lambda: openai.upstream.cancel_video("id", ACCOUNT),
-    ):
-        with pytest.raises(InvalidRequest):
-            act()
-    assert openai.upstream.sweep_sessions(ACCOUNT, "label") == 0
 
 
 @pytest.mark.parametrize(

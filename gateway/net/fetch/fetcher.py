@@ -19,9 +19,10 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
     UpstreamUnreachable,
 )
+from gateway.domain.timeouts import Timeouts
 from gateway.net.fetch.addresses import WEB_PORTS, Exceptions, Target, is_public, parse, redirected
 from gateway.net.http import connect as dial
-from gateway.net.http.exchange import Exchange, Timeouts
+from gateway.net.http.exchange import Exchange
 from gateway.net.http.transport import Transport
 
 _MIB = 1024 * 1024

@@ -11,11 +11,12 @@ import orjson
 import requests
 
 from gateway.domain.errors import InvalidRequest, UpstreamError, UpstreamInvalidResponse
+from gateway.domain.timeouts import Timeouts
 from gateway.net.http.connect import Tls
-from gateway.net.http.exchange import Body, Exchange, Timeouts
+from gateway.net.http.exchange import Body, Exchange
 from gateway.net.http.transport import Transport
 
-__all__ = ["Answer", "Body", "Http", "Timeouts"]
+__all__ = ["Answer", "Body", "Http"]
 
 MIB = 1024 * 1024
 _DEFAULT = Timeouts()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.errors import (
@@ -13,6 +12,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
     UpstreamTimeout,
 )
+from gateway.domain.timeouts import Timeouts
 from gateway.net.http import parser as wire
 from gateway.net.http.connect import Stream
 from gateway.runtime.cooperative import let_others_run
@@ -28,16 +28,6 @@ _MAX_INTERIM = 10
 
 # What may be repeated when a kept connection closes instead of answering (RFC 9110, 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. `idle_s` bounds each silence after the first byte, `total_s` the whole exchange."""
-
-    connect_s: float = 5
-    first_byte_s: float = 60
-    idle_s: float = 60
-    total_s: float = 600
 
 
 class Body(Protocol):

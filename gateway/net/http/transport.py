@@ -18,10 +18,11 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.timeouts import Timeouts
 from gateway.net.http import connect as dial
 from gateway.net.http import parser as wire
 from gateway.net.http.connect import Stream
-from gateway.net.http.exchange import Exchange, Stale, Timeouts
+from gateway.net.http.exchange import Exchange, Stale
 
 Resolve = Callable[[str, int, float], list[dial.Address]]  # host, port, seconds
 

@@ -27,7 +27,7 @@ from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
-from gateway.upstreams.base import CallContext, SessionJournal
+from gateway.upstreams.base import CallContext, SessionJournal, chat_upstream
 
 if TYPE_CHECKING:
     from gateway.services.jobs.generation import GenerationService
@@ -69,7 +69,7 @@ class ChatService:
             def call(route: Route, account: Account) -> list[VendorCall]:
                 wanted = adapted(resolved, route)
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
-                return route.upstream.plan_chat(wanted, account)
+                return chat_upstream(route.upstream).plan_chat(wanted, account)
 
             return self._dispatcher.plan(model, "chat", caller, trace, call)
 
@@ -80,7 +80,7 @@ class ChatService:
             def call(route: Route, account: Account) -> Events:
                 wanted = adapted(resolved, route)
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
-                return route.upstream.chat(wanted, account, context)
+                return chat_upstream(route.upstream).chat(wanted, account, context)
 
             batches = self._dispatcher.stream(model, "chat", caller, trace, call)
             said = Estimate()

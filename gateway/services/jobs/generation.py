@@ -37,6 +37,7 @@ from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
 from gateway.storage.records.files import STRANGERS_KEEP_S
 from gateway.storage.records.jobs import JobStore
+from gateway.upstreams.base import image_upstream, video_upstream
 
 Request = ImageRequest | VideoRequest
 
@@ -216,8 +217,8 @@ class GenerationService:
                 trace.dropped = _dropped(resolved, route)
                 wanted = adapted(resolved, route)
                 if isinstance(wanted, ImageRequest):
-                    return route.upstream.plan_image(wanted, account)
-                return route.upstream.plan_video(wanted, account)
+                    return image_upstream(route.upstream).plan_image(wanted, account)
+                return video_upstream(route.upstream).plan_video(wanted, account)
 
             return self._dispatcher.plan(model, kind, caller, trace, call)
 
@@ -238,9 +239,9 @@ class GenerationService:
         model = self._catalog.find(request.model, caller)
         if model.kind == kind:
             return model, kind
-        drawing = tuple(r for r in model.routes if r.upstream.draws_in_chat)
-        if kind == "image" and model.kind == "chat" and drawing:
-            return replace(model, routes=drawing), kind
+        routes = tuple(r for r in model.routes if r.upstream.chat_makes_images)
+        if kind == "image" and model.kind == "chat" and routes:
+            return replace(model, routes=routes), kind
         raise InvalidRequest(
             f"{request.model!r} makes no {kind}s; GET /v1/models tells what each model makes.",
             param="model",

@@ -37,7 +37,13 @@ from gateway.services.pool.pool import Pool
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import OWN, Dispatcher, Trace
 from gateway.storage.records.jobs import ClaimLost
-from gateway.upstreams.base import CallContext, SessionJournal, Upstream
+from gateway.upstreams.base import (
+    CallContext,
+    SessionJournal,
+    Upstream,
+    image_upstream,
+    video_upstream,
+)
 from gateway.upstreams.media_sources import from_url
 
 _PAUSES_S = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)  # between checks of one task
@@ -157,7 +163,7 @@ class JobSteps:
             return
         with contextlib.suppress(GatewayError):
             account = self._account(job, credential)
-            self._upstream(job).cancel_video(job.task_id, account)
+            video_upstream(self._upstream(job)).cancel_video(job.task_id, account)
 
     def needs_credential(self, job: Job) -> bool:
         """Whether only the caller's own credential can move the job."""
@@ -217,7 +223,7 @@ class JobSteps:
         def call(route: Route, account: Account) -> Events:
             wanted = adapted(request, route)
             context = self._begin(moving, route, account)
-            return route.upstream.image(wanted, account, context)
+            return image_upstream(route.upstream).image(wanted, account, context)
 
         usage = Usage()
         stream = self._dispatcher.stream(model, "image", caller, trace, call, amount=request.n)
@@ -284,7 +290,7 @@ class JobSteps:
         def call(route: Route, account: Account) -> str:
             wanted = adapted(request, route)
             context = self._begin(moving, route, account)
-            return route.upstream.submit_video(wanted, account, context)
+            return video_upstream(route.upstream).submit_video(wanted, account, context)
 
         task_id = self._dispatcher.once(model, "video", caller, trace, call)
         moving.to(status="in_progress", task_id=task_id)
@@ -300,7 +306,7 @@ class JobSteps:
         assert job.task_id is not None
         account = self._account(job, caller.credential)
         with self._pool.follow_up(account):
-            task = self._upstream(job).check_video(job.task_id, account)
+            task = video_upstream(self._upstream(job)).check_video(job.task_id, account)
         if task.running:
             percent = task.percent or min(95, job.progress + 5)
             if percent != job.progress:
@@ -313,7 +319,7 @@ class JobSteps:
         entry = media_entry(MediaStored("video", stored, self._cover(task, job)))
         self._complete(moving, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
         with contextlib.suppress(GatewayError):  # not before: until then only the vendor has it
-            self._upstream(job).release_video(job.task_id, account)
+            video_upstream(self._upstream(job)).release_video(job.task_id, account)
 
     def _cover(self, task: VideoTask, job: Job) -> StoredMedia | None:
         """The still of a film; a film whose still cannot be read has none."""

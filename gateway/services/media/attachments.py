@@ -14,6 +14,7 @@ from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
 from gateway.formats.convert import ConvertedImage, can_convert, convert_image
 from gateway.services.routing.catalog import Route
+from gateway.upstreams.base import image_upstream
 from gateway.upstreams.image_sizes import nearest_ratio
 
 AnyRequest = ChatRequest | ImageRequest | VideoRequest
@@ -59,7 +60,7 @@ def adapted(request: Request, route: Route) -> Request:
     models take one.
     Raises UnsupportedMediaType naming the picture that cannot be converted.
     """
-    taken = route.upstream.pictures(route.model, _kind(request))
+    taken = route.upstream.image_types(route.model, _kind(request))
     converted: dict[str, ConvertedImage] = {}
 
     def fit(media: MediaRef | Media) -> Media:
@@ -84,7 +85,7 @@ def adapted(request: Request, route: Route) -> Request:
     request = replace(request, model=route.model)
     if not isinstance(request, ImageRequest) or request.ratio or request.size not in (None, "auto"):
         return request
-    if not route.upstream.takes_shape(route.model):
+    if not image_upstream(route.upstream).takes_default_ratio(route.model):
         return request
     return replace(request, ratio=_ratio_of(request.images))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gateway.domain.accounts import Caller, Kind
 from gateway.domain.errors import ModelNotAllowed, ModelNotFound
 from gateway.upstreams.base import Upstream
+from gateway.upstreams.registry import VENDORS
 
 # Several words joined by slashes, as in `meta-llama/Llama-3.3-70B-Instruct:free`.
 _VENDOR_ID = re.compile(r"\w[\w.:@+-]*(?:/\w[\w.:@+-]*)*", re.ASCII)
@@ -34,12 +35,10 @@ class Catalog:
         self,
         models: Sequence[Model],
         upstreams: Mapping[str, Upstream],
-        prefixes: Mapping[str, str],
     ) -> None:
         self._models = {model.name: model for model in models}
         self._folded = {model.name.casefold(): model for model in models}
         self._upstreams = upstreams
-        self._prefixes = prefixes
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())
@@ -65,8 +64,8 @@ class Catalog:
         prefix, slash, rest = name.partition("/")
         if slash and prefix in self._upstreams:
             return self._direct(name, prefix, rest)
-        for prefix, upstream in self._prefixes.items():
-            if name.startswith(prefix):
+        for upstream, spec in VENDORS.items():
+            if name.startswith(spec.model_prefixes):
                 return self._direct(name, upstream, name)
         return None
 

@@ -31,7 +31,7 @@ from gateway.runtime.logs import log
 from gateway.services.pool.pool import Pool
 from gateway.services.sessions.calm import Calm
 from gateway.storage.records.journal import JournaledSession, SessionJournalStore
-from gateway.upstreams.base import Upstream
+from gateway.upstreams.base import SessionReaper, Upstream
 
 _LEASE_S = 12.0  # renewed every 3 seconds
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
@@ -220,11 +220,15 @@ class Sessions:
     def _deleted(self, row: JournaledSession, account: Account) -> bool:
         """What is not there may still come: a vendor may be slow to do what nobody waits for."""
         try:
-            found = self._upstream(row.upstream).sweep_sessions(account, row.label)
+            found = self._sweep(account, row.label)
         except GatewayError as err:
             log.warning("session_sweep_failed", label=row.label, code=err.code, message=err.message)
             return False
         return found > 0 or row.attempts >= _LOOKS
+
+    def _sweep(self, account: Account, label: str) -> int:
+        upstream = self._upstream(account.upstream)
+        return upstream.sweep_sessions(account, label) if isinstance(upstream, SessionReaper) else 0
 
     def _report_leak(
         self, label: str, upstream: str, account: str | None, resource: str | None = None
@@ -247,7 +251,7 @@ class Sessions:
         session.attempts += 1
         session.due_at = self._clock() + _RETRY_S[min(tried, len(_RETRY_S) - 1)]
         try:
-            found = self._upstream(upstream).sweep_sessions(session.account, label)
+            found = self._sweep(session.account, label)
         except GatewayError as err:
             log.warning("session_sweep_failed", label=label, code=err.code, message=err.message)
             if not isinstance(err, _REFUSED) and session.attempts < _OWN_ATTEMPTS:
@@ -276,6 +280,8 @@ class Sessions:
 
     def _delete_strays(self, account: Account) -> int:
         upstream = self._upstream(account.upstream)
+        if not isinstance(upstream, SessionReaper):
+            return 0
         # In this order: what is at the vendor by now was written down before.
         found = set(upstream.session_labels(account, self.mark()))
         found -= self._store.known(found)

@@ -5,9 +5,7 @@ https://ai.google.dev/api
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +19,7 @@ from gateway.net.codecs import json_body as jsonbody
 from gateway.net.codecs import sse
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
-from gateway.upstreams.base import CallContext, unused
+from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.gemini import config, contents, files, pictures
 from gateway.upstreams.gemini.answer import Decoder
 from gateway.upstreams.gemini.films import Films
@@ -33,40 +31,35 @@ from gateway.upstreams.gemini.wire import (
     planned,
     raise_for_status,
 )
-
-BASE_URL = "https://generativelanguage.googleapis.com"
+from gateway.upstreams.registry import VendorSpec
 
 _PICTURES = WEB_PICTURES | HEIC_PICTURES
-_CREDENTIAL = re.compile(r"AIza\S+|AQ\.\S+|ya29\.\S+|(?!ark-|sk-|eyJ)[0-9A-Za-z_-]+")
 
 
-class Gemini:
-    """`base_url` is the root, above `/v1beta`."""
+class Gemini(Adapter):
+    """The Gemini API; its base URL is the root, above `/v1beta`."""
 
-    name = "gemini"
-    kinds: frozenset[Kind] = frozenset({"chat", "image", "video"})
-    draws_in_chat = False
-    checks_credentials = True
-
-    def __init__(self, http: Http, *, base_url: str = BASE_URL, fetcher: Fetcher) -> None:
-        self._http = http
-        self._base_url = base_url
-        # What is asked for whole says nothing until all of it is thought or drawn.
-        self._patient = replace(http.timeouts, first_byte_s=http.timeouts.total_s)
+    def __init__(
+        self,
+        spec: VendorSpec,
+        http: Http,
+        fetcher: Fetcher,
+        *,
+        base_url: str | None = None,
+        engine: str | None = None,
+    ) -> None:
+        super().__init__(spec, http, fetcher, base_url=base_url, engine=engine)
         self._films = Films(http, fetcher)
-
-    def takes(self, credential: str) -> bool:
-        return _CREDENTIAL.fullmatch(credential) is not None
 
     def kind_of(self, model: str) -> Kind:
         if "omni" in model or "veo" in model:
             return "video"
         return "image" if "-image" in model else "chat"
 
-    def takes_shape(self, model: str) -> bool:
+    def takes_default_ratio(self, model: str) -> bool:
         return True
 
-    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+    def image_types(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 
     def dropped(
@@ -184,12 +177,6 @@ class Gemini:
 
     def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
         return [self._films.plan(request, endpoint_of(account, self._base_url))]
-
-    def sweep_sessions(self, account: Account, label: str) -> int:
-        return 0  # this vendor has none
-
-    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
-        return ()
 
 
 class _Remembered:

@@ -10,72 +10,57 @@ from contextlib import contextmanager
 from typing import Any
 
 from gateway.domain.accounts import Account, Kind
-from gateway.domain.errors import GatewayError, InvalidRequest
 from gateway.domain.events import Event, Events, MediaReady
-from gateway.domain.jobs import VideoTask
 from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs import json_body as jsonbody
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
-from gateway.upstreams.base import CallContext, ShareToken, each_its_own, unused
+from gateway.upstreams.base import Adapter, CallContext, ShareToken, each_its_own, unused
 from gateway.upstreams.gemini_enterprise.answer import Decoder
 from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
-from gateway.upstreams.gemini_enterprise.engine import BASE_URL, VENDOR, engine_of
+from gateway.upstreams.gemini_enterprise.engine import engine_of
 from gateway.upstreams.gemini_enterprise.questions import Question
 from gateway.upstreams.google.tokens import Tokens, has_key_file
+from gateway.upstreams.registry import VendorSpec
 
-_KEYS_OF_OTHERS = (
-    "AIza",
-    "AQ.",
-    "ark-",
-    "sk-",
-    "{",
-)  # an access token is opaque: the rest may be one
 # Not documented; what the models behind it take.
 _PICTURES = WEB_PICTURES | HEIC_PICTURES
 _MAPPED = frozenset({"web_search_options"})  # the assistant may always search
 
 
-class GeminiEnterprise:
+class GeminiEnterprise(Adapter):
     """One session per request, which the journal deletes whatever happens.
 
     `engine` is the resource name for accounts that have none of their own. With the
-    default `base_url` the host follows from the engine's location.
+    vendor's own base URL the host follows from the engine's location.
     """
 
-    name = "gemini-enterprise"
-    kinds: frozenset[Kind] = frozenset({"chat", "image"})
-    draws_in_chat = True
-    checks_credentials = True
+    chat_makes_images = True
 
     def __init__(
         self,
+        spec: VendorSpec,
         http: Http,
-        *,
-        base_url: str = BASE_URL,
         fetcher: Fetcher,
+        *,
+        base_url: str | None = None,
         engine: str | None = None,
         share_token: ShareToken = each_its_own,
     ) -> None:
-        self._http = http
-        self._base_url = base_url
-        self._fetcher = fetcher
-        self._engine = engine
+        super().__init__(spec, http, fetcher, base_url=base_url, engine=engine)
         self._tokens = Tokens(http, share=share_token)
 
     def takes(self, credential: str) -> bool:
-        if self._engine is None or not credential:
-            return False
-        return not credential.startswith(_KEYS_OF_OTHERS)
+        return self._engine is not None and super().takes(credential)
 
     def kind_of(self, model: str) -> Kind:
         return "chat"
 
-    def takes_shape(self, model: str) -> bool:
+    def takes_default_ratio(self, model: str) -> bool:
         return True
 
-    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+    def image_types(self, model: str, kind: Kind) -> frozenset[str]:
         return _PICTURES
 
     def dropped(
@@ -126,27 +111,12 @@ class GeminiEnterprise:
         engine = engine_of(account, self._engine, self._base_url)
         return Client(self._http, self._fetcher, self._tokens, engine, account)
 
-    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
-        raise _no_tasks()
-
-    def check_video(self, task_id: str, account: Account) -> VideoTask:
-        raise _no_tasks()
-
-    def cancel_video(self, task_id: str, account: Account) -> None:
-        raise _no_tasks()
-
-    def release_video(self, task_id: str, account: Account) -> None:
-        raise _no_tasks()
-
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         plan = self._plan(Question.of_chat(request), account)
         return plan if request.auto_delete else plan[:-1]
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
         return self._plan(Question.of_image(request), account)
-
-    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
-        raise _no_tasks()
 
     def _plan(self, question: Question, account: Account) -> list[VendorCall]:
         """The calls of one request, with stand-ins for what the vendor would name."""
@@ -176,10 +146,3 @@ class GeminiEnterprise:
 
     def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
         return self._client(account).labels_with(prefix)
-
-
-def _no_tasks() -> GatewayError:
-    return InvalidRequest(
-        f"{VENDOR} makes films within a conversation: ask for one on the chat endpoint",
-        param="model",
-    )

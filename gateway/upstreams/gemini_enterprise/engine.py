@@ -13,10 +13,11 @@ from gateway.domain.accounts import Account
 from gateway.domain.errors import AccountRejected, ModelNotFound, UpstreamError
 from gateway.upstreams.errors import Row
 from gateway.upstreams.google import status as google_status
+from gateway.upstreams.registry import VENDORS
 
-BASE_URL = "https://discoveryengine.googleapis.com"
 API = "v1alpha"  # the only version that knows context files
-VENDOR = "Gemini Enterprise"
+_NAME = "gemini-enterprise"
+VENDOR = VENDORS[_NAME].title
 
 # A resource that is not there is one that the account names: its engine, or its host. And no
 # caller can do anything about the state that a session is in.
@@ -77,6 +78,7 @@ def engine_of(account: Account, engine: str | None, base_url: str) -> Engine:
         )
     base_url = (account.base_url or base_url).rstrip("/").removesuffix(f"/{API}")
     location = match["location"]
-    if base_url == BASE_URL and location != "global":
-        base_url = BASE_URL.replace("://", f"://{location}-")
+    own = VENDORS[_NAME].base_url
+    if base_url == own and location != "global":
+        base_url = own.replace("://", f"://{location}-")
     return Engine(name, match["project"], f"{base_url}/{API}/")

@@ -23,7 +23,8 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
     UpstreamOverloaded,
 )
-from gateway.net.http.client import Answer, Http, Timeouts
+from gateway.domain.timeouts import Timeouts
+from gateway.net.http.client import Answer, Http
 from gateway.upstreams.base import ShareToken, Token, each_its_own
 from gateway.upstreams.errors import date_s, retry_after_s
 

@@ -15,7 +15,6 @@ from gateway.domain.errors import (
     AccountSpent,
     ContentFiltered,
     ContextLengthExceeded,
-    InvalidRequest,
     ModelNotFound,
     ModelNotOpen,
     ModelRejected,
@@ -23,36 +22,30 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.domain.events import Event, Events, Finish, MediaReady
-from gateway.domain.jobs import VideoTask
 from gateway.domain.media import WEB_PICTURES, Media
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
 from gateway.net.codecs.multipart import File, Multipart
-from gateway.net.fetch.fetcher import Fetcher
-from gateway.net.http.client import Body, Http
-from gateway.upstreams.base import CallContext, unused
+from gateway.net.http.client import Body
+from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
 from gateway.upstreams.image_sizes import Size, of_ratio, parse_ratio, parse_size
 from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.messages import media_part, write_messages
 from gateway.upstreams.openai.responses import (
-    UUID,
     ChatCall,
     Dialect,
     bearer,
     converse,
     entries_of,
-    patient,
     usage_of,
 )
 
-BASE_URL = "https://api.openai.com/v1"
 _CHAT = "/chat/completions"
 _GENERATIONS = "/images/generations"
 _EDITS = "/images/edits"
 _PICTURES_LIMIT_BYTES = 256 * 1024 * 1024  # ten large pictures as base64
 
-_OTHERS = ("ark-", "AIza", "AQ.", "ya29.")
 _IMAGE_MODELS = ("gpt-image", "chatgpt-image", "dall-e")
 # Known to servers that speak OpenAI's protocol, refused by OpenAI.
 _FOREIGN = frozenset(
@@ -121,32 +114,25 @@ _SIZES = (
 )
 
 
-class OpenAI:
-    """OpenAI or a server like it, at the account's base URL or `base_url`. It makes no videos."""
+class OpenAI(Adapter):
+    """OpenAI or a server like it, at the account's base URL or that of the settings."""
 
-    name = "openai"
-    kinds: frozenset[Kind] = frozenset({"chat", "image"})
-    draws_in_chat = False
-
-    def __init__(self, http: Http, *, base_url: str = BASE_URL, fetcher: Fetcher) -> None:
-        self._http = http
-        self._base_url = base_url
-        self._fetcher = fetcher
-        self._patience = patient(http.timeouts)
-        self.checks_credentials = self._genuine(None)  # a server of one's own may take any
+    @property
+    def checks_credentials(self) -> bool:  # type: ignore[override]
+        return self._genuine(None)  # a server of one's own may take any
 
     def takes(self, credential: str) -> bool:
-        if not self._genuine(None) or not credential:
+        if not self._genuine(None):
             return bool(credential)  # a server of one's own takes what it pleases
-        return not credential.startswith(_OTHERS) and UUID.fullmatch(credential) is None
+        return super().takes(credential)
 
     def kind_of(self, model: str) -> Kind:
         return "image" if model.startswith(_IMAGE_MODELS) else "chat"
 
-    def takes_shape(self, model: str) -> bool:
+    def takes_default_ratio(self, model: str) -> bool:
         return model.startswith(_IMAGE_MODELS)  # others may refuse any size
 
-    def pictures(self, model: str, kind: Kind) -> frozenset[str]:
+    def image_types(self, model: str, kind: Kind) -> frozenset[str]:
         return WEB_PICTURES if kind == "image" else WEB_PICTURES | {"image/gif"}
 
     def dropped(
@@ -168,7 +154,7 @@ class OpenAI:
             bearer(account, context.request_id),
             encode(self._chat_body(request, account)),
             request.stream,
-            None if request.stream else self._patience,
+            None if request.stream else self._patient,
         )
         return converse(self._http, call, self._dialect(account), account, self._fetcher)
 
@@ -196,7 +182,11 @@ class OpenAI:
         else:
             path, body = _GENERATIONS, encode(_fields(request))
         with self._http.send(
-            "POST", self._url(account, path), headers=headers, body=body, timeouts=self._patience
+            "POST",
+            self._url(account, path),
+            headers=headers,
+            body=body,
+            timeouts=self._patient,
         ) as answer:
             if answer.status != 200:
                 raise dialect.failure(answer, account)
@@ -220,18 +210,6 @@ class OpenAI:
         usage.images = len(events)
         return [*events, usage, Finish("stop")]
 
-    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
-        raise _no_videos()
-
-    def check_video(self, task_id: str, account: Account) -> VideoTask:
-        raise _no_videos()
-
-    def cancel_video(self, task_id: str, account: Account) -> None:
-        raise _no_videos()
-
-    def release_video(self, task_id: str, account: Account) -> None:
-        raise _no_videos()
-
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         return [self._plan(account, _CHAT, self._chat_body(request, account))]
 
@@ -246,15 +224,6 @@ class OpenAI:
             self._plan(account, _EDITS, {**_fields(request), "files": files}, "multipart/form-data")
         ]
 
-    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
-        raise _no_videos()
-
-    def sweep_sessions(self, account: Account, label: str) -> int:
-        return 0
-
-    def session_labels(self, account: Account, prefix: str) -> Iterable[str]:
-        return ()
-
     def _plan(
         self, account: Account, path: str, body: Any, content_type: str = "application/json"
     ) -> VendorCall:
@@ -266,7 +235,7 @@ class OpenAI:
 
     def _genuine(self, account: Account | None) -> bool:
         """Whether OpenAI itself is asked."""
-        return ((account and account.base_url) or self._base_url).startswith(BASE_URL)
+        return ((account and account.base_url) or self._base_url).startswith(self._spec.base_url)
 
     def _dialect(self, account: Account) -> Dialect:
         return _DIALECTS[self._genuine(account)]
@@ -311,7 +280,3 @@ def _files(request: ImageRequest) -> list[File]:
         for name, media in named
         if isinstance(media, Media)
     ]
-
-
-def _no_videos() -> InvalidRequest:
-    return InvalidRequest("The OpenAI-compatible upstream makes no videos", param="model")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -30,9 +29,10 @@ from gateway.domain.events import (
     Usage,
     tokens_of,
 )
+from gateway.domain.timeouts import Timeouts
 from gateway.net.codecs import sse
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.net.http.client import Answer, Body, Http, Timeouts
+from gateway.net.http.client import Answer, Body, Http
 from gateway.upstreams.errors import Refusal, Row, read_error, retry_after_s, to_error
 from gateway.upstreams.media_sources import from_url
 
@@ -44,10 +44,6 @@ _FINISH: Mapping[str, FinishReason] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
 }
-
-
-# The form of Ark's older keys, and of no key of OpenAI's.
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,11 +358,6 @@ def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:
     if request_id is not None:
         headers["X-Client-Request-Id"] = request_id
     return headers
-
-
-def patient(timeouts: Timeouts) -> Timeouts:
-    """For an answer in one piece: its first byte comes when all of it is ready."""
-    return replace(timeouts, first_byte_s=timeouts.total_s)
 
 
 def _up_to_done(payloads: list[bytes]) -> bool:

@@ -41,7 +41,8 @@ def test_what_holds_with_threads_holds_with_greenlets(subject):
 
 TURNS = """
 import gevent, time
-from gateway.net.http.exchange import Exchange, Timeouts
+from gateway.domain.timeouts import Timeouts
+from gateway.net.http.exchange import Exchange
 from gateway.formats.blobs import BytesBlob, decode_base64
 
 class Ready:

@@ -13,8 +13,8 @@ from gateway.domain.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.domain.timeouts import Timeouts
 from gateway.formats.blobs import BytesBlob
-from gateway.net.http.client import Timeouts
 from gateway.net.http.connect import connect
 from tests.net.calls import collect, post
 from tests.net.servers import CHUNKED, Peer, chunk, running

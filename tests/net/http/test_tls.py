@@ -14,8 +14,9 @@ from gateway.domain.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.domain.timeouts import Timeouts
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.net.http.client import Http, Timeouts
+from gateway.net.http.client import Http
 from tests.net.servers import Peer, answering, running
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,0 +1,168 @@
+"""Volcengine Ark: Doubao's chat, Seedream's images, Seedance's videos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from gateway.domain.accounts import Account, Kind
+from gateway.domain.errors import Conflict, Fault, GatewayError, JobFailed, NotFound
+from gateway.domain.events import Event, Events, Finish, Progress, Usage
+from gateway.domain.jobs import VideoTask
+from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
+from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.net.codecs.json_body import encode, redacted
+from gateway.upstreams.ark.chat import chat_body, fit_params
+from gateway.upstreams.ark.errors import DIALECT, VENDOR
+from gateway.upstreams.ark.images import image_body, read_pictures
+from gateway.upstreams.ark.videos import read_task, video_body, video_options
+from gateway.upstreams.base import Adapter, CallContext, unused
+from gateway.upstreams.openai.responses import ChatCall, bearer, converse
+
+_PICTURES = WEB_PICTURES | HEIC_PICTURES | {"image/gif", "image/bmp"}
+_CHAT = "/chat/completions"
+_IMAGES = "/images/generations"
+_TASKS = "/contents/generations/tasks"
+
+
+class Ark(Adapter):
+    """Ark. The images of one request are made one after the other.
+
+    `n` images are `n` calls and not one group: a group is a sequence that belongs
+    together, may come out shorter, and takes as long. Each image is handed on when it
+    is ready, and the account carries one call at a time, as its lease says.
+    """
+
+    def kind_of(self, model: str) -> Kind:
+        if "seedream" in model:
+            return "image"
+        return "video" if "seedance" in model else "chat"
+
+    def takes_default_ratio(self, model: str) -> bool:
+        return True
+
+    def image_types(self, model: str, kind: Kind) -> frozenset[str]:
+        return _PICTURES - HEIC_PICTURES if "seedance-1-0" in model else _PICTURES
+
+    def dropped(
+        self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
+    ) -> Iterable[str]:
+        if isinstance(request, ImageRequest):
+            return unused(request, image_body(replace(request, images=(), mask=None)))
+        if isinstance(request, VideoRequest):
+            return unused(request, video_options(request.model))
+        return fit_params(request.model, request.params)[1] if request.params else ()
+
+    def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
+        call = ChatCall(
+            self._url(account, _CHAT),
+            bearer(account, context.request_id),
+            encode(chat_body(request)),
+            request.stream,
+            None if request.stream else self._patient,
+        )
+        return converse(self._http, call, DIALECT, account, self._fetcher)
+
+    def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
+        """Yield each picture when it is ready.
+
+        When a later picture fails, those already made are paid for: the answer ends with
+        them, and a Progress note says why there are fewer. A picture that is blocked does
+        not keep the next from being tried.
+        """
+        made, tokens = 0, 0
+        note = ""
+        for number in range(request.n):
+            try:
+                events, usage = self._picture(request, account, context, number)
+            except GatewayError as error:
+                if not made:
+                    raise
+                note = error.message
+                if error.fault is not Fault.CONTENT:
+                    break
+            else:
+                made += usage.images
+                tokens += usage.completion_tokens
+                yield events
+        closing: list[Event] = [Progress(note=note)] if note else []
+        yield [*closing, Usage(completion_tokens=tokens, images=made), Finish("stop")]
+
+    def _picture(
+        self, request: ImageRequest, account: Account, context: CallContext, number: int
+    ) -> tuple[list[Event], Usage]:
+        body = image_body(request, number=number)
+        answer = self._ask("POST", _IMAGES, account, body, context.request_id)
+        return read_pictures(answer, account, self._fetcher)
+
+    def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
+        answer = self._ask("POST", _TASKS, account, video_body(request), context.request_id)
+        task_id = answer.get("id") if isinstance(answer, dict) else None
+        if not isinstance(task_id, str) or not task_id:
+            raise DIALECT.reported(answer, account) or DIALECT.invalid("names no task")
+        return task_id
+
+    def check_video(self, task_id: str, account: Account) -> VideoTask:
+        try:
+            task = self._ask("GET", _task_path(task_id), account)
+        except NotFound as error:
+            raise JobFailed(f"{VENDOR} no longer knows this video") from error
+        return read_task(task, account, self._fetcher)
+
+    def cancel_video(self, task_id: str, account: Account) -> None:
+        """Take a task out of the queue. Deleting a finished one would delete its video."""
+        try:
+            task = self._ask("GET", _task_path(task_id), account)
+        except NotFound as error:
+            raise Conflict(f"{VENDOR} no longer knows this video") from error
+        status = task.get("status") if isinstance(task, dict) else None
+        if status != "queued":
+            raise Conflict(f"The video is {status or 'lost'} at {VENDOR} and cannot be stopped")
+        self._ask("DELETE", _task_path(task_id), account)
+
+    def release_video(self, task_id: str, account: Account) -> None:
+        """Nothing to do: records go after seven days, links after one."""
+
+    def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
+        return [self._plan(_CHAT, chat_body(request), account)]
+
+    def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        return [
+            self._plan(_IMAGES, image_body(request, number=number), account)
+            for number in range(request.n)
+        ]
+
+    def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
+        return [self._plan(_TASKS, video_body(request), account)]
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        account: Account,
+        document: Any = None,
+        request_id: str | None = None,
+    ) -> Any:
+        with self._http.send(
+            method,
+            self._url(account, path),
+            headers=bearer(account, request_id),
+            body=None if document is None else encode(document),
+            timeouts=self._patient if path == _IMAGES else None,
+        ) as answer:
+            if answer.status != 200:
+                raise DIALECT.failure(answer, account)
+            return answer.json()
+
+    def _plan(self, path: str, document: Any, account: Account) -> VendorCall:
+        headers = {"Authorization": "***", "Content-Type": "application/json"}
+        return VendorCall("POST", self._url(account, path), headers, redacted(document))
+
+    def _url(self, account: Account, path: str) -> str:
+        return (account.base_url or self._base_url).rstrip("/") + path
+
+
+def _task_path(task_id: str) -> str:
+    return f"{_TASKS}/{quote(task_id, safe='')}"
