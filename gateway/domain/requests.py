@@ -46,6 +46,8 @@ class Message:
     reasoning: tuple[ReasoningBlock, ...] = ()
     vendor_fields: Mapping[str, Any] = field(default_factory=dict)
     """Members of a vendor's turn that this gateway does not know, for that same vendor."""
+    vendor: str | None = None
+    """The upstream that wrote this turn, where the caller's dialect tells."""
 
     @property
     def reasoning_text(self) -> str:
