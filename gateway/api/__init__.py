@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from gateway.api.dialects.messages import endpoint as messages
 from gateway.api.endpoints import chat, files, generations, media, models, ops, unsupported, videos
 from gateway.api.endpoints import openapi as reference
 from gateway.api.hooks import auth
@@ -26,4 +27,6 @@ def register(app: Flask, *, trusted_proxies: int = 0, public_url: str | None = N
     limits.register(app)
     errors.register(app)
     for module in (chat, generations, videos, files, media, models, ops, reference, unsupported):
+        app.register_blueprint(module.bp)
+    for module in (messages,):
         app.register_blueprint(module.bp)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict
 
 from gateway.domain.media import Media, MediaRef
@@ -57,6 +57,16 @@ class Message:
     def text(self) -> str:
         return "\n".join(part.text for part in self.parts if isinstance(part, Text))
 
+    def without_opaque(self) -> Message:
+        """The turn without its signatures and vendor fields."""
+        return replace(
+            self,
+            parts=tuple(Text(p.text) if isinstance(p, Text) else p for p in self.parts),
+            tool_calls=tuple(replace(call, signature=None) for call in self.tool_calls),
+            reasoning=tuple(ReasoningBlock(b.text) for b in self.reasoning if b.text),
+            vendor_fields={},
+        )
+
 
 class ChatParams(TypedDict, total=False):
     """OpenAI's names; only what the caller gave (null counts as not given)."""
@@ -106,6 +116,13 @@ class ChatRequest:
     include_usage: bool = False
     media_format: Literal["parts", "markdown"] | None = None
     auto_delete: bool = True
+
+    def for_upstream(self, name: str) -> ChatRequest:
+        """The request without the opaque members that other upstreams have written."""
+        if all(message.vendor in (None, name) for message in self.messages):
+            return self
+        kept = [m if m.vendor in (None, name) else m.without_opaque() for m in self.messages]
+        return replace(self, messages=tuple(kept))
 
 
 @dataclass(frozen=True, slots=True)

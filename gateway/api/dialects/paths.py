@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 from gateway.api.dialects.base import OPENAI, Dialect
+from gateway.api.dialects.messages.errors import MESSAGES
 
-_DIALECTS: tuple[tuple[re.Pattern[str], Dialect], ...] = ()
+_DIALECTS: tuple[tuple[re.Pattern[str], Dialect], ...] = (
+    (re.compile(r"/v1/messages(/|$)"), MESSAGES),
+)
 """First match wins, from the start of the path. A dialect adds its line here."""
 
 

@@ -13,7 +13,7 @@ from gateway.domain.events import Event, Events
 from gateway.net.codecs.sse import unbroken
 from gateway.runtime.interruption import DrainExit
 
-Failed = Callable[[GatewayError | DrainExit], bytes]
+ErrorFrame = Callable[[GatewayError | DrainExit], bytes]
 
 
 class StreamWriter(Protocol):
@@ -33,12 +33,12 @@ def event_frame(name: str, payload: Any) -> bytes:
 
 
 def frames(
-    batches: Events, writer: StreamWriter, failed: Failed
+    batches: Events, writer: StreamWriter, error_frame: ErrorFrame
 ) -> Generator[bytes, None, None]:
     """Yield the frames of one stream, one piece per batch.
 
     Nothing is yielded before the first batch arrives, so an error until then can still
-    be an HTTP status; a later one is the last frame (`failed`), and there is no ending.
+    be an HTTP status; a later one is the last frame (`error_frame`), and there is no ending.
     """
     with closing(batches):
         first = next(batches, None)
@@ -48,6 +48,6 @@ def frames(
                 if written := writer.batch(batch):
                     yield unbroken(written)
         except (GatewayError, DrainExit) as err:
-            yield failed(err)
+            yield error_frame(err)
             return
     yield writer.ending()

@@ -67,7 +67,7 @@ class ChatService:
         with self._media.resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
-                wanted = adapted(resolved, route)
+                wanted = adapted(resolved.for_upstream(route.upstream.name), route)
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
                 return chat_upstream(route.upstream).plan_chat(wanted, account)
 
@@ -78,7 +78,7 @@ class ChatService:
             context = CallContext(trace.request_id, self._journal)
 
             def call(route: Route, account: Account) -> Events:
-                wanted = adapted(resolved, route)
+                wanted = adapted(resolved.for_upstream(route.upstream.name), route)
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
                 return chat_upstream(route.upstream).chat(wanted, account, context)
 

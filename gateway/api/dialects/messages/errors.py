@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.api.dialects.messages.schema import ThreadUnsupported
+from gateway.api.dialects.base import Dialect
 from gateway.api.dialects.stream import event_frame
-from gateway.domain.errors import ContextLengthExceeded, GatewayError
+from gateway.domain.errors import ContextLengthExceeded, GatewayError, InvalidRequest
+from gateway.net.codecs.sse import unbroken
 
 _TYPES = {
     400: "invalid_request_error",
@@ -21,7 +22,11 @@ _TYPES = {
 }
 
 
-def envelope(err: GatewayError, request_id: str) -> dict[str, Any]:
+class ThreadUnsupported(InvalidRequest):
+    """Tells Anthropic's SDKs to send the whole conversation from now on."""
+
+
+def error_body(err: GatewayError, request_id: str) -> dict[str, Any]:
     kind = _TYPES.get(err.status) or ("invalid_request_error" if err.status < 500 else "api_error")
     error: dict[str, Any] = {"type": kind, "message": _message(err)}
     if isinstance(err, ThreadUnsupported):
@@ -29,8 +34,8 @@ def envelope(err: GatewayError, request_id: str) -> dict[str, Any]:
     return {"type": "error", "error": error, "request_id": request_id}
 
 
-def late_frame(err: GatewayError, request_id: str) -> bytes:
-    return event_frame("error", envelope(err, request_id))
+def _error_frame(err: GatewayError, request_id: str) -> bytes:
+    return unbroken(event_frame("error", error_body(err, request_id)))
 
 
 def _message(err: GatewayError) -> str:
@@ -38,3 +43,11 @@ def _message(err: GatewayError) -> str:
     if isinstance(err, ContextLengthExceeded) and "prompt is too long" not in err.message.lower():
         return f"prompt is too long: {err.message}"
     return err.message
+
+
+MESSAGES = Dialect(
+    name="messages",
+    error_body=error_body,
+    error_frame=_error_frame,
+    heartbeat=event_frame("ping", {"type": "ping"}),
+)

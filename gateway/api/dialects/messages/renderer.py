@@ -18,7 +18,6 @@ from gateway.api.dialects.stream import event_frame
 from gateway.domain.errors import UpstreamInvalidResponse
 from gateway.domain.events import Event, Events, Usage
 
-PING = event_frame("ping", {"type": "ping"})
 _STOP_REASONS = {
     "stop": "end_turn",
     "length": "max_tokens",

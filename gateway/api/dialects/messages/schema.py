@@ -7,10 +7,10 @@ from typing import Any
 
 from marshmallow import ValidationError, fields
 
+from gateway.api.dialects.messages.errors import ThreadUnsupported
 from gateway.api.dialects.messages.tools import foreign_tools, read_tools
 from gateway.api.dialects.messages.turns import referenced_tools, system_message, turns
 from gateway.api.schemas.fields import Flag, Number, Object, RequestSchema, StopField, Word
-from gateway.domain.errors import InvalidRequest
 from gateway.domain.requests import ChatParams, ChatRequest
 
 _COPIED = ("temperature", "top_p", "top_k", "max_tokens")
@@ -54,7 +54,6 @@ class MessagesSchema(RequestSchema):
             include_usage=True,
         )
 
-
     def unknown_in(self, document: Mapping[str, Any]) -> list[str]:
         """With the tools that run on Anthropic's servers only."""
         return super().unknown_in(document) + foreign_tools(document.get("tools"))
@@ -62,10 +61,6 @@ class MessagesSchema(RequestSchema):
 
 class CountTokensSchema(MessagesSchema):
     max_tokens = Number(1, whole=True)
-
-
-class ThreadUnsupported(InvalidRequest):
-    """Tells Anthropic's SDKs to send the whole conversation from now on."""
 
 
 def shows_thinking(document: Mapping[str, Any]) -> bool:

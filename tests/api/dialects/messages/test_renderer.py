@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.api.dialects.carrier import unpack
-from gateway.api.dialects.messages.renderer import PING, MessageStream, message
+from gateway.api.dialects.messages.errors import MESSAGES
+from gateway.api.dialects.messages.renderer import MessageStream, message
 from gateway.api.dialects.messages.turns import turns
 from gateway.api.dialects.stream import frames
 from gateway.domain.errors import UpstreamDisconnected, UpstreamInvalidResponse
@@ -57,7 +58,7 @@ def assembled(events):
 
 
 def test_streams_have_all_that_clients_need():
-    found = [*read_frames(PING), *streamed(answer())]
+    found = [*read_frames(MESSAGES.heartbeat), *streamed(answer())]
     assert all(name == event["type"] for name, event in found)
     payloads = {}
     for name, event in found:
