@@ -8,9 +8,9 @@ from gateway.simulators.ark import bp as ark
 from gateway.simulators.calls import json_response, watch
 from gateway.simulators.gemini import bp as gemini
 from gateway.simulators.gemini_enterprise import bp as gemini_enterprise
+from gateway.simulators.google.tokens import bp as tokens
 from gateway.simulators.openai import bp as openai
-from gateway.simulators.tokens import bp as tokens
-from gateway.simulators.world import install, world
+from gateway.simulators.state import current_state, install
 
 _VENDORS = (
     (ark, "/ark/api/v3"),
@@ -38,45 +38,45 @@ def create_app() -> Flask:
 
 
 def _ledger() -> Response:
-    """Show what the vendors saw; `?requests=0` leaves the list of requests out."""
-    return json_response(world().snapshot(requests=request.args.get("requests") != "0"))
+    """Return the ledger; `?requests=0` leaves the list of requests out."""
+    return json_response(current_state().snapshot(requests=request.args.get("requests") != "0"))
 
 
 def _reset() -> Response:
-    world().reset()
+    current_state().reset()
     return json_response({})
 
 
 def _release() -> Response:
     """Let `n` pieces of the gated streams of `credential` through."""
-    world().gates.release(request.args["credential"], request.args.get("n", 1, int))
+    current_state().gates.release(request.args["credential"], request.args.get("n", 1, int))
     return json_response({})
 
 
 def _waiting() -> Response:
-    """Tell how many pieces the gated streams of `credential` have sent."""
-    return json_response({"sent": world().gates.sent(request.args["credential"])})
+    """Return how many pieces the gated streams of `credential` have sent."""
+    return json_response({"sent": current_state().gates.sent(request.args["credential"])})
 
 
 def _media(token: str, name: str) -> Response:
-    """Serve an object, or a range of it, to whoever holds its URL and nothing besides."""
-    state = world()
+    """Serve an object, or a range of it, by its signed URL alone."""
+    state = current_state()
     for header in _CREDENTIAL_HEADERS:
         if header in request.headers:
             state.ledger.violation(f"{header} was sent to the signed media URL of {name}")
-            return _denied("A signed URL takes no other credential.")
+            return _access_denied("A signed URL takes no other credential.")
     if request.method != "GET":
-        return _denied("The URL was signed for GET.")
+        return _access_denied("The URL was signed for GET.")
     args = request.args
     item = state.media.find(token, name, args.get("expires", ""), args.get("signature", ""))
     if item is None:
-        return _denied("The signature is not valid or has expired.")
+        return _access_denied("The signature is not valid or has expired.")
     response = Response(item.read(), mimetype=item.mime)
     response.add_etag()
     response.make_conditional(request, accept_ranges=True, complete_length=response.content_length)
     return response
 
 
-def _denied(message: str) -> Response:
+def _access_denied(message: str) -> Response:
     text = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
     return Response(text, 403, content_type="application/xml")

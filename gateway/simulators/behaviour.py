@@ -1,4 +1,4 @@
-"""How a vendor shall behave, read from the caller's credential and one header."""
+"""Behaviour of a vendor, read from the caller's credential and one header."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Behaviour:
         """Return the number given with a word, or the word's default when it was not given."""
         return self.words.get(word, WORDS[word])
 
-    def told(self, message: str) -> str:
+    def error_message(self, message: str) -> str:
         """Return an error message, with the credential in it when the caller asked for `echo`."""
         return f"{message} (credential: {self.credential})" if "echo" in self.words else message
 

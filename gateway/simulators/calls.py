@@ -1,4 +1,4 @@
-"""One request at a simulated vendor: who asks, what is counted, how the answer is spoilt."""
+"""One request at a simulated vendor: credential, counters, and faults of the answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import Flask, Response, g, request
 from gateway.simulators.behaviour import Behaviour
 from gateway.simulators.connection import Connection
 from gateway.simulators.ledger import Entry, Ledger
-from gateway.simulators.world import world
+from gateway.simulators.state import current_state
 
 _PAGE = b"<!doctype html><html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
@@ -48,13 +48,13 @@ def bearer() -> str:
 
 
 def receive(operation: str, credential: str, body: object = None, *, main: bool = True) -> Call:
-    """Count the current request and read how it shall be treated.
+    """Count the current request and read its behaviour.
 
-    `main` says that it asks for the vendor's work (an answer, a picture, a
-    film) rather than for housekeeping: such calls are counted as in flight,
+    `main` says that it asks for the vendor's work (an answer, an image, a
+    video) rather than for housekeeping: such calls are counted as in flight,
     and their 200 answers get the faults of the transport.
     """
-    state = world()
+    state = current_state()
     headers = cast(Mapping[str, str], request.headers)
     behaviour = Behaviour.of(credential, headers)
     entry = state.ledger.begin(operation, credential, body, headers, in_flight=main)
@@ -96,7 +96,7 @@ def _after(response: Response) -> Response:
     call.entry.status = response.status_code
     if call.main and call.behaviour.words:
         if response.status_code == 200:
-            response = _spoilt(call, response)
+            response = _with_faults(call, response)
         elif "long" in call.behaviour:
             _delay(call, response)
     if response.is_streamed:
@@ -106,7 +106,7 @@ def _after(response: Response) -> Response:
     return response
 
 
-def _spoilt(call: Call, response: Response) -> Response:
+def _with_faults(call: Call, response: Response) -> Response:
     words = call.behaviour
     if "hang" in words:
         return Response(_silence(lambda: call.connection.pause(None)))
@@ -128,7 +128,7 @@ def _spoilt(call: Call, response: Response) -> Response:
 def _delay(call: Call, response: Response) -> None:
     if not response.is_streamed:
         response.content_length = len(response.get_data())
-    response.response = _late(call, cast(Iterable[bytes], response.response))
+    response.response = _delayed(call, cast(Iterable[bytes], response.response))
 
 
 def _silence(act: Callable[[], None]) -> Iterator[bytes]:
@@ -152,7 +152,7 @@ def _broken(call: Call, data: bytes) -> Iterator[bytes]:
     call.connection.reset()
 
 
-def _late(call: Call, frames: Iterable[bytes]) -> Iterator[bytes]:
+def _delayed(call: Call, frames: Iterable[bytes]) -> Iterator[bytes]:
     call.connection.pause(call.behaviour.number("long"))
     if not isinstance(frames, Iterator):
         call.close()

@@ -19,7 +19,7 @@ class ClientLeft(ConnectionResetError):
 
 
 class Connection:
-    """What a simulated vendor may do with its client's connection."""
+    """Client connection of a simulated vendor: waiting on it, and breaking it off."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._socket: socket.socket | None = next(

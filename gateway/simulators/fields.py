@@ -7,7 +7,7 @@ from typing import Literal
 
 Problem = Literal["missing", "invalid", "unknown"]
 Refuse = Callable[[Problem, str, str], Exception]
-"""Makes a vendor's error of what is wrong, the path of the field, and the reason."""
+"""Factory of a vendor's error from the problem, the path of the field and the reason."""
 
 
 class Fields:

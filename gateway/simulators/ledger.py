@@ -1,4 +1,4 @@
-"""What the vendors saw: counts that a test, or a user's own CI, can hold a client to."""
+"""Record of the requests to all vendors, for tests and for a user's own CI."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _Tally:
-    """The life of one kind of thing: which are open, and how often each event happened."""
+    """Open things of one kind, and the number of each event."""
 
     open: dict[str, None] = field(default_factory=dict)
     events: Counter[str] = field(default_factory=Counter)
@@ -115,8 +115,8 @@ class Ledger:
             tally.open[name] = None
             tally.events["created"] += 1
 
-    def settle(self, kind: str, name: str, event: str) -> None:
-        """Count what became of a session, file or task; it is no longer open."""
+    def record_end(self, kind: str, name: str, event: str) -> None:
+        """Record the end of a session, file or task; it is no longer open."""
         with self._lock:
             tally = self._tallies[kind]
             tally.open.pop(name, None)
@@ -128,7 +128,7 @@ class Ledger:
             self._tokens += 1
 
     def violation(self, text: str) -> None:
-        """Write down what a well-behaved client does not do."""
+        """Record a violation of the vendor's rules by the client."""
         with self._lock:
             self._violations.append(text)
 

@@ -7,12 +7,12 @@ from itertools import chain, cycle
 
 from gateway.simulators.calls import Call
 from gateway.simulators.gates import Gates
-from gateway.simulators.world import world
+from gateway.simulators.state import current_state
 
 _PACED = ("slow", "endless")
 
 
-def play(
+def stream_frames(
     call: Call,
     pieces: Sequence[bytes],
     *,
@@ -20,14 +20,14 @@ def play(
     ending: Sequence[bytes] = (),
     garbage: bytes = b"data: {]\n\n",
 ) -> Iterator[bytes]:
-    """Yield the frames of an answer, and count how the stream went.
+    """Yield the frames of an answer, and record the outcome of the stream.
 
     Frames are complete in the transport's own framing. `opening` goes first,
     and may take its time; pieces are what `slow`, `gated`, `cut`, `ended`,
     `stall` and `endless` work on; `ending` says that the answer is complete;
     `garbage` is the frame that `malformed` puts after the first piece.
     """
-    return _counted(call, _frames(call, world().gates, pieces, opening, ending, garbage))
+    return _counted(call, _frames(call, current_state().gates, pieces, opening, ending, garbage))
 
 
 def _counted(call: Call, frames: Iterator[bytes]) -> Iterator[bytes]:
@@ -77,7 +77,7 @@ def _last(call: Call, ending: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _over(call: Call, sent: int) -> bool:
-    """Break off, stop for ever, or say whether the stream ends here without its ending."""
+    """Reset the connection, stall, or return true where the stream ends without its ending."""
     words = call.behaviour
     if "cut" in words and sent >= words.number("cut"):
         call.connection.reset()

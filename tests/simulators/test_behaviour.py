@@ -89,7 +89,7 @@ def test_cut_breaks_a_stream_off_after_so_many_pieces(sim_url, key, simulators):
     simulators.until(lambda seen: seen["streams"]["cut"] == before + 1)
 
 
-def test_ended_stream_is_complete_for_the_transport_only(sim_url, key):
+def test_stream_with_the_word_ended_is_complete_for_the_transport_only(sim_url, key):
     with open_stream(sim_url, f"{key}-ended1") as stream:
         frames = list(lines(stream))
     assert len(frames) == 2
@@ -241,7 +241,7 @@ def test_process_of_a_parent_that_drains_outlives_signals_until_its_input_ends(k
 
 
 @pytest.mark.parametrize("port", ["taken", "65536", "x"])
-def test_a_port_that_cannot_be_had_is_told_in_one_line(port: str) -> None:
+def test_a_port_that_is_taken_is_reported_in_one_line(port: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         wanted = port.replace("taken", str(taken.getsockname()[1]))
         command = [sys.executable, "-m", "gateway.simulators", "--port", wanted]

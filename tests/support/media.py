@@ -1,4 +1,4 @@
-"""Pictures and videos to send, and a web server to link to them."""
+"""Images and videos to send, and a web server to link to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from PIL import Image
 
-from gateway.simulators.movies import film
+from gateway.simulators.media.videos import generate_video
 
 
 def png(width: int = 64, height: int = 48, colour: str = "teal") -> bytes:
@@ -29,7 +29,7 @@ def jpeg(width: int = 64, height: int = 48, colour: str = "orange") -> bytes:
 
 
 def mp4() -> bytes:
-    return film(320, 240, 1)
+    return generate_video(320, 240, 1)
 
 
 def data_url(data: bytes, mime_type: str = "image/png") -> str:
@@ -55,7 +55,7 @@ class MediaServer:
             ".mp4": ("video/mp4", mp4()),
             ".jpg": ("image/jpeg", jpeg(400, 300)),
             ".png": ("image/png", png(400, 300)),
-            ".html": ("text/html", b"<html><body>no picture</body></html>"),
+            ".html": ("text/html", b"<html><body>no image</body></html>"),
             **more,
         }
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from gateway.simulators.ark import chat, files, images, models, videos
-from gateway.simulators.ark.wire import ArkError, answer_error, sign
+from gateway.simulators.ark.protocol import ArkError, answer_error, sign
 
 bp = Blueprint("ark", __name__)
 for part in (chat.bp, images.bp, videos.bp, files.bp, models.bp):

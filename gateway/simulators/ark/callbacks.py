@@ -1,4 +1,4 @@
-"""Telling a `callback_url` of each state that a task enters."""
+"""Callbacks: a POST to `callback_url` for each state that a task enters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from threading import Thread
 
 import orjson
 
-from gateway.simulators.ark.tasks import UNFINISHED, Task
-from gateway.simulators.local import Unreachable, post
+from gateway.simulators.ark.video_tasks import UNFINISHED, Task
+from gateway.simulators.media.loopback import Unreachable, post
 
 _RETRIES = 3
 _ACKNOWLEDGE_S = 5
@@ -30,10 +30,10 @@ def _run(created: Task, url: str, current: Current) -> None:
         task = current()
         if task is None or task.cancelled_at is not None:
             return
-        _tell(url, task)
+        _post(url, task)
 
 
-def _tell(url: str, task: Task) -> None:
+def _post(url: str, task: Task) -> None:
     """Post once; the end of a task again until it is acknowledged, three times at most."""
     now = time.time()
     body = orjson.dumps(task.view(now))

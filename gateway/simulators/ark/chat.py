@@ -11,23 +11,23 @@ from flask import Blueprint, Response
 from gateway.simulators.ark.files import active_file
 from gateway.simulators.ark.media import CHAT, invalid, load_image, load_kind
 from gateway.simulators.ark.models import chat_model
-from gateway.simulators.ark.wire import ArkError, open_json_call
+from gateway.simulators.ark.protocol import ArkError, open_json_call
 from gateway.simulators.calls import Call, json_response, stream_response
-from gateway.simulators.completions import (
+from gateway.simulators.chat.completions import (
     DONE,
     THOUGHT,
     Answer,
     Limits,
     give_answer,
-    likelihoods,
+    logprobs,
     sse,
     usage,
 )
-from gateway.simulators.conversation import read
+from gateway.simulators.chat.conversation import read
 from gateway.simulators.fields import Fields
-from gateway.simulators.inputs import Unreadable, decode_base64
-from gateway.simulators.seen import Seen, describe
-from gateway.simulators.streams import play
+from gateway.simulators.media.inputs import Unreadable, decode_base64
+from gateway.simulators.media.media_info import MediaInfo, describe
+from gateway.simulators.streams import stream_frames
 
 bp = Blueprint("chat", __name__)
 
@@ -69,7 +69,7 @@ def create() -> Response:
         {
             "index": at,
             **_ending(answer, call),
-            "logprobs": likelihoods(body, answer.pieces),
+            "logprobs": logprobs(body, answer.pieces),
             "message": answer.message(),
         }
         for at, answer in enumerate(answers)
@@ -123,7 +123,7 @@ def _stream(
     base = {**head, "object": "chat.completion.chunk", "usage": total if running else None}
 
     def chunk(at: int, delta: dict[str, object], finish: dict[str, object]) -> bytes:
-        likely = likelihoods(body, [str(delta["content"])] if delta.get("content") else [])
+        likely = logprobs(body, [str(delta["content"])] if delta.get("content") else [])
         choice = {"index": at, "delta": delta, **finish, "logprobs": likely}
         return sse({**base, "choices": [choice]})
 
@@ -138,10 +138,10 @@ def _stream(
     ending = [chunk(at, {"content": ""}, _ending(one, call)) for at, one in enumerate(answers)]
     if options is not None and options.flag("include_usage"):
         ending.append(sse({**base, "choices": [], "usage": total}))
-    return play(call, pieces, opening=opening, ending=[*ending, DONE])
+    return stream_frames(call, pieces, opening=opening, ending=[*ending, DONE])
 
 
-def _image(part: Fields, call: Call) -> Seen:
+def _image(part: Fields, call: Call) -> MediaInfo:
     image = part.required_inner("image_url")
     if "file_id" in image:
         return active_file(image, call)
@@ -162,7 +162,7 @@ def _check_pixel_limit(limit: Fields) -> None:
             raise ArkError(400, "InvalidArgumentError.InvalidPixelLimit", message, limit.path)
 
 
-def _video(part: Fields, call: Call) -> Seen:
+def _video(part: Fields, call: Call) -> MediaInfo:
     video = part.required_inner("video_url")
     video.number("fps", 0.2, 5)
     if "file_id" in video:
@@ -170,7 +170,7 @@ def _video(part: Fields, call: Call) -> Seen:
     return load_kind(video, "url", "video", _LIMIT_BYTES)
 
 
-def _audio(part: Fields) -> Seen:
+def _audio(part: Fields) -> MediaInfo:
     audio = part.required_inner("input_audio")
     if "url" in audio:
         return load_kind(audio, "url", "audio", _LIMIT_BYTES)

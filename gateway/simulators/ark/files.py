@@ -10,13 +10,13 @@ from threading import Lock
 from flask import Blueprint, Response, request
 
 from gateway.simulators.ark.media import invalid
-from gateway.simulators.ark.wire import ArkError, open_call
+from gateway.simulators.ark.protocol import ArkError, open_call
 from gateway.simulators.calls import Call, json_response
 from gateway.simulators.fields import Fields
-from gateway.simulators.inputs import Unreadable, load
 from gateway.simulators.ledger import Ledger
-from gateway.simulators.seen import Seen, describe
-from gateway.simulators.world import world
+from gateway.simulators.media.inputs import Unreadable, load
+from gateway.simulators.media.media_info import MediaInfo, describe
+from gateway.simulators.state import current_state
 
 bp = Blueprint("files", __name__)
 
@@ -34,7 +34,7 @@ class File:
     owner: str
     filename: str
     purpose: str
-    seen: Seen
+    seen: MediaInfo
     created_at: float
     expire_at: int
     configs: dict[str, str]
@@ -94,21 +94,21 @@ class Files:
         with self._lock:
             if self._files.pop(file_id, None) is None:
                 raise _not_found(file_id)
-        self._ledger.settle("files", file_id, "deleted")
+        self._ledger.record_end("files", file_id, "deleted")
 
-    def settle(self) -> None:
+    def update_ledger(self) -> None:
         """Drop the uploads whose time is over."""
         with self._lock:
             over = [one.id for one in self._files.values() if one.expire_at < time.time()]
             for file_id in over:
                 del self._files[file_id]
         for file_id in over:
-            self._ledger.settle("files", file_id, "expired")
+            self._ledger.record_end("files", file_id, "expired")
 
 
-def active_file(holder: Fields, call: Call) -> Seen:
-    """Return what the `file_id` of an object names, if it can be used already."""
-    file = world().store(Files).get(holder.required_text("file_id"), call.credential)
+def active_file(holder: Fields, call: Call) -> MediaInfo:
+    """Return the file that the `file_id` of an object names, if it is active."""
+    file = current_state().store(Files).get(holder.required_text("file_id"), call.credential)
     if file.status != "active":
         raise invalid(holder.at("file_id"), f"file {file.id} is not active yet")
     return file.seen
@@ -134,7 +134,7 @@ def create() -> Response:
         expire_at=_expiry(form.get("expire_at"), now),
         configs=configs,
     )
-    world().store(Files).add(file)
+    current_state().store(Files).add(file)
     return json_response(file.view())
 
 
@@ -143,7 +143,7 @@ def list_files() -> Response:
     """List the account's uploads, newest first unless `order=asc`."""
     call = open_call("ark.files.list", main=False)
     args = request.args
-    files = world().store(Files).owned(call.credential)
+    files = current_state().store(Files).owned(call.credential)
     if args.get("order", "desc") == "desc":
         files.reverse()
     if "purpose" in args:
@@ -170,14 +170,14 @@ def list_files() -> Response:
 def retrieve(file_id: str) -> Response:
     """Describe an upload."""
     call = open_call("ark.files.get", main=False)
-    return json_response(world().store(Files).get(file_id, call.credential).view())
+    return json_response(current_state().store(Files).get(file_id, call.credential).view())
 
 
 @bp.delete("/files/<file_id>")
 def delete(file_id: str) -> Response:
     """Forget an upload."""
     call = open_call("ark.files.delete", main=False)
-    world().store(Files).delete(file_id, call.credential)
+    current_state().store(Files).delete(file_id, call.credential)
     return json_response({"id": file_id, "object": "file", "deleted": True})
 
 

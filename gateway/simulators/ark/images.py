@@ -13,14 +13,14 @@ from flask import Blueprint, Response
 
 from gateway.simulators.ark.media import REFERENCE, load_image
 from gateway.simulators.ark.models import ImageModel, image_model
-from gateway.simulators.ark.wire import ArkError, open_json_call
+from gateway.simulators.ark.protocol import ArkError, open_json_call
 from gateway.simulators.calls import Call, json_response, stream_response
-from gateway.simulators.completions import DONE, sse
+from gateway.simulators.chat.completions import DONE, sse
 from gateway.simulators.fields import Fields
-from gateway.simulators.pictures import Format, draw, varied
-from gateway.simulators.seen import Seen
-from gateway.simulators.streams import play
-from gateway.simulators.world import world
+from gateway.simulators.media.images import Format, generate_image, with_comment
+from gateway.simulators.media.media_info import MediaInfo
+from gateway.simulators.state import current_state
+from gateway.simulators.streams import stream_frames
 
 bp = Blueprint("images", __name__)
 
@@ -44,7 +44,7 @@ _GRID = 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _ImageRequest:
     """A checked request."""
 
     model: str
@@ -60,7 +60,7 @@ class _Order:
 
 @bp.post("/images/generations")
 def generate() -> Response:
-    """Draw one picture, or a group, and answer when all are there or as each is ready."""
+    """Draw one image, or a group, and answer when all are there or as each is ready."""
     call, body = open_json_call("ark.images")
     name = body.required_text("model")
     model = image_model(name)
@@ -83,18 +83,18 @@ def generate() -> Response:
     return json_response(answer)
 
 
-def _read(body: Fields, name: str, model: ImageModel) -> _Order:
+def _read(body: Fields, name: str, model: ImageModel) -> _ImageRequest:
     prompt = body.required_text("prompt")
     references = _references(body, model)
     width, height = _size(body, model, references)
-    _refuse_foreign(body, model)
+    _refuse_unsupported(body, model)
     count = _count(body, prompt, len(references))
     body.flag("stream")
     body.integer("seed", -1, 2**31 - 1)
     body.number("guidance_scale", 1, 10)
     form = body.choice("response_format", ("url", "b64_json"))
     output = body.choice("output_format", ("png", "jpeg"))
-    return _Order(
+    return _ImageRequest(
         model=name,
         prompt=prompt,
         width=width,
@@ -107,7 +107,7 @@ def _read(body: Fields, name: str, model: ImageModel) -> _Order:
     )
 
 
-def _references(body: Fields, model: ImageModel) -> list[Seen]:
+def _references(body: Fields, model: ImageModel) -> list[MediaInfo]:
     image = body.data.get("image")
     urls = image if isinstance(image, list) else [] if image is None else [image]
     if len(urls) > model.references:
@@ -119,8 +119,8 @@ def _references(body: Fields, model: ImageModel) -> list[Seen]:
     ]
 
 
-def _size(body: Fields, model: ImageModel, references: list[Seen]) -> tuple[int, int]:
-    """Return the size of the result, which is not always the one that was asked for."""
+def _size(body: Fields, model: ImageModel, references: list[MediaInfo]) -> tuple[int, int]:
+    """Return the size of the result; it may differ from the requested size."""
     size = (body.text("size") or ("2048x2048" if model.tiers else "1024x1024")).lower()
     if size in model.tiers:
         ratio = references[0].width / references[0].height if references else 1.0
@@ -144,7 +144,7 @@ def _grid(length: float) -> int:
     return max(_GRID, int(length) // _GRID * _GRID)
 
 
-def _refuse_foreign(body: Fields, model: ImageModel) -> None:
+def _refuse_unsupported(body: Fields, model: ImageModel) -> None:
     """Refuse the parameters that only other models have."""
     offered = {
         "output_format": model.chooses_format,
@@ -171,7 +171,7 @@ def _refuse_foreign(body: Fields, model: ImageModel) -> None:
 
 
 def _count(body: Fields, prompt: str, references: int) -> int:
-    """Return how many pictures are made: the model, not the caller, decides within a group."""
+    """Return the number of images; within a group the model chooses it from the prompt."""
     wanted = body.choice("sequential_image_generation", ("auto", "disabled"))
     options = body.inner("sequential_image_generation_options")
     most = options.integer("max_images", 1, _MOST_IMAGES) if options else None
@@ -185,8 +185,8 @@ def _count(body: Fields, prompt: str, references: int) -> int:
     return max(1, min(most, int(named[0]) if named else _UNASKED_GROUP))
 
 
-def _member(call: Call, order: _Order, at: int) -> dict[str, object]:
-    """Return one picture, or why there is none: with `failed`, the last one of the group."""
+def _member(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:
+    """Return one image, or why there is none: with `failed`, the last one of the group."""
     if "failed" in call.behaviour and at == order.count - 1:
         message = "The request failed because the output image could not be generated."
         return {"error": {"code": "InternalServiceError", "message": message}}
@@ -194,45 +194,45 @@ def _member(call: Call, order: _Order, at: int) -> dict[str, object]:
         error = _sensitive("OutputImageSensitiveContentDetected", "output image")
         return {"error": {"code": error.code, "message": error.message}}
     title = order.prompt if order.count == 1 else f"{order.prompt} ({at + 1}/{order.count})"
-    note = secrets.token_hex(8).encode()
+    comment = secrets.token_hex(8).encode()
 
-    def drawn() -> bytes:
-        plain = draw(title, order.width, order.height, order.format, mark=order.mark)
-        return varied(plain, note)
+    def image_bytes() -> bytes:
+        plain = generate_image(title, order.width, order.height, order.format, mark=order.mark)
+        return with_comment(plain, comment)
 
     member: dict[str, object] = {"size": f"{order.width}x{order.height}"}
     kind = order.format.lower()
     if order.named_format:
         member["output_format"] = kind
     if order.base64:
-        member["b64_json"] = base64.b64encode(drawn()).decode()
+        member["b64_json"] = base64.b64encode(image_bytes()).decode()
     else:
         gone = "gone" in call.behaviour
         name = f"{int(time.time())}_{at}.{kind}"
-        member["url"] = world().media.put(drawn, f"image/{kind}", name, gone=gone)
+        member["url"] = current_state().media.put(image_bytes, f"image/{kind}", name, gone=gone)
     return member
 
 
-def _usage(order: _Order, data: list[dict[str, object]]) -> dict[str, object]:
+def _usage(order: _ImageRequest, data: list[dict[str, object]]) -> dict[str, object]:
     made = sum("error" not in member for member in data)
     tokens = round(made * order.width * order.height / _TOKEN_PIXELS)
     return {"generated_images": made, "output_tokens": tokens, "total_tokens": tokens}
 
 
-def _stream(call: Call, order: _Order) -> Iterator[bytes]:
-    """Return the events; the status leaves with the first picture, as at the vendor."""
+def _stream(call: Call, order: _ImageRequest) -> Iterator[bytes]:
+    """Return the events; the status leaves with the first image, as at the vendor."""
     data = [_member(call, order, at) for at in range(order.count)]
     if all("error" in member for member in data):
-        return play(call, [], ending=[sse(data[0]), DONE])
+        return stream_frames(call, [], ending=[sse(data[0]), DONE])
     pieces = []
     for at, member in enumerate(data):
         outcome = "failed" if "error" in member else "succeeded"
         pieces.append(_event(order, f"partial_{outcome}", {"image_index": at, **member}))
     completed = _event(order, "completed", {"usage": _usage(order, data)})
-    return play(call, pieces, ending=[completed, DONE])
+    return stream_frames(call, pieces, ending=[completed, DONE])
 
 
-def _event(order: _Order, name: str, fields: dict[str, object]) -> bytes:
+def _event(order: _ImageRequest, name: str, fields: dict[str, object]) -> bytes:
     kind = f"image_generation.{name}"
     head = {"type": kind, "model": order.model, "created": int(time.time())}
     return f"event: {kind}\n".encode() + sse({**head, **fields})

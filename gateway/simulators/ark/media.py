@@ -1,13 +1,13 @@
-"""Media inputs of Ark: what is fetched, what is decoded, and what is too large."""
+"""Media inputs of Ark: fetched, decoded, and checked against limits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.simulators.ark.wire import ArkError
+from gateway.simulators.ark.protocol import ArkError
 from gateway.simulators.fields import Fields
-from gateway.simulators.inputs import Unreadable, load
-from gateway.simulators.seen import Seen, describe
+from gateway.simulators.media.inputs import Unreadable, load
+from gateway.simulators.media.media_info import MediaInfo, describe
 
 _MB = 1024 * 1024
 _IMAGES = frozenset(
@@ -17,7 +17,7 @@ _IMAGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an endpoint takes as an input image. Sides and pixels are checked where known."""
+    """Limits of an endpoint for its input images. Sides and pixels are checked where known."""
 
     size_bytes: int
     least_side: int
@@ -32,7 +32,7 @@ FRAME = ImageLimits(30 * _MB - 1, 300, 6000, 36_000_000, 0.4, 2.5)
 CHAT = ImageLimits(30 * _MB, 1, 100_000, 36_000_000, 0, 1e9)
 
 
-def load_image(url: object, at: str, limits: ImageLimits) -> Seen:
+def load_image(url: object, at: str, limits: ImageLimits) -> MediaInfo:
     """Load the image that a URL or data URL names, and hold it to its limits."""
     if url == "":
         raise ArkError(400, "InvalidImageURL.EmptyURL", f"The URL of {at} is empty.", at)
@@ -46,8 +46,8 @@ def load_image(url: object, at: str, limits: ImageLimits) -> Seen:
     return seen
 
 
-def load_medium(url: str, at: str, limit: int) -> Seen:
-    """Load any medium; raises InvalidParameter for what cannot be read."""
+def load_medium(url: str, at: str, limit: int) -> MediaInfo:
+    """Load any medium; raises InvalidParameter if it is unreadable."""
     try:
         return describe(load(url, limit=limit).data)
     except Unreadable as error:
@@ -56,7 +56,7 @@ def load_medium(url: str, at: str, limit: int) -> Seen:
         raise invalid(at, str(error)) from error
 
 
-def load_kind(part: Fields, name: str, kind: str, limit: int) -> Seen:
+def load_kind(part: Fields, name: str, kind: str, limit: int) -> MediaInfo:
     """Load the medium that a field names and see that it is a video, or audio."""
     at = part.at(name)
     seen = load_medium(part.required_text(name), at, limit)
@@ -71,7 +71,7 @@ def invalid(at: str, reason: str) -> ArkError:
     return ArkError(400, "InvalidParameter", message, at)
 
 
-def _check_size(seen: Seen, at: str, limits: ImageLimits) -> None:
+def _check_size(seen: MediaInfo, at: str, limits: ImageLimits) -> None:
     sides = seen.width, seen.height
     if min(sides) < limits.least_side or max(sides) > limits.most_side:
         least, most = limits.least_side, limits.most_side

@@ -1,4 +1,4 @@
-"""The models that the simulated Ark serves, and what each of them takes."""
+"""Models that the simulated Ark serves, with the parameters of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from flask import Blueprint, Response
 
-from gateway.simulators.ark.wire import ArkError, model_not_found, open_call
+from gateway.simulators.ark.protocol import ArkError, model_not_found, open_call
 from gateway.simulators.calls import json_response
 
 bp = Blueprint("models", __name__)
@@ -134,7 +134,7 @@ VIDEO_MODELS: Mapping[str, VideoModel] = MappingProxyType(
 
 
 def chat_model(name: str) -> bool:
-    """Tell whether a chat model thinks; raises the vendor's error if it is none."""
+    """Return true for a model with reasoning; raises the vendor's error if it is no chat model."""
     if name in IMAGE_MODELS or name in VIDEO_MODELS:
         raise _other_kind(name)
     if not _CHAT.fullmatch(name) and not _ENDPOINT.fullmatch(name):

@@ -1,4 +1,4 @@
-"""`/contents/generations/tasks` of Ark: films are made by tasks that are asked for later."""
+"""`/contents/generations/tasks` of Ark: videos are made by tasks that are asked for later."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from flask import Blueprint, Response, request
 
 from gateway.simulators.ark.callbacks import announce
 from gateway.simulators.ark.media import invalid
-from gateway.simulators.ark.orders import FPS, Order, read
-from gateway.simulators.ark.tasks import Tasks
-from gateway.simulators.ark.wire import ArkError, open_call, open_json_call
+from gateway.simulators.ark.protocol import ArkError, open_call, open_json_call
+from gateway.simulators.ark.video_requests import FPS, VideoRequest, read
+from gateway.simulators.ark.video_tasks import Tasks
 from gateway.simulators.calls import Call, json_response
-from gateway.simulators.movies import film
-from gateway.simulators.pictures import draw
-from gateway.simulators.world import world
+from gateway.simulators.media.images import generate_image
+from gateway.simulators.media.videos import generate_video
+from gateway.simulators.state import current_state
 
 bp = Blueprint("videos", __name__, url_prefix="/contents/generations")
 
@@ -27,13 +27,13 @@ _STATUSES = ("queued", "running", "cancelled", "succeeded", "failed", "expired")
 @bp.post("/tasks")
 @bp.post("/tasks/<path:rest>")
 def create(rest: str = "") -> Response:
-    """Queue a film. Whatever is posted below the path arrives here too, as at the vendor."""
+    """Queue a video; POSTs to any path below are accepted too, as at the vendor."""
     call, body = open_json_call("ark.videos.create")
     order = read(body)
     if "blocked" in call.behaviour:
         message = "The request failed because the input text may contain sensitive information."
         raise ArkError(400, "InputTextSensitiveContentDetected", message)
-    tasks = world().store(Tasks)
+    tasks = current_state().store(Tasks)
     task = tasks.create(call.credential, call.behaviour, order, _results(call, order))
     announce(task, lambda: tasks.find(task.id))
     return json_response({"id": task.id})
@@ -43,7 +43,7 @@ def create(rest: str = "") -> Response:
 def list_tasks() -> Response:
     """List the account's tasks, newest first, by page and filter."""
     call = open_call("ark.videos.list", main=False)
-    tasks = world().store(Tasks)
+    tasks = current_state().store(Tasks)
     tasks.pace(call.credential, "list", 1)
     now, args = time.time(), request.args
     wanted = args.getlist("filter.task_ids")
@@ -67,7 +67,7 @@ def list_tasks() -> Response:
 def get(task_id: str) -> Response:
     """Show one task."""
     call = open_call("ark.videos.get", main=False)
-    tasks = world().store(Tasks)
+    tasks = current_state().store(Tasks)
     tasks.pace(call.credential, "get", _ACCOUNT_QPS)
     return json_response(tasks.get(task_id, call.credential).view(time.time()))
 
@@ -76,22 +76,22 @@ def get(task_id: str) -> Response:
 def remove(task_id: str) -> Response:
     """Cancel a queued task, or forget a finished one."""
     call = open_call("ark.videos.delete", main=False)
-    tasks = world().store(Tasks)
+    tasks = current_state().store(Tasks)
     tasks.pace(call.credential, "delete", _ACCOUNT_QPS)
     tasks.remove(task_id, call.credential)
     return json_response({})
 
 
-def _results(call: Call, order: Order) -> tuple[str, str | None]:
-    """Sign the URLs under which the film, and its last frame if asked for, will be found."""
-    media, gone = world().media, "gone" in call.behaviour
+def _results(call: Call, order: VideoRequest) -> tuple[str, str | None]:
+    """Sign the URLs under which the video, and its last frame if asked for, will be found."""
+    media, gone = current_state().media, "gone" in call.behaviour
     # The vendor makes one frame more than it says.
     seconds = (order.frames + 1) / FPS
-    made = partial(film, order.width, order.height, seconds, FPS, seed=order.prompt)
-    video = media.put(made, "video/mp4", "film.mp4", gone=gone)
+    made = partial(generate_video, order.width, order.height, seconds, FPS, seed=order.prompt)
+    video = media.put(made, "video/mp4", "video.mp4", gone=gone)
     if not order.last_frame:
         return video, None
-    last = partial(draw, order.prompt, order.width, order.height)
+    last = partial(generate_image, order.prompt, order.width, order.height)
     return video, media.put(last, "image/png", "last_frame.png", gone=gone)
 
 

@@ -1,4 +1,4 @@
-"""What the models answer: parts of a candidate, one step of the stream after the other."""
+"""Answers of the models: parts of a candidate, one step of the stream after the other."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.simulators.behaviour import Behaviour
+from gateway.simulators.chat.replies import Finish, compose, sample, sample_json
 from gateway.simulators.gemini import signatures
 from gateway.simulators.gemini.models import Model
 from gateway.simulators.gemini.prompts import Prompt
-from gateway.simulators.gemini.shapes import picture_size
-from gateway.simulators.pictures import draw
-from gateway.simulators.replies import Finish, compose, sample, sample_json
+from gateway.simulators.gemini.sizes import image_size
+from gateway.simulators.media.images import generate_image
 
 Part = dict[str, Any]
 
 THOUGHTS = ("**Reading the question**\n\n", "I read what was sent ", "and what was asked.\n")
 _FINISH: dict[Finish, str] = {"stop": "STOP", "length": "MAX_TOKENS", "filtered": "SAFETY"}
-_TOKENS_PER_PICTURE = 1120
+_TOKENS_PER_IMAGE = 1120
 _TOKENS_PER_CALL = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one chunk of a stream brings, and what it adds to the bill."""
+    """One chunk of a stream, with its share of the usage."""
 
     part: Part
     tokens: int = 1
@@ -52,7 +52,7 @@ def answer(payload: dict[str, Any], prompt: Prompt, model: Model, words: Behavio
     if thinks and config.get("thinkingConfig", {}).get("includeThoughts"):
         steps = [Step({"text": text, "thought": True}, 0) for text in THOUGHTS]
     if model.kind == "image":
-        return _picture(config, prompt, words, steps, thoughts, signed=model.signed)
+        return _image(config, prompt, words, steps, thoughts, signed=model.signed)
     calls = _calls(payload, prompt, signed=model.signed)
     if calls:
         return Answer((*steps, *calls), "STOP", None, thoughts)
@@ -98,7 +98,7 @@ def _structured(config: dict[str, Any], last: str) -> str | None:
     return sample_json(schema if isinstance(schema, dict) else default, last)
 
 
-def _picture(
+def _image(
     config: dict[str, Any],
     prompt: Prompt,
     words: Behaviour,
@@ -117,14 +117,14 @@ def _picture(
         steps += [Step({"text": piece}) for piece in reply.pieces]
     if "IMAGE" in wanted:
         shape = config.get("imageConfig", {})
-        width, height = picture_size(shape.get("aspectRatio"), shape.get("imageSize"), prompt.seen)
-        data = draw(prompt.last, width, height)
+        width, height = image_size(shape.get("aspectRatio"), shape.get("imageSize"), prompt.seen)
+        data = generate_image(prompt.last, width, height)
         part: Part = {
             "inlineData": {"mimeType": "image/png", "data": base64.b64encode(data).decode()}
         }
         if signed:
             part["thoughtSignature"] = signatures.of_image(data)
-        steps.append(Step(part, _TOKENS_PER_PICTURE, "IMAGE"))
+        steps.append(Step(part, _TOKENS_PER_IMAGE, "IMAGE"))
     return Answer(tuple(steps), "STOP", None, thoughts)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gateway.simulators.calls import Call
-from gateway.simulators.google_errors import (
+from gateway.simulators.google.errors import (
     GoogleError,
     detail,
     error_info,
     failed_precondition,
 )
-from gateway.simulators.tokens import InvalidToken
+from gateway.simulators.google.tokens import InvalidToken
 
 SERVICE = "generativelanguage.googleapis.com"
 
@@ -52,7 +52,7 @@ def token_invalid(problem: InvalidToken) -> GoogleError:
 
 
 def refuse_account(call: Call) -> None:
-    """Raise what is wrong with the account, if its words say so."""
+    """Raise the refusal of the account that its words ask for."""
     if "denied" in call.behaviour:
         raise GoogleError(
             403,
@@ -133,7 +133,7 @@ def model_retired(model: str) -> GoogleError:
 
 
 def no_such_file(file_id: str) -> GoogleError:
-    """A file that is not there, or not this project's: the API does not tell which."""
+    """Unknown file; the API answers the same for a file of another project."""
     return GoogleError(
         403, f"You do not have permission to access the File {file_id} or it may not exist."
     )

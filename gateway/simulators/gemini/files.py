@@ -17,11 +17,11 @@ from typing import Any, Literal
 from flask import Response, request
 
 from gateway.simulators.gemini.errors import no_such_file
-from gateway.simulators.gemini.wire import VERSION, bp, enter
-from gateway.simulators.google_errors import invalid
-from gateway.simulators.google_http import check_query, google_json, page, page_size
+from gateway.simulators.gemini.protocol import VERSION, bp, enter
+from gateway.simulators.google.errors import invalid
+from gateway.simulators.google.http import check_query, google_json, page, page_size
 from gateway.simulators.ledger import Ledger
-from gateway.simulators.world import world
+from gateway.simulators.state import current_state
 
 HOST_URL = "https://generativelanguage.googleapis.com"
 
@@ -85,7 +85,7 @@ class Files:
         self._lock = Lock()
         self._files: dict[str, File] = {}
 
-    def settle(self) -> None:
+    def update_ledger(self) -> None:
         """Nothing changes with time that the ledger counts."""
 
     def _add(self, file: File) -> File:
@@ -95,7 +95,7 @@ class Files:
         return file
 
     def uploaded(self, file_id: str, owner: str, mime: str, title: str, data: bytes) -> File:
-        """Keep what a caller sent; a film is being processed for a moment."""
+        """Store an uploaded file; a video is in PROCESSING first."""
         wait_s = _PROCESSING_S if mime.startswith("video/") else 0
         active_at = time.monotonic() + wait_s
         return self._add(File(file_id, owner, mime, title, data, "UPLOADED", active_at))
@@ -103,7 +103,7 @@ class Files:
     def generated(
         self, owner: str, mime: str, data: Callable[[], bytes], *, gone: bool = False
     ) -> File:
-        """Keep what a model made; it is being processed for a moment."""
+        """Store a generated file, which is in PROCESSING first."""
         active_at = time.monotonic() + _PROCESSING_S
         return self._add(File(new_id(), owner, mime, "", data, "GENERATED", active_at, gone=gone))
 
@@ -117,7 +117,7 @@ class Files:
         with self._lock:
             removed = self._files.pop(file.id, None)
         if removed is not None:
-            self._ledger.settle("files", file.id, "deleted")
+            self._ledger.record_end("files", file.id, "deleted")
         return removed is not None
 
     def of(self, owner: str) -> list[File]:
@@ -141,7 +141,7 @@ def list_files(version: str) -> Response:
     """List the project's files, newest first."""
     call = enter("files.list")
     check_query("pageSize", "pageToken")
-    files = world().store(Files).of(call.credential)[::-1]
+    files = current_state().store(Files).of(call.credential)[::-1]
     shown, next_token = page(files, page_size("pageSize", 10, 100))
     answer: dict[str, Any] = {"files": [file.view() for file in shown]} if shown else {}
     if next_token:
@@ -160,7 +160,7 @@ def get_file(version: str, file_id: str) -> Response:
 def delete_file(version: str, file_id: str) -> Response:
     """Delete one file."""
     call = enter("files.delete")
-    if not world().store(Files).remove(_own(file_id, call.credential)):
+    if not current_state().store(Files).remove(_own(file_id, call.credential)):
         raise no_such_file(file_id)
     return google_json({})
 
@@ -185,7 +185,7 @@ def download_file(version: str, file_id: str) -> Response:
 
 
 def _own(file_id: str, owner: str) -> File:
-    file = world().store(Files).find(file_id, owner)
+    file = current_state().store(Files).find(file_id, owner)
     if file is None:
         raise no_such_file(file_id)
     return file

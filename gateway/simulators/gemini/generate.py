@@ -18,13 +18,13 @@ from flask import Response, request
 from gateway.simulators.calls import Call, stream_response
 from gateway.simulators.gemini import errors
 from gateway.simulators.gemini.answers import Answer, Part, answer
-from gateway.simulators.gemini.messages import COUNT_TOKENS, GENERATE_CONTENT
 from gateway.simulators.gemini.models import Model
 from gateway.simulators.gemini.options import check_config, check_tools
 from gateway.simulators.gemini.prompts import Prompt, read_prompt
-from gateway.simulators.gemini.wire import VERSION, bp, enter, model_of
-from gateway.simulators.google_http import check_query, google_json, json_body, read_payload
-from gateway.simulators.streams import play
+from gateway.simulators.gemini.protocol import VERSION, bp, enter, model_of
+from gateway.simulators.gemini.schemas import COUNT_TOKENS, GENERATE_CONTENT
+from gateway.simulators.google.http import check_query, google_json, json_body, read_payload
+from gateway.simulators.streams import stream_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +65,19 @@ def stream_generate(version: str, model_id: str) -> Response:
         return _broken_off(work, frames, sse=sse)
     if sse:
         events = [b"data: " + frame + b"\r\n\r\n" for frame in frames]
-        stream = play(work.call, events[:-1], ending=events[-1:], garbage=b"data: {]\r\n\r\n")
+        stream = stream_frames(
+            work.call, events[:-1], ending=events[-1:], garbage=b"data: {]\r\n\r\n"
+        )
         return stream_response(stream, "text/event-stream")
     items = [frame + b"\n,\r\n" for frame in frames[:-1]]
     ending = [frames[-1] + b"\n]"]
-    stream = play(work.call, items, opening=[b"["], ending=ending, garbage=b"{]\n,\r\n")
+    stream = stream_frames(work.call, items, opening=[b"["], ending=ending, garbage=b"{]\n,\r\n")
     return stream_response(stream, "application/json; charset=UTF-8")
 
 
 @bp.post(f"/{VERSION}/models/<model_id>:countTokens")
 def count(version: str, model_id: str) -> Response:
-    """Count what a prompt would cost."""
+    """Count the tokens of a prompt."""
     body = json_body()
     call = enter("countTokens", body)
     check_query()
@@ -92,7 +94,7 @@ def count(version: str, model_id: str) -> Response:
 
 @bp.post(f"/{VERSION}/models/<model_id>:<any(predictLongRunning, predict):method>")
 def predict(version: str, model_id: str, method: str) -> Response:
-    """Refuse what made films and pictures before: these models are retired."""
+    """Refuse the methods of the retired image and video models."""
     enter(method, json_body(), main=True)
     model_of(model_id, version, method)
     raise errors.model_not_found(model_id, version, method)
@@ -140,9 +142,11 @@ def _broken_off(work: Work, frames: list[bytes], *, sse: bool) -> Response:
     half = frames[: len(frames) // 2]
     if sse:
         events = [b"data: " + frame + b"\r\n\r\n" for frame in half]
-        return stream_response(play(work.call, events, ending=[error]), "text/event-stream")
+        return stream_response(
+            stream_frames(work.call, events, ending=[error]), "text/event-stream"
+        )
     items = [frame + b"\n,\r\n" for frame in half]
-    stream = play(work.call, items, opening=[b"["], ending=[error + b"\n]"])
+    stream = stream_frames(work.call, items, opening=[b"["], ending=[error + b"\n]"])
     return stream_response(stream, "application/json; charset=UTF-8")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from gateway.simulators.calls import Call
-from gateway.simulators.gemini.tasks import SIGNATURE, Interaction
-from gateway.simulators.streams import play
+from gateway.simulators.gemini.interaction_store import SIGNATURE, Interaction
+from gateway.simulators.streams import stream_frames
 
 Event = dict[str, Any]
 
@@ -30,7 +30,7 @@ def wait(call: Call, one: Interaction) -> None:
 
 def events(call: Call, one: Interaction, *, after: int = 0) -> Iterator[bytes]:
     """Send the events whose ids are above `after`."""
-    # A film may become a file, which takes the request's context: not so inside the stream.
+    # A video may become a file, which takes the request's context: not so inside the stream.
     media = one.media()
     created = _event("interaction.created", interaction=one.brief() | {"status": "in_progress"})
     before = _before(one)
@@ -46,11 +46,11 @@ def events(call: Call, one: Interaction, *, after: int = 0) -> Iterator[bytes]:
         yield from opening
 
     ending = [*_frames(_after(one), at + len(deltas) + 1, after), _DONE]
-    return play(call, pieces, opening=begin(), ending=ending, garbage=_GARBAGE)
+    return stream_frames(call, pieces, opening=begin(), ending=ending, garbage=_GARBAGE)
 
 
 def _before(one: Interaction) -> list[Event]:
-    """Return the thought, and the start of the output; nothing is put out by what fails."""
+    """Return the thought and the start of the output; empty for a failure."""
     if one.outcome == "failed":
         return []
     summary = {"type": "thought_summary", "content": {"type": "text", "text": one.thought()}}

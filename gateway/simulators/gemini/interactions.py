@@ -11,12 +11,12 @@ from gateway.simulators.calls import Call, stream_response
 from gateway.simulators.fields import Fields
 from gateway.simulators.gemini import errors
 from gateway.simulators.gemini.interaction_events import events, wait
-from gateway.simulators.gemini.orders import Order, read_order, refusal
-from gateway.simulators.gemini.tasks import Interaction, Interactions
-from gateway.simulators.gemini.wire import VERSION, enter, model_of
-from gateway.simulators.google_errors import GoogleError, failed_precondition, told
-from gateway.simulators.google_http import LARGEST_BODY_BYTES, google_json, json_body
-from gateway.simulators.world import world
+from gateway.simulators.gemini.interaction_requests import InteractionRequest, read_order, refusal
+from gateway.simulators.gemini.interaction_store import Interaction, Interactions
+from gateway.simulators.gemini.protocol import VERSION, enter, model_of
+from gateway.simulators.google.errors import GoogleError, error_message, failed_precondition
+from gateway.simulators.google.http import LARGEST_BODY_BYTES, google_json, json_body
+from gateway.simulators.state import current_state
 
 bp = Blueprint("interactions", __name__)
 
@@ -37,7 +37,7 @@ def refuse(error: GoogleError) -> Response:
     """Answer with a code in words; a wrong key is 401 here."""
     slug = error.slug or _SLUGS[error.status]
     status = 401 if slug == "authentication" else error.code
-    return google_json({"error": {"code": slug, "message": told(error.message)}}, status)
+    return google_json({"error": {"code": slug, "message": error_message(error.message)}}, status)
 
 
 @bp.post(f"/{VERSION}/interactions")
@@ -56,7 +56,7 @@ def create(version: str) -> Response:
     model = model_of(name, version, "createInteraction")
     errors.refuse_work(call, name)
     order = read_order(given, model, call.credential)
-    store = world().store(Interactions)
+    store = current_state().store(Interactions)
     if order.previous and store.find(order.previous, call.credential) is None:
         raise _not_found()
     one = store.start(order, call.credential, call.behaviour)
@@ -65,11 +65,11 @@ def create(version: str) -> Response:
     return _answer(call, one, order)
 
 
-def _answer(call: Call, one: Interaction, order: Order) -> Response:
+def _answer(call: Call, one: Interaction, order: InteractionRequest) -> Response:
     if order.background:
         return google_json(one.view())
     wait(call, one)
-    world().store(Interactions).settle()
+    current_state().store(Interactions).update_ledger()
     if one.error is not None and "blocked" in call.behaviour:
         code, message = one.error
         raise GoogleError(400, message, slug=code)
@@ -96,7 +96,7 @@ def cancel(version: str, interaction_id: str) -> Response:
     one = _own(interaction_id, call)
     if not one.order.background:
         raise failed_precondition("Only background interactions can be cancelled.")
-    if not world().store(Interactions).cancel(one):
+    if not current_state().store(Interactions).cancel(one):
         raise failed_precondition(f"The interaction is {one.status} and cannot be cancelled.")
     return google_json(one.view())
 
@@ -105,12 +105,12 @@ def cancel(version: str, interaction_id: str) -> Response:
 def delete(version: str, interaction_id: str) -> Response:
     """Forget an interaction."""
     call = enter("interactions.delete")
-    world().store(Interactions).remove(_own(interaction_id, call))
+    current_state().store(Interactions).remove(_own(interaction_id, call))
     return google_json({})
 
 
 def _own(interaction_id: str, call: Call) -> Interaction:
-    one = world().store(Interactions).find(interaction_id, call.credential)
+    one = current_state().store(Interactions).find(interaction_id, call.credential)
     if one is None:
         raise _not_found()
     return one

@@ -10,10 +10,10 @@ from flask import request
 
 from gateway.simulators.gemini.errors import no_such_file
 from gateway.simulators.gemini.files import Files
-from gateway.simulators.google_errors import failed_precondition, invalid
-from gateway.simulators.inputs import Unreadable, load
-from gateway.simulators.seen import Seen, describe
-from gateway.simulators.world import world
+from gateway.simulators.google.errors import failed_precondition, invalid
+from gateway.simulators.media.inputs import Unreadable, load
+from gateway.simulators.media.media_info import MediaInfo, describe
+from gateway.simulators.state import current_state
 
 _HOST = "generativelanguage.googleapis.com"
 _FILE_PATH = re.compile(r"files/([a-z0-9-]{1,40})")
@@ -27,8 +27,8 @@ _TYPES = re.compile(
 )
 
 
-def inline(blob: Mapping[str, Any], where: str) -> Seen:
-    """Return what inline data are; raises GoogleError."""
+def inline(blob: Mapping[str, Any], where: str) -> MediaInfo:
+    """Return the description of inline data; raises GoogleError."""
     mime, data = blob.get("mimeType", ""), blob.get("data", b"")
     if not mime:
         raise invalid(f"* {where}.inline_data.mime_type: must not be empty.\n")
@@ -37,15 +37,15 @@ def inline(blob: Mapping[str, Any], where: str) -> Seen:
     return _checked(data, mime)
 
 
-def referenced(file_data: Mapping[str, Any], credential: str, where: str) -> Seen:
-    """Return what a file or a public URL holds; raises GoogleError."""
+def referenced(file_data: Mapping[str, Any], credential: str, where: str) -> MediaInfo:
+    """Return the description of a file or of the content of a URL; raises GoogleError."""
     uri = file_data.get("fileUri", "")
     if not uri:
         raise invalid(f"* {where}.file_data.file_uri: must not be empty.\n")
     file_id = _own_file(uri)
     if file_id is None:
         return _fetched(uri, file_data.get("mimeType", ""))
-    file = world().store(Files).find(file_id, credential)
+    file = current_state().store(Files).find(file_id, credential)
     if file is None:
         raise no_such_file(file_id)
     if file.state != "ACTIVE":
@@ -62,7 +62,7 @@ def _own_file(uri: str) -> str | None:
     return match[2] if match and match[1] in (_HOST, request.host) else None
 
 
-def _fetched(uri: str, mime: str) -> Seen:
+def _fetched(uri: str, mime: str) -> MediaInfo:
     if not uri.startswith(("http://", "https://")):
         raise invalid(f"Invalid or unsupported file uri: {uri}")
     try:
@@ -72,8 +72,8 @@ def _fetched(uri: str, mime: str) -> Seen:
     return _checked(loaded.data, mime or loaded.declared_mime)
 
 
-def _checked(data: bytes, mime: str) -> Seen:
-    """Compare what the data are with what they are said to be."""
+def _checked(data: bytes, mime: str) -> MediaInfo:
+    """Compare the type of the data with the declared type."""
     if not _TYPES.fullmatch(mime):
         raise invalid(f"Unsupported MIME type: {mime}")
     seen = describe(data)

@@ -15,7 +15,7 @@ _RETIRED = re.compile(r"(imagen-|veo-|gemini-(1\.|2\.0|2\.5-flash-image)).*")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What a model can do.
+    """Capabilities of a model.
 
     `signed` models check the thought signatures in the history; `levels` says
     that thinking is set by level instead of by budget only.
@@ -77,5 +77,5 @@ def find(model_id: str, version: str) -> Model | None:
 
 
 def is_retired(model_id: str) -> bool:
-    """Tell whether a model was once served."""
+    """Return true for a retired model."""
     return _RETIRED.fullmatch(model_id) is not None

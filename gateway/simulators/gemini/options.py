@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from gateway.simulators.gemini.models import Model
-from gateway.simulators.gemini.shapes import EXTREME_RATIOS, RATIOS, SIZES
-from gateway.simulators.google_errors import invalid
+from gateway.simulators.gemini.sizes import EXTREME_RATIOS, RATIOS, SIZES
+from gateway.simulators.google.errors import invalid
 
 _MOST_STOPS = 5
 _MOST_CANDIDATES = 8
@@ -101,12 +101,12 @@ def _check_modalities(config: dict[str, Any], model: Model) -> None:
             "Model does not support the requested response modalities: "
             f"{', '.join(missing).lower()}"
         )
-    picture = config.get("imageConfig")
-    if picture is None:
+    image = config.get("imageConfig")
+    if image is None:
         return
     if model.kind != "image":
         raise invalid("Image generation is not enabled for this model.")
-    ratio, size = picture.get("aspectRatio"), picture.get("imageSize")
+    ratio, size = image.get("aspectRatio"), image.get("imageSize")
     ratios = RATIOS + EXTREME_RATIOS if model.extreme_ratios else RATIOS
     if ratio is not None and ratio not in ratios:
         raise invalid(

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
+from gateway.simulators.chat.replies import count_tokens
 from gateway.simulators.gemini import signatures
 from gateway.simulators.gemini.media import inline, referenced
 from gateway.simulators.gemini.models import Model
-from gateway.simulators.google_errors import invalid
-from gateway.simulators.replies import count_tokens
-from gateway.simulators.seen import Seen
+from gateway.simulators.google.errors import invalid
+from gateway.simulators.media.media_info import MediaInfo
 
 _ROLES = ("", "user", "model", "function")
 _TOKENS = {"image": 258, "video": 1290, "audio": 160, "document": 258}
@@ -34,7 +34,7 @@ _DATA = (
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model needs to know of a conversation.
+    """Content of a conversation, as far as a simulated model needs it.
 
     `results` says that the last turn brings results of functions.
     `tokens` maps modalities, in capitals, to their tokens.
@@ -43,7 +43,7 @@ class Prompt:
     turns: int
     last: str
     results: bool
-    seen: tuple[Seen, ...]
+    seen: tuple[MediaInfo, ...]
     tokens: dict[str, int]
 
 
@@ -53,7 +53,7 @@ def read_prompt(payload: dict[str, Any], model: Model, credential: str) -> Promp
     if not contents:
         raise invalid("* GenerateContentRequest.contents: contents is not specified\n")
     tokens: Counter[str] = Counter()
-    seen: list[Seen] = []
+    seen: list[MediaInfo] = []
     for content, where in _contents(payload, contents):
         parts = content.get("parts", [])
         if not parts:
@@ -92,7 +92,7 @@ def _contents(
         yield content, f"GenerateContentRequest.contents[{at}]"
 
 
-def _read_part(part: dict[str, Any], where: str, credential: str) -> Seen | None:
+def _read_part(part: dict[str, Any], where: str, credential: str) -> MediaInfo | None:
     if not any(name in part for name in _DATA):
         raise invalid(
             f"* {where}.data: required oneof field 'data' must have one initialized field\n"
@@ -145,5 +145,5 @@ def _has(content: dict[str, Any], name: str) -> bool:
     return _count(content, name) > 0
 
 
-def _modality(medium: Seen) -> str:
+def _modality(medium: MediaInfo) -> str:
     return {"other": "DOCUMENT"}.get(medium.kind, medium.kind.upper())

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from gateway.simulators.gemini.models import Model
-from gateway.simulators.google_errors import invalid
+from gateway.simulators.google.errors import invalid
 
 _MARK = b"simulated thought: "
 _PAGE = "https://ai.google.dev/gemini-api/docs/thought-signatures"
@@ -37,7 +37,7 @@ def of_call(name: str, args: object) -> str:
 
 
 def of_image(data: bytes) -> str:
-    """Return the signature of a picture; it fits this picture only."""
+    """Return the signature of an image; it fits this image only."""
     return base64.b64encode(_image_mark(data)).decode()
 
 

@@ -14,12 +14,12 @@ from flask import Response, request
 
 from gateway.simulators.calls import receive
 from gateway.simulators.gemini.files import Files, new_id
-from gateway.simulators.gemini.messages import CREATE_FILE
-from gateway.simulators.gemini.wire import VERSION, bp, enter
-from gateway.simulators.google_errors import GoogleError, invalid
-from gateway.simulators.google_http import google_json, json_body, read_payload
+from gateway.simulators.gemini.protocol import VERSION, bp, enter
+from gateway.simulators.gemini.schemas import CREATE_FILE
+from gateway.simulators.google.errors import GoogleError, invalid
+from gateway.simulators.google.http import google_json, json_body, read_payload
 from gateway.simulators.ledger import Ledger
-from gateway.simulators.world import world
+from gateway.simulators.state import current_state
 
 _LARGEST_BYTES = 2 * 1024**3
 _GRANULARITY_BYTES = 256 * 1024
@@ -46,7 +46,7 @@ class Uploads:
         self._lock = Lock()
         self._uploads: dict[str, Upload] = {}
 
-    def settle(self) -> None:
+    def update_ledger(self) -> None:
         """Nothing changes with time that the ledger counts."""
 
     def begin(self, upload: Upload) -> str:
@@ -67,7 +67,7 @@ class Uploads:
 
 @bp.post(f"/upload/{VERSION}/files")
 def upload(version: str) -> Response:
-    """Begin an upload, or go on with one: `upload_id` tells which."""
+    """Start an upload, or continue the one that `upload_id` names."""
     upload_id = request.args.get("upload_id")
     return _begin(version) if upload_id is None else _continue(upload_id)
 
@@ -93,7 +93,7 @@ def _begin(version: str) -> Response:
             f"* CreateFileRequest.file.display_name: must be at most {_LONGEST_TITLE} characters.\n"
         )
     upload = Upload(call.credential, _chosen_id(given.get("name")), mime, title, expected)
-    upload_id = world().store(Uploads).begin(upload)
+    upload_id = current_state().store(Uploads).begin(upload)
     url = f"{request.base_url}?upload_id={upload_id}&upload_protocol=resumable"
     return _step(
         "active",
@@ -117,7 +117,7 @@ def _chosen_id(name: str | None) -> str:
 
 def _continue(upload_id: str) -> Response:
     """Take bytes. The URL is the credential: no key comes with them."""
-    uploads = world().store(Uploads)
+    uploads = current_state().store(Uploads)
     upload = uploads.find(upload_id)
     receive("gemini.files.upload", upload.owner if upload else "", main=False)
     if upload is None:
@@ -152,7 +152,7 @@ def _finish(uploads: Uploads, upload_id: str, upload: Upload) -> Response:
         raise invalid(
             f"The upload has {len(upload.data)} bytes, {upload.expected_bytes} were announced."
         )
-    files = world().store(Files)
+    files = current_state().store(Files)
     if files.find(upload.file_id, upload.owner):
         raise GoogleError(409, f"Requested entity already exists: files/{upload.file_id}")
     uploads.end(upload_id)

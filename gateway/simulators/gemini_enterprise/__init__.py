@@ -5,8 +5,8 @@ project exists, but for one called `missing`; answers carry the project's
 number, whatever was sent. Sessions belong to the identity that opened them.
 A question without a session opens one. `fileIds` and what else v1alpha alone
 has is refused elsewhere; without them all uploaded files are seen. The answer
-is a text that tells what arrived; a picture or a film is made when the tool
-for it is given and the question asks for it (see `questions`). A film takes
+is a text that describes what arrived; an image or a video is made when the tool
+for it is given and the question asks for it (see `questions`). A video takes
 two seconds, or those of `video`. Small talk is skipped unless REQUEST_ASSIST.
 
 The words of a credential (the email of a service account, or a user's own
@@ -26,6 +26,6 @@ https://docs.cloud.google.com/gemini/enterprise/docs/reference/rest
 from __future__ import annotations
 
 from gateway.simulators.gemini_enterprise import assist, context_files, sessions
-from gateway.simulators.gemini_enterprise.wire import bp
+from gateway.simulators.gemini_enterprise.protocol import bp
 
 __all__ = ["assist", "bp", "context_files", "sessions"]

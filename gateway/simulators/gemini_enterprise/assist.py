@@ -18,16 +18,16 @@ from gateway.simulators.gemini_enterprise.answers import (
     make_answer,
     skipped,
 )
-from gateway.simulators.gemini_enterprise.messages import ASSIST, STREAM_ASSIST
-from gateway.simulators.gemini_enterprise.questions import is_small_talk, last_words
+from gateway.simulators.gemini_enterprise.intents import is_small_talk, last_user_text
+from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, Engine, bp, enter
+from gateway.simulators.gemini_enterprise.schemas import ASSIST, STREAM_ASSIST
 from gateway.simulators.gemini_enterprise.sessions import open_session, own_session
 from gateway.simulators.gemini_enterprise.store import Session, Sessions, StoredFile, Turn
-from gateway.simulators.gemini_enterprise.wire import ENGINE, VERSION, Engine, bp, enter
-from gateway.simulators.google_errors import GoogleError, failed_precondition, invalid
-from gateway.simulators.google_http import check_query, google_json, json_body, read_payload
-from gateway.simulators.protojson import Message
-from gateway.simulators.streams import play
-from gateway.simulators.world import world
+from gateway.simulators.google.errors import GoogleError, failed_precondition, invalid
+from gateway.simulators.google.http import check_query, google_json, json_body, read_payload
+from gateway.simulators.google.protojson import Message
+from gateway.simulators.state import current_state
+from gateway.simulators.streams import stream_frames
 
 _ASSISTANT = "default_assistant"
 _BETWEEN = b"\n,\r\n"
@@ -35,7 +35,7 @@ _BETWEEN = b"\n,\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer, and what makes its elements."""
+    """An answer, and the factory of its elements."""
 
     answer: Answer
     chunks: Chunks
@@ -52,7 +52,7 @@ def stream_assist(version: str, assistant: str, **names: str) -> Response:
     if isinstance(outcome, Answered):
         frames = _stream(call, outcome.answer, outcome.chunks)
     else:
-        frames = play(call, [], ending=[b"[" + orjson.dumps(outcome) + b"\n]"])
+        frames = stream_frames(call, [], ending=[b"[" + orjson.dumps(outcome) + b"\n]"])
     return stream_response(frames, "application/json; charset=UTF-8")
 
 
@@ -89,7 +89,7 @@ def _accept(method: str, version: str, assistant: str, message: Message) -> tupl
     files = _files(given, session)
     if "blocked" in call.behaviour:
         return call, blocked()
-    if given.get("assistSkippingMode") != "REQUEST_ASSIST" and is_small_talk(last_words(query)):
+    if given.get("assistSkippingMode") != "REQUEST_ASSIST" and is_small_talk(last_user_text(query)):
         return call, skipped()
     session = session or open_session(engine, call.credential, {"displayName": query[:40]})
     attached = [file.seen for file in files]
@@ -124,18 +124,20 @@ def _named_session(engine: Engine, given: dict[str, Any], call: Call) -> Session
 
 def _files(given: dict[str, Any], session: Session | None) -> list[StoredFile]:
     """Return the files of the question: those named, else all that were uploaded."""
-    held = session.files if session else {}
+    session_files = session.files if session else {}
     named = given.get("fileIds")
     if not named:
-        return [file for file in held.values() if not file.generated]
+        return [file for file in session_files.values() if not file.generated]
     for file_id in named:
-        if file_id in held:
+        if file_id in session_files:
             continue
-        if (holder := world().store(Sessions).holder_of(file_id)) is not None:
+        if (holder := current_state().store(Sessions).holder_of(file_id)) is not None:
             holder_id = holder.name.rpartition("/")[2]
-            world().ledger.violation(f"file {file_id} of session {holder_id} used in another")
+            current_state().ledger.violation(
+                f"file {file_id} of session {holder_id} used in another"
+            )
         raise invalid(f'Field "file_ids" is invalid: {file_id} is not a file of the session.')
-    return [held[file_id] for file_id in named]
+    return [session_files[file_id] for file_id in named]
 
 
 def _failure() -> GoogleError:
@@ -159,7 +161,7 @@ def _stream(call: Call, answer: Answer, chunks: Chunks) -> Iterator[bytes]:
         if answer.wait_s:
             call.connection.pause(answer.wait_s)
 
-    return play(call, pieces, opening=opening(), ending=ending, garbage=b"{]\n,\r\n")
+    return stream_frames(call, pieces, opening=opening(), ending=ending, garbage=b"{]\n,\r\n")
 
 
 def _frame(element: dict[str, Any]) -> bytes:

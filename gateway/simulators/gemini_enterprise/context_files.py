@@ -9,19 +9,19 @@ from typing import Any
 from flask import Response, request
 
 from gateway.simulators.gemini_enterprise.errors import not_found
-from gateway.simulators.gemini_enterprise.messages import CONTEXT_FILE
+from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, bp, enter
+from gateway.simulators.gemini_enterprise.schemas import CONTEXT_FILE
 from gateway.simulators.gemini_enterprise.sessions import open_session, own_session
 from gateway.simulators.gemini_enterprise.store import StoredFile, nanoseconds
-from gateway.simulators.gemini_enterprise.wire import ENGINE, VERSION, bp, enter
-from gateway.simulators.google_errors import invalid
-from gateway.simulators.google_http import (
+from gateway.simulators.google.errors import invalid
+from gateway.simulators.google.http import (
     check_query,
     google_json,
     json_body,
     not_routed,
     read_payload,
 )
-from gateway.simulators.world import world
+from gateway.simulators.state import current_state
 
 _LARGEST_BYTES = 100 * 1024 * 1024
 _QUOTA_TOKENS = 800_000
@@ -85,7 +85,7 @@ def list_files(version: str, session_id: str, **names: str) -> Response:
 
 @bp.get(f"/{VERSION}/{ENGINE}/sessions/<session_id>:downloadFile")
 def download_file(version: str, session_id: str, **names: str) -> Response:
-    """Send to a URL that serves the file to whoever has it, for a while."""
+    """Redirect to a signed URL of the file, valid for a limited time."""
     call, engine = enter("downloadFile")
     check_query("fileId", "viewId")
     session = own_session(engine, session_id, call.credential)
@@ -98,7 +98,9 @@ def download_file(version: str, session_id: str, **names: str) -> Response:
     if request.args.get("alt") != "media":
         return Response(status=200, content_type="application/json; charset=UTF-8")
     gone = "gone" in call.behaviour
-    url = world().media.put(lambda: file.data, file.mime, file.name, gone=gone, expires_s=3600)
+    url = current_state().media.put(
+        lambda: file.data, file.mime, file.name, gone=gone, expires_s=3600
+    )
     return Response(status=302, headers={"Location": url})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.simulators.calls import Call
-from gateway.simulators.google_errors import GoogleError, detail, error_info
+from gateway.simulators.google.errors import GoogleError, detail, error_info
 
 SERVICE = "discoveryengine.googleapis.com"
 
@@ -23,7 +23,7 @@ def unauthenticated(reason: str) -> GoogleError:
 
 
 def refuse_account(call: Call, resource: str) -> None:
-    """Raise what is wrong with the account, if its words say so."""
+    """Raise the refusal of the account that its words ask for."""
     words = call.behaviour
     if "wrong" in words:
         raise unauthenticated("ACCESS_TOKEN_TYPE_UNSUPPORTED")
@@ -56,7 +56,7 @@ def refuse_work(call: Call) -> None:
 
 
 def _quota(per_minute: bool, wait_s: int) -> GoogleError:
-    """The message alone does not tell which limit was met."""
+    """Quota error; its message does not name the limit."""
     period = "Minute" if per_minute else "Day"
     violation = {
         "quotaMetric": _METRIC,

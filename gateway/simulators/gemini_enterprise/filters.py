@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gateway.simulators.gemini_enterprise.store import Session, nanoseconds
-from gateway.simulators.google_errors import invalid
+from gateway.simulators.google.errors import invalid
 
 Condition = Callable[[Session], bool]
 
@@ -41,7 +41,7 @@ _ORDERS: Mapping[str, Callable[[Session], Any]] = {
 
 
 def condition_of(text: str) -> Condition:
-    """Return what a filter asks of a session; raises GoogleError."""
+    """Return the predicate of a filter; raises GoogleError."""
     if not text.strip():
         return lambda _: True
     return _Parser(_tokens(text), text).read()

@@ -9,11 +9,11 @@ from flask import Response, request
 
 from gateway.simulators.gemini_enterprise.errors import not_found
 from gateway.simulators.gemini_enterprise.filters import condition_of, order_by
-from gateway.simulators.gemini_enterprise.messages import SESSION
+from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, Engine, bp, enter
+from gateway.simulators.gemini_enterprise.schemas import SESSION
 from gateway.simulators.gemini_enterprise.store import Session, Sessions, new_id
-from gateway.simulators.gemini_enterprise.wire import ENGINE, VERSION, Engine, bp, enter
-from gateway.simulators.google_errors import GoogleError, invalid
-from gateway.simulators.google_http import (
+from gateway.simulators.google.errors import GoogleError, invalid
+from gateway.simulators.google.http import (
     check_query,
     google_json,
     json_body,
@@ -22,8 +22,8 @@ from gateway.simulators.google_http import (
     page_size,
     read_payload,
 )
-from gateway.simulators.protojson import snake
-from gateway.simulators.world import world
+from gateway.simulators.google.protojson import snake
+from gateway.simulators.state import current_state
 
 _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _CHANGEABLE = ("displayName", "userPseudoId", "labels", "isPinned")
@@ -48,7 +48,11 @@ def list_sessions(version: str, **names: str) -> Response:
     call, engine = enter("sessions.list")
     check_query("pageSize", "pageToken", "filter", "orderBy")
     wanted = condition_of(request.args.get("filter", ""))
-    found = [one for one in world().store(Sessions).of(engine.name, call.credential) if wanted(one)]
+    found = [
+        one
+        for one in current_state().store(Sessions).of(engine.name, call.credential)
+        if wanted(one)
+    ]
     found = order_by(found, request.args.get("orderBy", ""))
     shown, next_token = page(found, page_size("pageSize", 50, 1000))
     answer: dict[str, Any] = {"sessions": [one.view() for one in shown]} if shown else {}
@@ -90,17 +94,17 @@ def delete_session(version: str, session_id: str, **names: str) -> Response:
     """Delete a session with its files."""
     call, engine = enter("sessions.delete")
     check_query()
-    if world().store(Sessions).was_deleted(f"{engine.name}/sessions/{session_id}"):
+    if current_state().store(Sessions).was_deleted(f"{engine.name}/sessions/{session_id}"):
         call.ledger.violation(f"session {session_id} was deleted twice")
     session = own_session(engine, session_id, call.credential)
-    if not world().store(Sessions).remove(session):
+    if not current_state().store(Sessions).remove(session):
         raise not_found("Session", session.name)
     return google_json({})
 
 
 @bp.route(f"/{VERSION}/{ENGINE}/sessions/<session_id>:<method>", methods=["GET", "DELETE"])
 def unknown_method(version: str, session_id: str, method: str, **names: str) -> Response:
-    """Keep what looks like a method out of the ids of sessions."""
+    """Refuse method names that are not routed."""
     return not_routed()
 
 
@@ -110,7 +114,7 @@ def open_session(
     """Open a session; raises GoogleError when there is one of this id."""
     name = f"{engine.name}/sessions/{session_id or new_id()}"
     fields = {key: value for key, value in given.items() if key in _CHANGEABLE}
-    session = world().store(Sessions).create(name, owner, fields)
+    session = current_state().store(Sessions).create(name, owner, fields)
     if session is None:
         raise GoogleError(409, f"Session {name} already exists.")
     return session
@@ -119,7 +123,7 @@ def open_session(
 def own_session(engine: Engine, session_id: str, owner: str) -> Session:
     """Return a session of the caller; raises GoogleError."""
     name = f"{engine.name}/sessions/{session_id}"
-    session = world().store(Sessions).find(name)
+    session = current_state().store(Sessions).find(name)
     if session is None:
         raise not_found("Session", name)
     if session.owner != owner:

@@ -11,9 +11,9 @@ from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from gateway.simulators.chat.replies import count_tokens
 from gateway.simulators.ledger import Ledger
-from gateway.simulators.replies import count_tokens
-from gateway.simulators.seen import Seen, describe
+from gateway.simulators.media.media_info import MediaInfo, describe
 
 _BYTES_PER_TOKEN = 4
 _TOKENS_PER_MEDIUM = 258
@@ -35,7 +35,7 @@ class StoredFile:
         return self.content if isinstance(self.content, bytes) else self.content()
 
     @cached_property
-    def seen(self) -> Seen:
+    def seen(self) -> MediaInfo:
         return describe(self.data)
 
     @property
@@ -116,7 +116,7 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._deleted: set[str] = set()
 
-    def settle(self) -> None:
+    def update_ledger(self) -> None:
         """Nothing changes with time."""
 
     def create(self, name: str, owner: str, given: dict[str, Any]) -> Session | None:
@@ -140,7 +140,7 @@ class Sessions:
             self._deleted.add(session.name)
         if removed is None:
             return False
-        self._ledger.settle("sessions", session.name, "deleted")
+        self._ledger.record_end("sessions", session.name, "deleted")
         return True
 
     def was_deleted(self, name: str) -> bool:

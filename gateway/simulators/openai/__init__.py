@@ -2,7 +2,7 @@
 
 Modelled after the API reference (https://platform.openai.com/docs/api-reference)
 and the `openai` SDK 3.54, with what compatible servers add: `reasoning_content`
-for models with `reason` in their names, `video_url` parts, pictures in chat
+for models with `reason` in their names, `video_url` parts, images in chat
 answers. Every model exists unless its name begins with `unknown`. Not
 modelled: files, embeddings, audio answers and the responses API.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from gateway.simulators.openai import chat, images
-from gateway.simulators.openai.wire import OpenAIError, answer_error, sign
+from gateway.simulators.openai.protocol import OpenAIError, answer_error, sign
 
 bp = Blueprint("openai", __name__)
 for part in (chat.bp, images.bp):

@@ -10,27 +10,27 @@ from collections.abc import Iterator
 from flask import Blueprint, Response
 
 from gateway.simulators.calls import Call, json_response, stream_response
-from gateway.simulators.completions import (
+from gateway.simulators.chat.completions import (
     DONE,
     THOUGHT,
     Answer,
     Limits,
     give_answer,
-    likelihoods,
+    logprobs,
     sse,
     usage,
 )
-from gateway.simulators.conversation import Conversation, read
+from gateway.simulators.chat.conversation import Conversation, read
 from gateway.simulators.fields import Fields
+from gateway.simulators.media.images import generate_image
 from gateway.simulators.openai.media import MEDIA
-from gateway.simulators.openai.wire import (
+from gateway.simulators.openai.protocol import (
     OpenAIError,
     check_model,
     open_call,
     open_json_call,
 )
-from gateway.simulators.pictures import draw
-from gateway.simulators.streams import play
+from gateway.simulators.streams import stream_frames
 
 bp = Blueprint("chat", __name__)
 
@@ -51,7 +51,7 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 _MODELS = ("sim-chat", "sim-reason", "gpt-image-2", "sim-image")
 _CREATED_AT = 1_760_486_400
-_PICTURE_PX = 256
+_IMAGE_PX = 256
 
 
 @bp.get("/models")
@@ -99,7 +99,7 @@ def create() -> Response:
         {
             "index": at,
             "finish_reason": answer.finish,
-            "logprobs": likelihoods(body, answer.pieces),
+            "logprobs": logprobs(body, answer.pieces),
             "message": {**answer.message(), "refusal": None, **images},
         }
         for at, answer in enumerate(answers)
@@ -142,10 +142,10 @@ def _wants_usage(body: Fields) -> bool:
 
 
 def _images(call: Call, body: Fields, talk: Conversation) -> dict[str, object]:
-    """Return generated pictures as OpenRouter does, where the caller wants any."""
+    """Return generated images as OpenRouter does, where the caller wants any."""
     if "image" not in call.behaviour and "image" not in body.items("modalities"):
         return {}
-    data = base64.b64encode(draw(talk.last, _PICTURE_PX, _PICTURE_PX)).decode()
+    data = base64.b64encode(generate_image(talk.last, _IMAGE_PX, _IMAGE_PX)).decode()
     part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
     return {"images": [part] * max(1, call.behaviour.number("image"))}
 
@@ -165,7 +165,7 @@ def _stream(
         base["usage"] = None
 
     def chunk(at: int, delta: dict[str, object], finish: str | None = None) -> bytes:
-        likely = likelihoods(body, [str(delta["content"])] if delta.get("content") else [])
+        likely = logprobs(body, [str(delta["content"])] if delta.get("content") else [])
         choice = {"index": at, "delta": delta, "logprobs": likely, "finish_reason": finish}
         return sse({**base, "choices": [choice]})
 
@@ -180,4 +180,4 @@ def _stream(
     ending = [chunk(at, {}, answer.finish) for at, answer in enumerate(answers)]
     if counted:
         ending.append(sse({**base, "choices": [], "usage": usage(prompt, answers)}))
-    return play(call, pieces, opening=opening, ending=[*ending, DONE])
+    return stream_frames(call, pieces, opening=opening, ending=[*ending, DONE])

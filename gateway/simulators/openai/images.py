@@ -12,20 +12,20 @@ from functools import partial
 from flask import Blueprint, Response, request
 
 from gateway.simulators.calls import Call, json_response, stream_response
-from gateway.simulators.completions import sse
+from gateway.simulators.chat.completions import sse
+from gateway.simulators.chat.replies import count_tokens
 from gateway.simulators.fields import Fields
-from gateway.simulators.openai.wire import (
+from gateway.simulators.media.images import Format, generate_image
+from gateway.simulators.media.media_info import describe
+from gateway.simulators.openai.protocol import (
     OpenAIError,
     check_model,
     open_call,
     open_json_call,
     refuse,
 )
-from gateway.simulators.pictures import Format, draw
-from gateway.simulators.replies import count_tokens
-from gateway.simulators.seen import describe
-from gateway.simulators.streams import play
-from gateway.simulators.world import world
+from gateway.simulators.state import current_state
+from gateway.simulators.streams import stream_frames
 
 bp = Blueprint("images", __name__, url_prefix="/images")
 
@@ -46,8 +46,8 @@ _TOKEN_PIXELS = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """A checked request; `base64` says that pictures come in the answer, not by URL."""
+class _ImageRequest:
+    """A checked request; `base64` says that images come in the answer, not by URL."""
 
     prompt: str
     width: int
@@ -84,14 +84,14 @@ class _Order:
 
 @bp.post("/generations")
 def generate() -> Response:
-    """Draw pictures from a prompt."""
+    """Draw images from a prompt."""
     call, body = open_json_call("openai.images")
     return _respond(call, body, _read(body, references=0), "image_generation")
 
 
 @bp.post("/edits")
 def edit() -> Response:
-    """Draw pictures from a prompt and uploaded images; the fields are a multipart form's."""
+    """Draw images from a prompt and uploaded images; the fields are a multipart form's."""
     form: dict[str, object] = dict(request.form)
     call = open_call("openai.images.edits", body=form)
     for name in _NUMBERS:
@@ -112,7 +112,7 @@ def edit() -> Response:
     return _respond(call, body, _read(body, references=len(uploads)), "image_edit")
 
 
-def _read(body: Fields, *, references: int) -> _Order:
+def _read(body: Fields, *, references: int) -> _ImageRequest:
     model = body.text("model") or "gpt-image-2"
     check_model(model)
     body.refuse_unknown(_KNOWN)
@@ -128,7 +128,7 @@ def _read(body: Fields, *, references: int) -> _Order:
     asked = body.choice("response_format", ("url", "b64_json"))
     body.integer("output_compression", 0, 100)
     output = body.choice("output_format", ("png", "jpeg"))
-    return _Order(
+    return _ImageRequest(
         prompt=prompt,
         width=width,
         height=height,
@@ -157,32 +157,32 @@ def _size(body: Fields) -> tuple[int, int]:
     return width, height
 
 
-def _respond(call: Call, body: Fields, order: _Order, event: str) -> Response:
+def _respond(call: Call, body: Fields, order: _ImageRequest, event: str) -> Response:
     if call.behaviour.words.keys() & {"blocked", "filtered"}:
         message = "The request was rejected by the safety system."
         raise OpenAIError(400, message, "moderation_blocked", type="image_generation_user_error")
     if "failed" in call.behaviour:
-        raise OpenAIError(500, "The picture could not be generated.", type="server_error")
+        raise OpenAIError(500, "The image could not be generated.", type="server_error")
     if body.flag("stream"):
         frames = _stream(call, order, event)
         return stream_response(frames, "text/event-stream; charset=utf-8")
-    data = [_picture(call, order, at) for at in range(order.count)]
+    data = [_image(call, order, at) for at in range(order.count)]
     head = {"created": int(time.time()), **order.described}
     return json_response({**head, "data": data, "usage": order.usage})
 
 
-def _drawing(order: _Order, at: int) -> partial[bytes]:
+def _drawing(order: _ImageRequest, at: int) -> partial[bytes]:
     title = order.prompt if order.count == 1 else f"{order.prompt} ({at + 1}/{order.count})"
-    return partial(draw, title, order.width, order.height, order.format)
+    return partial(generate_image, title, order.width, order.height, order.format)
 
 
-def _picture(call: Call, order: _Order, at: int) -> dict[str, object]:
-    drawn = _drawing(order, at)
+def _image(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:
+    image = _drawing(order, at)
     if order.base64:
-        return {"b64_json": base64.b64encode(drawn()).decode()}
+        return {"b64_json": base64.b64encode(image()).decode()}
     kind = order.format.lower()
-    url = world().media.put(
-        drawn,
+    url = current_state().media.put(
+        image,
         f"image/{kind}",
         f"{at}.{kind}",
         gone="gone" in call.behaviour,
@@ -191,8 +191,8 @@ def _picture(call: Call, order: _Order, at: int) -> dict[str, object]:
     return {"url": url}
 
 
-def _stream(call: Call, order: _Order, event: str) -> Iterator[bytes]:
-    """Return drafts of the picture, as many as were asked for, and the picture."""
+def _stream(call: Call, order: _ImageRequest, event: str) -> Iterator[bytes]:
+    """Return drafts of the image, as many as were asked for, and the image."""
     data = base64.b64encode(_drawing(order, 0)()).decode()
     common = {"b64_json": data, "created_at": int(time.time()), **order.described}
 
@@ -201,4 +201,4 @@ def _stream(call: Call, order: _Order, event: str) -> Iterator[bytes]:
         return f"event: {kind}\n".encode() + sse({"type": kind, **common, **fields})
 
     drafts = [named("partial_image", {"partial_image_index": at}) for at in range(order.partial)]
-    return play(call, drafts, ending=[named("completed", {"usage": order.usage})])
+    return stream_frames(call, drafts, ending=[named("completed", {"usage": order.usage})])

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.simulators.conversation import MediaReader
+from gateway.simulators.chat.conversation import MediaReader
 from gateway.simulators.fields import Fields
-from gateway.simulators.inputs import Unreadable, decode_base64, load
-from gateway.simulators.openai.wire import OpenAIError
-from gateway.simulators.seen import Seen, describe
+from gateway.simulators.media.inputs import Unreadable, decode_base64, load
+from gateway.simulators.media.media_info import MediaInfo, describe
+from gateway.simulators.openai.protocol import OpenAIError
 
 _LIMIT_BYTES = 50 * 1024 * 1024
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 _DETAILS = ("auto", "low", "high", "original")
 
 
-def _read_image(part: Fields) -> Seen:
+def _read_image(part: Fields) -> MediaInfo:
     image = part.required_inner("image_url")
     image.choice("detail", _DETAILS)
     at = image.at("url")
@@ -27,12 +27,12 @@ def _read_image(part: Fields) -> Seen:
     return seen
 
 
-def _read_video(part: Fields) -> Seen:
+def _read_video(part: Fields) -> MediaInfo:
     video = part.required_inner("video_url")
     return _of_kind("video", _read_url(video.required_text("url"), video.at("url")), video, "url")
 
 
-def _read_audio(part: Fields) -> Seen:
+def _read_audio(part: Fields) -> MediaInfo:
     audio = part.required_inner("input_audio")
     audio.require("format")
     audio.choice("format", ("wav", "mp3"))
@@ -43,7 +43,7 @@ def _read_audio(part: Fields) -> Seen:
     return _of_kind("audio", seen, audio, "data")
 
 
-def _read_file(part: Fields) -> Seen:
+def _read_file(part: Fields) -> MediaInfo:
     file = part.required_inner("file")
     if "file_id" in file:
         message = f"No such File object: {file.text('file_id')}"
@@ -55,14 +55,14 @@ def _read_file(part: Fields) -> Seen:
     return _read_url(data, file.at("file_data"))
 
 
-def _read_url(url: str, at: str, code: str = "invalid_value") -> Seen:
+def _read_url(url: str, at: str, code: str = "invalid_value") -> MediaInfo:
     try:
         return describe(load(url, limit=_LIMIT_BYTES).data)
     except Unreadable as error:
         raise OpenAIError(400, f"Cannot use '{at}': {error}.", code, at) from error
 
 
-def _of_kind(kind: str, seen: Seen, holder: Fields, name: str) -> Seen:
+def _of_kind(kind: str, seen: MediaInfo, holder: Fields, name: str) -> MediaInfo:
     if seen.kind != kind:
         raise holder.invalid(name, f"is {seen.mime}, not {kind}")
     return seen

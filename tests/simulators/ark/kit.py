@@ -21,7 +21,7 @@ VIDEO_2 = "doubao-seedance-2-0-260128"
 HELLO = [{"role": "user", "content": "hello"}]
 
 
-def film_task(ark: Ark, **options: Any) -> str:
+def video_task(ark: Ark, **options: Any) -> str:
     content = options.pop("content", [{"type": "text", "text": "a cat yawns"}])
     model = options.pop("model", VIDEO)
     return ark.content_generation.tasks.create(model=model, content=content, **options).id
@@ -43,9 +43,9 @@ def image(url: str, role: str | None = None) -> dict[str, Any]:
 
 
 def size_of(url: str) -> tuple[str, str]:
-    """The format of a picture, and its width and height."""
-    with Image.open(io.BytesIO(requests.get(url, timeout=20).content)) as picture:
-        return str(picture.format), "{}x{}".format(*picture.size)
+    """The format of an image, and its width and height."""
+    with Image.open(io.BytesIO(requests.get(url, timeout=20).content)) as image:
+        return str(image.format), "{}x{}".format(*image.size)
 
 
 FRAME = data_url(png(640, 360))

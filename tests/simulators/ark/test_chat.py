@@ -16,8 +16,8 @@ from tests.simulators.ark.kit import (
     IMAGE,
     PLAIN,
     VIDEO,
-    film_task,
     image,
+    video_task,
 )
 from tests.support.media import data_url, mp4, png
 
@@ -177,7 +177,7 @@ def test_refusals_are_the_vendors(client, word, error, code):
     for attempt in (
         lambda ark: ark.chat.completions.create(model=CHAT, messages=HELLO, stream=True),
         lambda ark: ark.images.generate(model=IMAGE, prompt="a cat"),
-        film_task,
+        video_task,
     ):
         with pytest.raises(error) as caught:
             attempt(client(word))
@@ -223,7 +223,7 @@ def test_wrong_chat_requests_are_refused(post, change, status, code):
         (image(""), "InvalidImageURL.EmptyURL"),
         (image("data:image/PNG;base64,AAAA"), "InvalidImageURL.InvalidFormat"),
         (image("data:image/png;base64,A=A"), "InvalidImageURL.InvalidFormat"),
-        (image(data_url(b"no picture")), "InvalidImageURL.InvalidFormat"),
+        (image(data_url(b"no image")), "InvalidImageURL.InvalidFormat"),
         (image("http://192.0.2.1/a.png"), "InvalidParameter"),
         (image("ftp://127.0.0.1/a.png"), "InvalidParameter"),
         ({"type": "image_url", "image_url": FRAME}, "InvalidParameter"),

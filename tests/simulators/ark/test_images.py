@@ -1,4 +1,4 @@
-"""Pictures of the simulated Ark, driven with the vendor's SDK."""
+"""Images of the simulated Ark, driven with the vendor's SDK."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def test_size_that_is_not_given_is_square_whatever_the_reference(ark):
     assert answer.data[0].size == "2048x2048"
 
 
-def test_picture_is_marked_unless_asked_otherwise(ark):
+def test_image_is_marked_unless_asked_otherwise(ark):
     def pixels(watermark: bool | None) -> bytes:
         answer = ark.images.generate(
             model=IMAGE, prompt="a", response_format="b64_json", watermark=watermark, size="1K"
         )
-        picture = Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json)))
-        assert picture.format == "JPEG"
-        return picture.tobytes()
+        image = Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json)))
+        assert image.format == "JPEG"
+        return image.tobytes()
 
     assert pixels(None) == pixels(True) != pixels(False)
 
@@ -77,7 +77,7 @@ def test_output_format_belongs_to_the_newest_family(ark):
     assert answer.data[0].output_format == "png"
 
 
-def test_group_has_as_many_pictures_as_the_prompt_wants(ark):
+def test_group_has_as_many_images_as_the_prompt_wants(ark):
     def group(prompt: str, most: int) -> int:
         answer = ark.images.generate(
             model=IMAGE,
@@ -103,7 +103,7 @@ def events_of(text: str) -> list[dict[str, Any]]:
     return events
 
 
-def test_pictures_are_streamed_one_by_one(post):
+def test_images_are_streamed_one_by_one(post):
     events = events_of(post("/images/generations", GROUP | {"stream": True}).text)
     kinds = [event["type"] for event in events]
     assert kinds == ["image_generation.partial_succeeded"] * 2 + ["image_generation.completed"]
@@ -121,13 +121,13 @@ def test_failed_member_of_a_group_leaves_the_others(post):
     assert events[1]["error"]["code"] == "OutputImageSensitiveContentDetected"
 
 
-def test_stream_without_any_picture_is_an_error(client):
+def test_stream_without_any_image_is_an_error(client):
     stream = client("failed").images.generate(model=IMAGE, prompt="a cat", stream=True)
     with pytest.raises(ark_errors.ArkAPIError, match="could not be generated"):
         list(stream)
 
 
-def test_failed_picture_is_an_error_within_the_answer(client):
+def test_failed_image_is_an_error_within_the_answer(client):
     answer = client("failed").images.generate(model=IMAGE, prompt="a cat")
     assert answer.error.code == "InternalServiceError"
     assert answer.usage.generated_images == 0

@@ -1,4 +1,4 @@
-"""Films and files of the simulated Ark, driven with the vendor's SDK."""
+"""Videos and files of the simulated Ark, driven with the vendor's SDK."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tests.simulators.ark.kit import (
     FRAME,
     VIDEO,
     VIDEO_2,
-    film_task,
     image,
     size_of,
+    video_task,
     wait_for,
 )
 from tests.support.media import data_url, mp4, png
 
 
-def test_film_goes_through_its_states(ark, ledger):
-    task_id = film_task(ark, ratio="9:16", resolution="480p", duration=3, return_last_frame=True)
+def test_video_goes_through_its_states(ark, ledger):
+    task_id = video_task(ark, ratio="9:16", resolution="480p", duration=3, return_last_frame=True)
     running = wait_for(ark, task_id, "running")
     assert (running.content, running.usage) == (None, None)
     assert task_id in ledger()["tasks"]["names"]
@@ -33,8 +33,8 @@ def test_film_goes_through_its_states(ark, ledger):
     assert (task.resolution, task.ratio, task.duration) == ("480p", "9:16", 3)
     assert task.framespersecond == 24
     assert task.usage.total_tokens == 480 * 864 * 73 // 1024
-    film = requests.get(task.content.video_url, timeout=10)
-    assert (film.headers["Content-Type"], film.content[4:8]) == ("video/mp4", b"ftyp")
+    video = requests.get(task.content.video_url, timeout=10)
+    assert (video.headers["Content-Type"], video.content[4:8]) == ("video/mp4", b"ftyp")
     assert size_of(task.content.last_frame_url) == ("PNG", "480x864")
     assert task_id not in ledger()["tasks"]["names"]
 
@@ -57,15 +57,15 @@ def test_film_goes_through_its_states(ark, ledger):
         ({"model": "doubao-seedance-2-5-260628"}, ("720p", "16:9")),
     ],
 )
-def test_film_is_made_as_asked_or_by_the_models_defaults(client, options, expected):
+def test_video_is_made_as_asked_or_by_the_models_defaults(client, options, expected):
     ark = client("video0")
-    task = wait_for(ark, film_task(ark, **options), "succeeded")
+    task = wait_for(ark, video_task(ark, **options), "succeeded")
     assert (task.resolution, task.ratio) == expected
 
 
 def test_frames_win_over_duration(client):
     ark = client("video0")
-    task = wait_for(ark, film_task(ark, frames=57, duration=5), "succeeded")
+    task = wait_for(ark, video_task(ark, frames=57, duration=5), "succeeded")
     assert (task.frames, task.duration) == (57, None)
 
 
@@ -125,16 +125,16 @@ def test_wrong_video_requests_are_refused(post, change, code):
         ("expired", "expired", None),
     ],
 )
-def test_film_can_come_to_nothing(client, word, status, code):
+def test_video_can_come_to_nothing(client, word, status, code):
     ark = client(f"{word}-video0")
-    task = wait_for(ark, film_task(ark), status)
+    task = wait_for(ark, video_task(ark), status)
     assert (task.error and task.error.code) == code
     assert task.content is None
 
 
 def test_queued_task_is_cancelled_and_cannot_be_again(client, ledger):
     ark = client("video60")
-    task_id = film_task(ark)
+    task_id = video_task(ark)
     assert ark.content_generation.tasks.get(task_id=task_id).status == "queued"
     before = ledger()["tasks"]["cancelled"]
     ark.content_generation.tasks.delete(task_id=task_id)
@@ -146,7 +146,7 @@ def test_queued_task_is_cancelled_and_cannot_be_again(client, ledger):
 
 def test_running_task_cannot_be_deleted_and_a_finished_one_is_gone(client, ledger):
     ark = client("video2")
-    task_id = film_task(ark)
+    task_id = video_task(ark)
     wait_for(ark, task_id, "running")
     with pytest.raises(ark_errors.ArkConflictError) as caught:
         ark.content_generation.tasks.delete(task_id=task_id)
@@ -160,14 +160,14 @@ def test_running_task_cannot_be_deleted_and_a_finished_one_is_gone(client, ledge
 
 
 def test_task_of_another_account_does_not_exist(ark, client):
-    task_id = film_task(ark)
+    task_id = video_task(ark)
     with pytest.raises(ark_errors.ArkNotFoundError):
         client("other").content_generation.tasks.get(task_id=task_id)
 
 
 def test_tasks_are_listed_by_filter_once_a_second(client):
     ark = client("video0")
-    ids = [film_task(ark) for _ in range(3)]
+    ids = [video_task(ark) for _ in range(3)]
     page = ark.content_generation.tasks.list(page_size=2, status="succeeded")
     assert (page.total, [task.id for task in page.items]) == (3, ids[:0:-1])
     with pytest.raises(ark_errors.ArkRateLimitError) as caught:
@@ -177,7 +177,7 @@ def test_tasks_are_listed_by_filter_once_a_second(client):
 
 def test_tasks_beyond_the_concurrency_stay_queued(client):
     ark = client("video3")
-    ids = [film_task(ark) for _ in range(11)]
+    ids = [video_task(ark) for _ in range(11)]
     wait_for(ark, ids[-2], "running")
     assert ark.content_generation.tasks.get(task_id=ids[-1]).status == "queued"
 
@@ -187,13 +187,13 @@ def test_posting_to_cancel_reaches_the_create_call(post):
     assert answer.json()["error"]["code"] == "MissingParameter"
 
 
-def test_callback_is_told_of_each_state(client):
-    told: Queue[str] = Queue()
+def test_callback_gets_each_state(client):
+    received: Queue[str] = Queue()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            told.put(json.loads(body)["status"])
+            received.put(json.loads(body)["status"])
             self.send_response(200)
             self.end_headers()
 
@@ -203,8 +203,8 @@ def test_callback_is_told_of_each_state(client):
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        film_task(client("video1"), callback_url=f"http://127.0.0.1:{server.server_port}/")
-        statuses = [told.get(timeout=10) for _ in range(3)]
+        video_task(client("video1"), callback_url=f"http://127.0.0.1:{server.server_port}/")
+        statuses = [received.get(timeout=10) for _ in range(3)]
         server.shutdown()
         thread.join()
     assert statuses == ["queued", "running", "succeeded"]

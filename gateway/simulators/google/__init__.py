@@ -1,0 +1,1 @@
+"""Google's front ends: errors, query parameters, protobuf JSON, access tokens."""
