@@ -90,6 +90,7 @@ def gateway(
     keys: int = 1,
     settings: Mapping[str, str] | None = None,
     root: Path = ROOT,
+    app: str = "wsgi:app",
 ) -> Iterator[Target]:
     """The gateway as `make run` serves it, every feature on, its log in a file.
 
@@ -119,7 +120,7 @@ def gateway(
         "gunicorn",
         "-c",
         root / "gunicorn.conf.py",
-        "wsgi:app",
+        app,
     ]
     with running(command, log=home / "log", env=env, cwd=home) as process:
         yield ready(Target(name, port, model="openai/{m}", workers=workers), process)

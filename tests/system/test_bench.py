@@ -6,13 +6,14 @@ import json
 
 import pytest
 
-from bench import documents, goals, layers, report, run
+from bench import calls, documents, goals, layers, report, run
 from bench.measures import Scale
 
 pytestmark = pytest.mark.timeout(600)  # with --soak six gateways start
 
 TINY = Scale(seconds=0.2, held=(20,), jobs=3, sizes=20, picture=20_000, body=100_000)
 ROOT = documents.ROOT
+MOST_CALLS = 570  # Python functions called for one chat; lower it with each gain
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,10 @@ def test_every_step_brings_numbers_and_no_errors(measured):
     assert expected <= own.keys()
     zero = {name for name in expected - {"errors"} if "added" not in name and own[name] <= 0}
     assert not {name for name in zero if "cpu" not in name}  # a tick of CPU is long for so little
+
+
+def test_a_chat_takes_no_more_function_calls_than_it_did(tmp_path):
+    assert sum(calls.counted(tmp_path).values()) <= MOST_CALLS
 
 
 def test_a_stream_is_counted_whole_and_a_call_costs_something(measured):
