@@ -19,19 +19,16 @@ from bench.targets import Target
 
 # What the paths of a layer's files have in them; the first that fits counts.
 LAYERS = (
-    ("worker: connections, requests, answers", ("gateway/worker/", "/gunicorn/")),
+    ("server: connections, requests, responses", ("gateway/server/", "/gunicorn/")),
     ("web framework", ("/flask/", "/werkzeug/")),
     ("schemas", ("/marshmallow/", "gateway/api/schemas/")),
-    ("limits", ("/limits/", "services/limits", "api/limits", "stores/counters")),
-    ("keys", ("api/auth", "services/keys")),
-    ("answers to callers", ("gateway/api/render/",)),
+    ("limits", ("/limits/", "access/limits", "hooks/rate_limits", "storage/rate_counters")),
+    ("keys", ("hooks/auth", "access/keys")),
+    ("responses to callers", ("gateway/api/renderers/",)),
     ("api: the rest", ("gateway/api/",)),
-    ("logs and metrics", ("gateway/logs", "prometheus", "services/metrics")),
-    ("pool and dispatch", ("services/pool", "services/dispatch", "services/account_limits")),
-    (
-        "usage and records",
-        ("gateway/stores/", "services/usage", "services/ledger"),
-    ),
+    ("logs and metrics", ("runtime/logs", "prometheus", "services/observability")),
+    ("pool and dispatch", ("services/pool", "services/routing")),
+    ("usage and records", ("gateway/storage/",)),
     ("services: the rest", ("gateway/services/",)),
     ("vendor's format", ("gateway/upstreams/",)),
     ("vendor's connection", ("gateway/net/", "/requests/", "/urllib3/")),

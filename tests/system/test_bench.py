@@ -70,17 +70,17 @@ def test_a_goal_is_met_missed_or_not_measured():
 
 
 def test_a_sample_belongs_to_the_innermost_layer_that_asked(tmp_path):
-    worker = "handle (/srv/gateway/worker/connection.py:10)"
-    limits = "take (/srv/gateway/services/limits.py:44)"
+    server = "handle (/srv/gateway/server/connection.py:10)"
+    limits = "take (/srv/gateway/services/access/limits.py:44)"
     loop = "run (/venv/gevent/hub.py:1)"
     raw = tmp_path / "samples"
     raw.write_text(
-        f"{loop} 1\n{worker};send (/venv/gevent/_socket3.py:5) 2\n"
-        f"{worker};{limits};hash (/usr/lib/python3.13/hashlib.py:1) 5\n"
+        f"{loop} 1\n{server};send (/venv/gevent/_socket3.py:5) 2\n"
+        f"{server};{limits};hash (/usr/lib/python3.13/hashlib.py:1) 5\n"
     )
     shares = layers.told_apart(raw)
     assert shares["limits"] == 0.625
-    assert shares["worker: connections, requests, answers"] == 0.25
+    assert shares["server: connections, requests, responses"] == 0.25
     assert shares["event loop"] == 0.125
 
 
