@@ -1,46 +1,90 @@
-"""The request that is being answered, and what is known of it."""
+"""The request being answered, and what is known of it."""
 
 from __future__ import annotations
 
-from flask import Request
-from flask.globals import _cv_app, _cv_request
+import re
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any
+
+from flask import request
 
 from gateway.domain.accounts import Caller
+from gateway.domain.media import StoredMedia
 from gateway.services import Services
 from gateway.services.access.limits import Standing
 from gateway.services.routing.dispatch import Trace
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_NOBODY = Caller("")  # replaced by `hooks.auth` at every endpoint that is not public
+_current: ContextVar[RequestContext] = ContextVar("gateway.request")
 
-class State:
-    """What is known of the request being answered: Flask's `g`, with a place for everything."""
 
+@dataclass(slots=True, eq=False)
+class RequestContext:
+    """Made by the hook before each request, and handed on from the view.
+
+    `started_at` and `first_byte_at` are times of the monotonic clock.
+    """
+
+    services: Services
+    environ: dict[str, Any]
+    method: str
+    path: str
+    endpoint: str | None
     trace: Trace
-    started = 0.0  # by the monotonic clock
-    caller: Caller | None = None  # unknown yet, or where no credential is asked for
-    standing: Standing | None = None
+    started_at: float = field(default_factory=time.monotonic)
+    caller: Caller = _NOBODY
+    limit_status: Standing | None = None
     first_byte_at: float | None = None
-    answered = False  # there is a response, whose end will be noticed
-    keyed = False  # it has an Idempotency-Key
-    replayed = False  # its answer was made for an equal request
-    paid = False  # it may begin work that is paid for
-    close_connection = False
+    has_response: bool = False  # whose end will be noticed
+    has_idempotency_key: bool = False
+    replayed: bool = False  # the response was made for an equal request
+    may_be_paid: bool = False  # it may begin work that is paid for
+    close_connection: bool = False
+
+    @property
+    def authenticated(self) -> bool:
+        return self.caller is not _NOBODY
+
+    @property
+    def client_address(self) -> str:
+        """Where the request comes from, as far as the trusted proxies tell."""
+        return self.environ.get("REMOTE_ADDR") or ""
+
+    @property
+    def is_dry_run(self) -> bool:
+        return self.environ.get("HTTP_X_GATEWAY_DRY_RUN", "") in ("1", "true")
+
+    @property
+    def sign(self) -> Callable[[StoredMedia], str]:
+        """Makes media URLs on the address that the caller used, unless one is configured."""
+        sign, environ = self.services.media.sign, self.environ
+        scheme = "https" if environ["wsgi.url_scheme"] == "https" else "http"  # a proxy's word
+        host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
+        return lambda stored: sign(stored, base=f"{scheme}://{host}")
 
 
-# Flask's proxies look for the present request at every attribute, in several calls; these
-# are asked so often that they look once.
+def begin(services: Services) -> RequestContext:
+    """Make the present request's context, which `current` then returns."""
+    asked = request
+    environ = asked.environ
+    sent_id = environ.get("HTTP_X_REQUEST_ID", "")
+    request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else token_hex(16)
+    context = RequestContext(
+        services,
+        environ,
+        method=environ["REQUEST_METHOD"],
+        path=environ["PATH_INFO"].encode("latin-1").decode("utf-8", "replace"),
+        endpoint=asked.endpoint,
+        trace=Trace(request_id),
+    )
+    _current.set(context)
+    return context
 
 
-def state() -> State:
-    return _cv_app.get().g  # type: ignore[return-value]  # of `App.app_ctx_globals_class`
-
-
-def the_request() -> Request:
-    return _cv_request.get().request
-
-
-def trace() -> Trace:
-    return state().trace
-
-
-def services() -> Services:
-    return _cv_app.get().app.extensions["gateway"]  # type: ignore[no-any-return]
+def current() -> RequestContext:
+    return _current.get()

@@ -8,7 +8,7 @@ import weakref
 import pytest
 from werkzeug.test import create_environ
 
-from gateway.api.app import Answer, App
+from gateway.api.app import ApiResponse, App
 from gateway.api.schemas.chat import ChatRequestSchema
 
 
@@ -36,7 +36,7 @@ def test_streams_that_pass_through_are_closed_read_or_not(read):
         finally:
             heard.append("closed")
 
-    response = Answer(pieces(), direct_passthrough=True)
+    response = ApiResponse(pieces())
     response.call_on_close(lambda: heard.append("called"))
     answer_of(response, read=read)
     assert heard == ["closed", "called"]
@@ -44,8 +44,8 @@ def test_streams_that_pass_through_are_closed_read_or_not(read):
 
 def answered():
     """A reference to an answer that was sent, and closed with what looks at it."""
-    response = Answer(b"large")
-    response.call_on_close(lambda: response.status_code)
+    response = ApiResponse(b"large")
+    response.call_on_close(lambda: None)
     answer_of(response)
     return weakref.ref(response)
 
@@ -59,17 +59,17 @@ def test_answers_are_gone_when_they_have_ended():
 
 
 def test_answers_of_one_piece_have_their_length():
-    status, headers, body = answer_of(Answer("é", content_type="text/plain"))
+    status, headers, body = answer_of(ApiResponse("é", content_type="text/plain"))
     assert (status, headers["Content-Length"], body) == ("200 OK", "2", "é".encode())
 
 
 def test_answers_to_head_have_the_length_without_the_body():
-    _, headers, body = answer_of(Answer(b"abc"), method="HEAD")
+    _, headers, body = answer_of(ApiResponse(b"abc"), method="HEAD")
     assert (headers["Content-Length"], body) == ("3", b"")
 
 
 def test_answers_without_a_body_have_no_length():
-    status, headers, body = answer_of(Answer(status=204))
+    status, headers, body = answer_of(ApiResponse(status=204))
     assert status == "204 NO CONTENT"
     assert "Content-Length" not in headers
     assert body == b""

@@ -10,6 +10,10 @@ import orjson
 
 from gateway.domain.errors import GatewayError
 from gateway.net.codecs.sse import unbroken
+from gateway.runtime.interruption import DrainExit
+
+ErrorFrame = Callable[[GatewayError | DrainExit], bytes]
+"""Renders the last bytes of a stream that fails after it has begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,81 +6,91 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 
-from gateway.api.context import services
+from gateway.api.app import ApiResponse
+from gateway.api.context import current
 from gateway.api.endpoints.media import send
-from gateway.api.hooks.auth import caller
-from gateway.api.http.body import json_response
 from gateway.api.http.forms import pieces, read_form
-from gateway.api.http.idempotency import once
-from gateway.api.http.pagination import page_answer, page_asked
+from gateway.api.http.idempotency import answer_once
+from gateway.api.http.pagination import page_response, requested_page
+from gateway.api.http.responses import json_response
 from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.storage.records.files import FileRecord
 
 bp = Blueprint("files", __name__)
-_LONGEST_NUMBER = 18  # digits; which numbers are sensible is told by the service
+MAX_FILES = 10_000  # of one page
+_LONGEST_NUMBER = 18  # digits; the service knows the range
 
 
 @bp.post("/v1/files")
 def upload() -> ResponseReturnValue:
-    form = read_form()
+    """Upload a file to refer to as file_id."""
+    context = current()
+    form = read_form(context)
     file = form.files.get("file")
     if file is None:
         raise MissingField("file is required.", param="file")
     expires_after_s = _seconds(form.values)
 
-    def answer(_: str | None) -> Response:
-        record = services().files.create(
+    def answer(_: str | None) -> ApiResponse:
+        record = context.services.files.create(
             pieces(file),
             filename=file.filename or "file",
             purpose=form.values.get("purpose") or "user_data",
             expires_after_s=expires_after_s,
-            caller=caller(),
+            caller=context.caller,
         )
         return json_response(_render(record))
 
-    keyed = "Idempotency-Key" in request.headers
-    return once({**form.values, "file": _digest(file) if keyed else ""}, answer)
+    digest = _digest(file) if "Idempotency-Key" in request.headers else ""
+    return answer_once(context, {**form.values, "file": digest}, answer)
 
 
 def _digest(file: FileStorage) -> str:
-    found = hashlib.sha256((file.filename or "").encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256((file.filename or "").encode("utf-8", "surrogatepass"))
     for piece in pieces(file):
-        found.update(piece)
+        digest.update(piece)
     file.stream.seek(0)
-    return found.hexdigest()
+    return digest.hexdigest()
 
 
 @bp.get("/v1/files")
 def list_files() -> ResponseReturnValue:
-    page = page_asked(usual=100, most=10_000)
-    found, more = services().files.list(
-        caller(),
+    """List your files."""
+    context, page = current(), requested_page(default=100, maximum=MAX_FILES)
+    records, more = context.services.files.list(
+        context.caller,
         purpose=request.args.get("purpose"),
         after=page.after,
         limit=page.limit,
         order=page.order,
     )
-    return page_answer([_render(record) for record in found], more=more)
+    return page_response([_render(record) for record in records], more=more)
 
 
 @bp.get("/v1/files/<file_id>")
 def get_file(file_id: str) -> ResponseReturnValue:
-    return json_response(_render(services().files.get(file_id, caller())))
+    """Describe one file."""
+    context = current()
+    return json_response(_render(context.services.files.get(file_id, context.caller)))
 
 
 @bp.get("/v1/files/<file_id>/content")
 def get_content(file_id: str) -> ResponseReturnValue:
-    record, stored = services().files.content(file_id, caller())
-    return send(stored, private=True, filename=record.filename)
+    """Send the bytes of a file."""
+    context = current()
+    record, stored = context.services.files.content(file_id, context.caller)
+    return send(context, stored, private=True, filename=record.filename)
 
 
 @bp.delete("/v1/files/<file_id>")
 def delete_file(file_id: str) -> ResponseReturnValue:
-    services().files.delete(file_id, caller())
+    """Delete a file."""
+    context = current()
+    context.services.files.delete(file_id, context.caller)
     return json_response({"id": file_id, "object": "file", "deleted": True})
 
 

@@ -1,4 +1,4 @@
-"""GET /media/{id}.{ext}: stored pictures and videos, authorised by their signature."""
+"""GET /media/{id}.{ext}: stored images and videos, authorised by their signature."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_options_header
 
-from gateway.api.context import services
-from gateway.api.hooks.auth import caller
-from gateway.api.hooks.response_headers import signer
-from gateway.api.http.body import json_response
+from gateway.api.context import RequestContext, current
 from gateway.api.http.errors import error_response
+from gateway.api.http.responses import json_response
 from gateway.domain.errors import NotFound, RangeNotSatisfiable
 from gateway.domain.media import StoredMedia
 from gateway.storage.media.store import inline
 
 bp = Blueprint("media", __name__)
 _MONTH_S = 30 * 86400
-# A browser that opens a film by itself makes a page around it, which loads it from here.
+# A browser that opens a video by itself makes a page around it, which loads it from here.
 _POLICY = "default-src 'none'; sandbox; media-src 'self'"
 
 
 @bp.get("/media/<name>")
 def serve(name: str) -> ResponseReturnValue:
+    """Send a stored image or video, authorised by its signature."""
+    context = current()
     media_id, dot, extension = name.partition(".")
     if not dot:
         raise NotFound("There is no such media.")
     args = request.args
-    stored = services().media.verify(media_id, extension, args.get("exp", ""), args.get("sig", ""))
-    return send(stored)
+    stored = context.services.media.verify(
+        media_id, extension, args.get("exp", ""), args.get("sig", "")
+    )
+    return send(context, stored)
 
 
 @bp.get("/v1/media/<media_id>")
 def renew(media_id: str) -> ResponseReturnValue:
-    """A fresh URL for media of the caller's own."""
-    stored = services().media.owned(media_id.partition(".")[0], caller())
+    """Make a fresh link to an image or video of yours."""
+    context = current()
+    stored = context.services.media.owned(media_id.partition(".")[0], context.caller)
     return json_response(
         {
             "id": stored.id,
             "object": "media",
-            "url": signer()(stored),
+            "url": context.sign(stored),
             "mime_type": stored.mime_type,
             "bytes": stored.size,
             "width": stored.width,
@@ -55,13 +58,17 @@ def renew(media_id: str) -> ResponseReturnValue:
 
 
 def send(
-    stored: StoredMedia, *, private: bool = False, filename: str | None = None
+    context: RequestContext,
+    stored: StoredMedia,
+    *,
+    private: bool = False,
+    filename: str | None = None,
 ) -> ResponseReturnValue:
     """The bytes, or a redirect to where the store serves them; one range at most.
 
     `private`: for the caller of this request only, so that no cache may keep them.
     """
-    media = services().media
+    media = context.services.media
     headers = _headers(stored, filename or f"{stored.id[:16]}.{stored.extension}")
     if private:
         headers["Cache-Control"] = "no-store"
@@ -78,15 +85,13 @@ def send(
     if _part_wanted(stored):
         span = _span(stored)
         if span is None:
-            return _unsatisfiable(stored)
+            return _unsatisfiable(context, stored)
         (start, end), status = span, 206
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
         headers["Content-Length"] = str(end - start)
     pieces = _pieces(media.open(stored, start, end))
     first = next(pieces, b"")  # a missing file is still an honest error here
-    response = Response(
-        chain((first,), pieces), status=status, headers=headers, direct_passthrough=True
-    )
+    response = Response(chain((first,), pieces), status=status, headers=headers)
     response.call_on_close(pieces.close)
     return response
 
@@ -113,9 +118,9 @@ def _etag(stored: StoredMedia) -> str:
     return f'"{stored.id}"'
 
 
-def _unsatisfiable(stored: StoredMedia) -> Response:
+def _unsatisfiable(context: RequestContext, stored: StoredMedia) -> Response:
     response = error_response(
-        RangeNotSatisfiable(f"Ask for one range within the {stored.size} bytes.")
+        context, RangeNotSatisfiable(f"Ask for one range within the {stored.size} bytes.")
     )
     response.headers["Content-Range"] = f"bytes */{stored.size}"
     return response

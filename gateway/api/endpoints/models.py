@@ -7,9 +7,8 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from gateway.api.context import services
-from gateway.api.hooks.auth import caller
-from gateway.api.http.body import json_response
+from gateway.api.context import current
+from gateway.api.http.responses import json_response
 from gateway.services.routing.catalog import Model
 
 bp = Blueprint("models", __name__)
@@ -17,14 +16,20 @@ bp = Blueprint("models", __name__)
 
 @bp.get("/v1/models")
 def list_models() -> ResponseReturnValue:
-    found = services().dispatcher.reachable(services().catalog, caller())
-    return json_response({"object": "list", "data": [_render(model) for model in found]})
+    """List the models you can use."""
+    context = current()
+    services = context.services
+    models = services.dispatcher.reachable(services.catalog, context.caller)
+    return json_response({"object": "list", "data": [_render(model) for model in models]})
 
 
 @bp.get("/v1/models/<path:name>")
 def get_model(name: str) -> ResponseReturnValue:
-    model = services().catalog.find(name, caller())
-    services().dispatcher.routes(model, caller())
+    """Describe one model."""
+    context = current()
+    services = context.services
+    model = services.catalog.find(name, context.caller)
+    services.dispatcher.routes(model, context.caller)
     return json_response(_render(model))
 
 

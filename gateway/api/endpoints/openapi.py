@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, current_app, render_template
 from flask.typing import ResponseReturnValue
 
-from gateway.api.context import services
+from gateway.api.context import current
 from gateway.api.hooks import auth
-from gateway.api.http.body import json_response
+from gateway.api.http.responses import json_response
 from gateway.api.schemas import fields as ours
 from gateway.api.schemas.chat import ChatRequestSchema
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema, Size
@@ -94,7 +94,7 @@ def docs() -> ResponseReturnValue:
 
 
 def _open_pool() -> bool:
-    return services().settings.pool_access == "open"
+    return current().services.settings.pool_access == "open"
 
 
 @cache

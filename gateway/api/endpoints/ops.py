@@ -1,13 +1,16 @@
-"""Is the process up, can it serve, what may be called."""
+"""Health, readiness and metrics of the process."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
-from gateway.api.context import services
-from gateway.api.http.body import json_response
+from gateway.api.context import current
+from gateway.api.http.responses import json_response
 from gateway.domain.errors import GatewayError, NotFound
+from gateway.services import Services
 from gateway.services.observability.exposition import CONTENT_TYPE
 
 bp = Blueprint("ops", __name__)
@@ -15,10 +18,11 @@ bp = Blueprint("ops", __name__)
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
+    """Name the program and its documentation."""
     return json_response(
         {
             "object": "gateway",
-            "demo": services().settings.demo,
+            "demo": current().services.settings.demo,
             "docs": "/docs",
         }
     )
@@ -26,36 +30,41 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/health")
 def health() -> ResponseReturnValue:
+    """Confirm that the process runs."""
     return json_response({"status": "ok"})
 
 
 @bp.get("/ready")
 def ready() -> ResponseReturnValue:
-    """200 when the store answers and an account is usable, else 503 with what is missing."""
-    checks = {"database": _check(services().database.ping), "media": _check(services().media.ping)}
-    checks["accounts"] = "ok" if _servable() else "no usable account"
-    fine = all(state == "ok" for state in checks.values())
-    return json_response(
-        {"status": "ok" if fine else "unavailable", **checks}, 200 if fine else 503
-    )
+    """Check that the stores answer and an account is usable, else 503 with the failed check."""
+    services = current().services
+    checks = {
+        "database": _check(services.database.ping),
+        "media": _check(services.media.ping),
+        "accounts": "ok" if _has_account(services) else "no usable account",
+    }
+    if all(state == "ok" for state in checks.values()):
+        return json_response({"status": "ok", **checks})
+    return json_response({"status": "unavailable", **checks}, 503)
 
 
 @bp.get("/metrics")
 def metrics() -> ResponseReturnValue:
-    if not services().settings.metrics:
+    """Export metrics in Prometheus' format."""
+    services = current().services
+    if not services.settings.metrics:
         raise NotFound("Metrics are switched off.")
-    response = Response(services().exposition.render(), content_type=CONTENT_TYPE)
+    response = Response(services.exposition.render(), content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-def _servable() -> bool:
-    found = services()
-    return found.pool.usable() or (found.pool.empty and found.settings.own_credentials)
+def _has_account(services: Services) -> bool:
+    pool = services.pool
+    return pool.usable() or (pool.empty and services.settings.own_credentials)
 
 
-def _check(ping: object) -> str:
-    assert callable(ping)
+def _check(ping: Callable[[], object]) -> str:
     try:
         ping()
     except GatewayError as err:

@@ -1,17 +1,15 @@
-"""Who is calling. Decided from the matched route, before the body is read; default deny."""
+"""Authentication: decided from the matched route, before the body is read; default deny."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
+from urllib.parse import parse_qs
 
-from flask import Flask
-
-from gateway.api.context import services, state, the_request
+from gateway.api.context import RequestContext
 from gateway.api.dialects.paths import dialect_at
-from gateway.api.http.body import address
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import InvalidApiKey
 
@@ -32,36 +30,39 @@ _HEADERS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_API_KEY", "HTTP_X_GOOG
 _UNSET = frozenset({"", "undefined", "null", "none"})  # what UIs send when no key is set
 _OTHER_SCHEMES = frozenset({"basic", "digest", "negotiate"})
 _VENDOR_KEY = re.compile(r"[!#-+\--~]+")  # printable ASCII but for spaces, quotes and commas
-_ANYONE = Caller("anonymous")
+_ANONYMOUS = Caller("anonymous")
 
 
-def caller() -> Caller:
-    return cast(Caller, state().caller)
+def needs_credential(context: RequestContext) -> bool:
+    endpoint = context.endpoint
+    return endpoint is not None and endpoint not in PUBLIC and context.method != "OPTIONS"
 
 
-def register(app: Flask) -> None:
-    @app.before_request
-    def authenticate() -> None:
-        asked = the_request()
-        rule = asked.url_rule
-        if rule is None or asked.method == "OPTIONS" or rule.endpoint in PUBLIC:
-            return
-        token = _token(asked.environ)
-        if token is None and dialect_at(asked.path).reads_query_key:
-            token = asked.args.get("key")
-        state().caller = _identify(token)
+def authenticate(context: RequestContext) -> None:
+    """Set the caller. Raises InvalidApiKey, RateLimitExceeded after many wrong keys."""
+    environ = context.environ
+    token = _token(environ)
+    if token is None and "key=" in environ.get("QUERY_STRING", ""):
+        token = _query_key(context)
+    context.caller = _caller(context, token)
 
 
 def _token(environ: Mapping[str, Any]) -> str | None:
     """The credential as sent, None when there is none in any header."""
     for header in _HEADERS:
         sent = environ.get(header)
-        if sent and (token := _bare(sent)).lower() not in _UNSET:
+        if sent and (token := _without_scheme(sent)).lower() not in _UNSET:
             return token
     return None
 
 
-def _bare(text: str) -> str:
+def _query_key(context: RequestContext) -> str | None:
+    if not dialect_at(context.path).reads_query_key:
+        return None
+    return next(iter(parse_qs(context.environ["QUERY_STRING"]).get("key", ())), None)
+
+
+def _without_scheme(text: str) -> str:
     """KEY in `Bearer KEY` and `KEY`, and in `Bearer Bearer KEY`: some UIs add the first."""
     text = text.strip()
     while text[:7].lower() in ("bearer", "bearer "):
@@ -69,25 +70,26 @@ def _bare(text: str) -> str:
     return text
 
 
-def _identify(token: str | None) -> Caller:
-    found = services()
-    settings = found.settings
+def _caller(context: RequestContext, token: str | None) -> Caller:
+    services = context.services
+    settings, keys = services.settings, services.keys
     if token is None or token.lower() == _POOLED:
         if settings.pool_access == "open":
-            return _ANYONE
+            return _ANONYMOUS
         raise InvalidApiKey("A gateway key is required: Authorization: Bearer KEY.")
-    digest = hashlib.sha256(token.encode("latin-1")).hexdigest()  # WSGI's form of bytes
-    key = found.keys.find(token, digest)
+    digest = hashlib.sha256(token.encode("latin-1", "replace")).hexdigest()  # WSGI's form of bytes
+    key = keys.find(token, digest)
     if key is not None:
         return Caller(f"key:{key.name}", key=key)
     if not _VENDOR_KEY.fullmatch(token) or token.lower() in _OTHER_SCHEMES:
-        raise found.wrong_keys.count(address()) or InvalidApiKey(
-            "Send one key, as: Authorization: Bearer KEY."
-        )
-    if not settings.own_credentials or found.keys.owns(token, digest):
-        raise found.wrong_keys.count(address()) or InvalidApiKey(
-            "This key is unknown, revoked or expired."
-        )
+        raise _wrong_key(context, "Send one key, as: Authorization: Bearer KEY.")
+    if not settings.own_credentials or keys.owns(token, digest):
+        raise _wrong_key(context, "This key is unknown, revoked or expired.")
     owner = f"own:{digest}"
-    stranger = found.strangers.network(owner, address())
+    stranger = services.strangers.network(owner, context.client_address)
     return Caller(owner, credential=Secret(token), stranger=stranger)
+
+
+def _wrong_key(context: RequestContext, message: str) -> Exception:
+    limited = context.services.wrong_keys.count(context.client_address)
+    return limited or InvalidApiKey(message)

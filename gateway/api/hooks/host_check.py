@@ -1,7 +1,7 @@
-"""By which names the gateway may be called once it has a public address.
+"""Check of the host that a request names, once the gateway has a public address.
 
-Pages of others can point a name of theirs at this machine and have a browser ask it as if
-it were theirs. Addresses, and names that nobody can register, cannot be used for that.
+Other people's pages can point a name of theirs at this machine and have a browser ask it
+(DNS rebinding). Addresses, and names that nobody can register, cannot be used for that.
 """
 
 from __future__ import annotations
@@ -10,37 +10,37 @@ import ipaddress
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from flask import Flask, request
-
+from gateway.api.context import RequestContext
 from gateway.domain.errors import InvalidRequest
 
 # RFC 6761, 6762 and 8375; the last is ICANN's for private use.
 _PRIVATE = (".localhost", ".test", ".local", ".home.arpa", ".internal")
 
 
-def register(app: Flask, public_url: str | None) -> None:
-    if public_url is None:
-        return
-    public = urlsplit(public_url).hostname or ""
+class HostCheck:
+    def __init__(self, public_url: str) -> None:
+        self._public_url = public_url
+        self._public_host = urlsplit(public_url).hostname or ""
 
-    @app.before_request
-    def check() -> None:
-        host = request.environ.get("HTTP_HOST")
-        if host is not None and not _is_ours(host, public):
+    def __call__(self, context: RequestContext) -> None:
+        """Raises InvalidRequest for a host that is not the gateway's."""
+        host = context.environ.get("HTTP_HOST")
+        if host is not None and not _is_allowed(host, self._public_host):
             raise InvalidRequest(
-                f"This gateway has another name; its address is {public_url}.", code="invalid_host"
+                f"This gateway has another name; its address is {self._public_url}.",
+                code="invalid_host",
             )
 
 
 @lru_cache(maxsize=256)
-def _is_ours(host: str, public: str) -> bool:
+def _is_allowed(host: str, public_host: str) -> bool:
     name = host.lower()
     if name.startswith("["):
         return _is_address(name[1:].partition("]")[0])
     name = name.partition(":")[0].removesuffix(".")
     if "." not in name:
         return name != ""
-    return name == public or name.endswith(_PRIVATE) or _is_address(name)
+    return name == public_host or name.endswith(_PRIVATE) or _is_address(name)
 
 
 def _is_address(name: str) -> bool:

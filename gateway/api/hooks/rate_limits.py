@@ -10,9 +10,9 @@ from pathlib import Path
 
 from flask import Flask, Response
 from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
 
-from gateway.api.context import services, state, trace
-from gateway.api.http.body import address
+from gateway.api.context import RequestContext
 from gateway.storage import rate_counters as counters
 
 
@@ -27,7 +27,7 @@ def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
 
         uri = redis_counters.SCHEME + redis_url
     limiter = Limiter(
-        address,
+        get_remote_address,
         strategy="moving-window",
         storage_uri=uri,
         storage_options={"path": str(path)},
@@ -37,26 +37,22 @@ def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
     return limiter
 
 
-def register(app: Flask) -> None:
-    @app.before_request
-    def count() -> None:
-        known = state()
-        who = known.caller
-        if who is None:
-            return
-        if who.credential is not None:
-            services().wrong_keys.check(who)
-        known.standing, refusal = services().limits.take(who, address())
-        if refusal is not None:
-            raise refusal
+def check(context: RequestContext) -> None:
+    """Count the request. Raises RateLimitExceeded."""
+    services, caller = context.services, context.caller
+    if caller.credential is not None:
+        services.wrong_keys.check(caller)
+    context.limit_status, refusal = services.limits.take(caller, context.client_address)
+    if refusal is not None:
+        raise refusal
 
-    @app.after_request
-    def learn(response: Response) -> Response:
-        """What a vendor says of a caller's own credential counts like what we say of our keys."""
-        who = state().caller
-        if who is not None and who.credential is not None:
-            if response.status_code == 401:
-                services().wrong_keys.count(address())
-            elif who.stranger is not None and (found := trace()).attempts and found.error is None:
-                services().strangers.answered(who.owner, found.upstream)
-        return response
+
+def record(context: RequestContext, response: Response) -> None:
+    """Count the vendor's refusal of a caller's own credential like a wrong key of ours."""
+    caller = context.caller
+    if caller.credential is not None:
+        services, trace = context.services, context.trace
+        if response.status_code == 401:
+            services.wrong_keys.count(context.client_address)
+        elif caller.stranger is not None and trace.attempts and trace.error is None:
+            services.strangers.answered(caller.owner, trace.upstream)

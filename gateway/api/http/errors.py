@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from flask import Flask, Response, current_app, request
+from flask import Flask, Response, current_app
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
-from gateway.api.context import state, the_request, trace
+from gateway.api.app import ApiResponse
+from gateway.api.context import RequestContext, current
 from gateway.api.dialects.paths import dialect_at
-from gateway.api.http.body import json_response
+from gateway.api.http.responses import json_response
 from gateway.domain import errors
-from gateway.domain.errors import GatewayError, InvalidRequest, MissingField
+from gateway.domain.errors import Fault, GatewayError, InvalidRequest, MissingField
 from gateway.runtime.logs import log
 
 _BY_STATUS: dict[int, type[GatewayError]] = {
@@ -28,25 +29,35 @@ _MESSAGES = {
     413: "The request body is too large.",
 }
 # Work that may have begun and been paid for: the SDKs must not repeat it by themselves.
-_NEVER_AGAIN = (errors.OutcomeUnknown, errors.JobFailed, errors.Conflict)
+_NEVER_REPEATED = (errors.OutcomeUnknown, errors.JobFailed, errors.Conflict)
+_REPEATABLE_STATUSES = frozenset({408, 429})  # of those that are the caller's to mend
+_LONGEST_WAIT_S = 60.0  # SDKs wait no longer before they repeat a request
 
 
-def error_response(err: GatewayError) -> Response:
-    """The error in the form of the dialect whose path was asked."""
-    found = trace()
-    found.error = err
-    dialect = dialect_at(the_request().path)
-    response = json_response(dialect.error_body(err, found.request_id), err.status)
+def error_response(context: RequestContext, err: GatewayError) -> ApiResponse:
+    trace = context.trace
+    trace.error = err
+    body = dialect_at(context.path).error_body(err, trace.request_id)
+    response = json_response(body, err.status)
     if err.retry_after is not None or err.status in (429, 503):
         response.headers["Retry-After"] = str(max(1, math.ceil(err.retry_after or 1)))
     if err.status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="gateway"'
-    if isinstance(err, _NEVER_AGAIN) or (err.sent and state().paid):
+    if not _repeatable(context, err):
         response.headers["x-should-retry"] = "false"
     return response
 
 
-def from_validation(err: ValidationError) -> GatewayError:
+def _repeatable(context: RequestContext, err: GatewayError) -> bool:
+    """Tell if the same request may fare better soon, and cannot be paid for twice."""
+    if isinstance(err, _NEVER_REPEATED) or (err.sent and context.may_be_paid):
+        return False
+    if err.fault in (Fault.CALLER, Fault.CONTENT) and err.status not in _REPEATABLE_STATUSES:
+        return False
+    return (err.retry_after or 0.0) <= _LONGEST_WAIT_S
+
+
+def _from_validation(err: ValidationError) -> GatewayError:
     path, problem = _first(err.messages)
     if problem.startswith("Missing data"):
         return MissingField(f"{path} is required.", param=path)
@@ -55,12 +66,12 @@ def from_validation(err: ValidationError) -> GatewayError:
     return InvalidRequest(f"{path}: {problem.rstrip('.')}.", param=path or None)
 
 
-def from_http(err: HTTPException) -> GatewayError:
+def _from_http(context: RequestContext, err: HTTPException) -> GatewayError:
     status = err.code or 500
     kind = _BY_STATUS.get(status)
     message = _MESSAGES.get(status, err.description or "The request failed.")
     if status == 404:
-        message = _nothing_here(request.path)
+        message = _nothing_here(context.path)
     if kind is not None:
         return kind(message)
     if status < 500:
@@ -79,12 +90,18 @@ def _nothing_here(path: str) -> str:
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(GatewayError, error_response)
-    app.register_error_handler(ValidationError, lambda err: error_response(from_validation(err)))
+    @app.errorhandler(GatewayError)
+    def known(err: GatewayError) -> Response:
+        return error_response(current(), err)
+
+    @app.errorhandler(ValidationError)
+    def invalid(err: ValidationError) -> Response:
+        return error_response(current(), _from_validation(err))
 
     @app.errorhandler(HTTPException)
     def http_error(err: HTTPException) -> Response:
-        response = error_response(from_http(err))
+        context = current()
+        response = error_response(context, _from_http(context, err))
         allowed = getattr(err, "valid_methods", None)
         if allowed:
             response.headers["Allow"] = ", ".join(sorted(allowed))
@@ -92,14 +109,15 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def unexpected(err: Exception) -> Response:
-        """The boundary: whatever nobody foresaw is logged here and answered as a plain 500."""
+        """The boundary: an exception without a handler is logged and answered as a plain 500."""
+        context = current()
         log.error(
             "unexpected_error",
-            request_id=trace().request_id,
-            path=request.path[:256],
+            request_id=context.trace.request_id,
+            path=context.path[:256],
             exception=err,
         )
-        return error_response(GatewayError("Something went wrong inside the gateway."))
+        return error_response(context, GatewayError("Something went wrong inside the gateway."))
 
 
 def _first(messages: Any, path: str = "") -> tuple[str, str]:

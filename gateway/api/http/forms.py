@@ -9,15 +9,14 @@ from typing import Any
 from flask import request
 from werkzeug.datastructures import FileStorage, MultiDict
 
-from gateway.api.context import services
-from gateway.api.hooks.auth import caller
-from gateway.api.http.body import BodyReader, check_length, load
+from gateway.api.context import RequestContext
+from gateway.api.http.body import BodyReader, load
 from gateway.api.schemas.fields import RequestSchema
 from gateway.domain.errors import InvalidRequest, StorageUnavailable, UnsupportedContentType
 from gateway.domain.media import MediaRef
 from gateway.services.media.uploads import keep
 
-_PIECE = 256 * 1024
+_PIECE_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Form:
     files: MultiDict[str, FileStorage]
 
 
-def read_form() -> Form:
+def read_form(context: RequestContext) -> Form:
     """Raises UnsupportedContentType, RequestTooLarge, InvalidRequest (malformed or cut short)
     and StorageUnavailable.
     """
@@ -36,8 +35,7 @@ def read_form() -> Form:
         raise UnsupportedContentType("The body must be multipart/form-data.")
     if not request.mimetype_params.get("boundary"):
         raise InvalidRequest("The form's Content-Type names no boundary.", code="invalid_form")
-    limit, length = check_length()
-    request.environ["wsgi.input"] = BodyReader(request.environ["wsgi.input"], limit, length)
+    request.environ["wsgi.input"] = BodyReader(context)
     try:
         fields, files = request.form, request.files
     except OSError as err:  # only of the disk: what befalls the connection has classes of its own
@@ -46,22 +44,24 @@ def read_form() -> Form:
     return Form({name.removesuffix("[]"): text for name, text in fields.items() if name}, files)
 
 
-def load_form(schema: RequestSchema, *fields: str) -> tuple[Any, dict[str, Any]]:
-    """What a form asks for, and its values; the uploaded pictures of `fields` are references.
+def load_form(
+    context: RequestContext, schema: RequestSchema, *fields: str
+) -> tuple[Any, dict[str, Any]]:
+    """The request that a form describes, and its values; files of `fields` are references.
 
-    Of a form that is refused nothing is stored.
+    Nothing is stored of a form that is refused.
     """
-    form = read_form()
-    load(schema, _with_pictures(form, fields, lambda _, field: MediaRef("image", field)))
-    media, who = services().media, caller()
-    values = _with_pictures(
-        form, fields, lambda upload, field: keep(media, pieces(upload), who, field)
+    form = read_form(context)
+    load(context, schema, _with_images(form, fields, lambda _, field: MediaRef("image", field)))
+    media, caller = context.services.media, context.caller
+    values = _with_images(
+        form, fields, lambda upload, field: keep(media, pieces(upload), caller, field)
     )
-    return load(schema, values), values
+    return load(context, schema, values), values
 
 
-def _with_pictures(
-    form: Form, fields: Sequence[str], take: Callable[[FileStorage, str], MediaRef]
+def _with_images(
+    form: Form, fields: Sequence[str], reference: Callable[[FileStorage, str], MediaRef]
 ) -> dict[str, Any]:
     values = dict(form.values)
     for name, upload in form.files.items(multi=True):
@@ -69,10 +69,10 @@ def _with_pictures(
         if field in fields:
             given = values.get(field, [])
             given = [given] if isinstance(given, str) else given
-            values[field] = [*given, take(upload, field)]
+            values[field] = [*given, reference(upload, field)]
     return values
 
 
 def pieces(upload: FileStorage) -> Iterator[bytes]:
-    while piece := upload.stream.read(_PIECE):
+    while piece := upload.stream.read(_PIECE_BYTES):
         yield piece

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response, request
+from flask import request
 
-from gateway.api.http.body import json_response
+from gateway.api.app import ApiResponse
+from gateway.api.http.responses import json_response
 from gateway.domain.errors import InvalidRequest
 
 
@@ -19,20 +20,20 @@ class Page:
     order: str
 
 
-def page_asked(*, usual: int, most: int) -> Page:
+def requested_page(*, default: int, maximum: int) -> Page:
     """Raises InvalidRequest naming the parameter."""
     args = request.args
-    text = args.get("limit") or str(usual)
+    text = args.get("limit") or str(default)
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0
-    if not 1 <= limit <= most:
-        raise InvalidRequest(f"limit must be between 1 and {most}.", param="limit")
+    if not 1 <= limit <= maximum:
+        raise InvalidRequest(f"limit must be between 1 and {maximum}.", param="limit")
     order = args.get("order") or "desc"
     if order not in ("asc", "desc"):
         raise InvalidRequest("order must be asc or desc.", param="order")
     return Page(args.get("after"), limit, order)
 
 
-def page_answer(data: Sequence[dict[str, Any]], *, more: bool) -> Response:
+def page_response(data: Sequence[dict[str, Any]], *, more: bool) -> ApiResponse:
     return json_response(
         {
             "object": "list",

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from gateway.api.dialects.base import ErrorFrame
 from gateway.domain.errors import GatewayError
 from gateway.domain.events import (
     Event,
@@ -37,7 +38,6 @@ _MOST_TOKENS = 20  # each with twenty that it might have been
 _NOUNS = {"image": "image", "video": "video", "audio": "audio"}
 
 Sign = Callable[[StoredMedia], str]
-ErrorFrame = Callable[[GatewayError | DrainExit], bytes]
 
 
 def new_id() -> str:

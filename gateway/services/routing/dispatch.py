@@ -50,7 +50,11 @@ class Trace:
     account: str | None = None
     attempts: int = 0
     dropped: Sequence[str] = ()  # parameters that the vendor has no place for
+    changed: Sequence[str] = ()  # parameters sent with another value, as `size=2K`
     unknown: Sequence[str] = ()  # fields of the body that mean nothing, whoever the vendor
+    served_model: str | None = None  # the model that the vendor says answered
+    model_known: bool = True  # the table of models has a row for it
+    shutdown_at: float | None = None  # when the vendor ends the model, by time.time()
     usage: Usage | None = None
     job: str | None = None
     error: GatewayError | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from gateway.api.context import services, trace
+from gateway.api.context import current
 from gateway.api.dialects.messages import renderer
 from gateway.api.dialects.messages.errors import MESSAGES
 from gateway.api.dialects.messages.schema import (
@@ -14,9 +14,8 @@ from gateway.api.dialects.messages.schema import (
     shows_thinking,
 )
 from gateway.api.dialects.serving import serve, vendor_of
-from gateway.api.hooks.auth import caller
-from gateway.api.hooks.response_headers import signer
-from gateway.api.http.body import json_body, json_response, load
+from gateway.api.http.body import json_body, load
+from gateway.api.http.responses import json_response
 from gateway.domain.requests import ChatRequest
 from gateway.domain.token_estimate import request_tokens
 
@@ -27,11 +26,14 @@ _count_schema = CountTokensSchema()
 
 @bp.post("/v1/messages")
 def create_message() -> ResponseReturnValue:
-    document = json_body()
-    chat: ChatRequest = load(_schema, document)
-    sign, vendor = signer(), vendor_of(trace())
+    """Answer a conversation in the form of Anthropic's Messages."""
+    context = current()
+    document = json_body(context)
+    chat: ChatRequest = load(context, _schema, document)
+    sign, vendor = context.sign, vendor_of(context.trace)
     thinking = shows_thinking(document)
     return serve(
+        context,
         chat,
         document,
         MESSAGES,
@@ -42,7 +44,8 @@ def create_message() -> ResponseReturnValue:
 
 @bp.post("/v1/messages/count_tokens")
 def count_tokens() -> ResponseReturnValue:
-    """An estimate: vendors differ in their tokens, and most have no way to ask."""
-    chat: ChatRequest = load(_count_schema, json_body())
-    services().catalog.find(chat.model, caller())
+    """Estimate the tokens of a request: vendors differ, and most have no way to ask."""
+    context = current()
+    chat: ChatRequest = load(context, _count_schema, json_body(context))
+    context.services.catalog.find(chat.model, context.caller)
     return json_response({"input_tokens": request_tokens(chat)})
