@@ -13,8 +13,9 @@ from gateway.api.schemas.chat import ChatRequestSchema
 
 
 def answer_of(response, *, read=None, method="GET"):
-    app = App()
-    app.add_url_rule("/", view_func=lambda: response)
+    app, responses = App(), [response]
+    del response
+    app.add_url_rule("/", view_func=responses.pop)
     seen = {}
 
     def start_response(status, headers, exc_info=None):
@@ -46,8 +47,9 @@ def answered():
     """A reference to an answer that was sent, and closed with what looks at it."""
     response = ApiResponse(b"large")
     response.call_on_close(lambda: None)
+    reference = weakref.ref(response)
     answer_of(response)
-    return weakref.ref(response)
+    return reference
 
 
 def test_answers_are_gone_when_they_have_ended():
