@@ -12,9 +12,10 @@ from gateway.cli.doctor import doctor
 from gateway.cli.keys import keys
 from gateway.cli.migrate import migrate
 from gateway.cli.records import jobs, sessions, usage
+from gateway.cli.version import version
 from gateway.runtime import logs
 
-COMMANDS = (doctor, migrate, keys, accounts, usage, jobs, sessions)
+COMMANDS = (doctor, migrate, keys, accounts, usage, jobs, sessions, version)
 
 
 def register(group: click.Group) -> None:

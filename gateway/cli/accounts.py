@@ -12,7 +12,7 @@ from gateway.bootstrap import open_pool
 from gateway.cli import common
 from gateway.cli.common import as_json, opened, settings, show
 from gateway.cli.trial import ask
-from gateway.config.settings import Settings, account_from, surroundings
+from gateway.config.settings import Settings, account_from, deployment_environment
 from gateway.config.toml import KINDS, SettingsError
 from gateway.services.pool.reports import AccountView
 from gateway.storage.db.leases import LeaseStore
@@ -67,7 +67,9 @@ def add(name: str, credential: str, limits: tuple[str, ...], **options: Any) -> 
     configured = settings()
     if any(account.name == name for account in configured.accounts):
         raise click.ClickException(f"The settings have an account called {name}.")
-    if not configured.secret_keys and (configured.several_machines or surroundings().platform):
+    if not configured.secret_keys and (
+        configured.several_machines or deployment_environment().platform
+    ):
         raise click.ClickException(
             "Set GATEWAY_SECRET_KEY first: other machines could not decrypt the credential."
         )

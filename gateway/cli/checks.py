@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.bootstrap import vendors
-from gateway.config.deployment import Surroundings
+from gateway.config.deployment import DeploymentEnvironment
 from gateway.config.settings import Settings
+from gateway.config.toml import SettingsError, service_account
 from gateway.domain.accounts import Account
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.services.pool.selection import Member
@@ -22,6 +23,8 @@ from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.api_keys import KeyStore
 from gateway.storage.redis_counters import SCHEME, SharedCounters
+from gateway.upstreams.base import Upstream
+from gateway.upstreams.registry import VENDORS
 
 _SHORTEST_SECRET = 16  # characters
 _AS_ONE = "may use your accounts, and read and delete what others without a key leave here"
@@ -53,7 +56,7 @@ class Stored:
 @dataclass(frozen=True, slots=True)
 class Case:
     settings: Settings
-    around: Surroundings
+    environment: DeploymentEnvironment
     stored: Stored
 
     @property
@@ -66,35 +69,37 @@ class Case:
 
     @property
     def several(self) -> bool:
-        return self.settings.several_machines or self.around.platform is not None
+        return self.settings.several_machines or self.environment.platform is not None
 
 
-def findings(settings: Settings, around: Surroundings) -> Iterator[Finding]:
-    yield from misspelt(around)
-    stored, found = database(settings, around)
+def findings(settings: Settings, environment: DeploymentEnvironment) -> Iterator[Finding]:
+    yield from unknown_settings(environment)
+    stored, found = database(settings, environment)
     yield from found
-    case = Case(settings, around, stored)
+    case = Case(settings, environment, stored)
     for check in (access, own_credentials, accounts, secret_key, media, redis, addresses, links):
         yield from check(case)
 
 
-def misspelt(around: Surroundings) -> Iterator[Finding]:
-    for name, meant in around.misspelt:
+def unknown_settings(environment: DeploymentEnvironment) -> Iterator[Finding]:
+    for name, meant in environment.unknown_settings:
         advice = f"Did you mean {meant}?" if meant else "Remove it, or see the README for settings."
         yield Finding("bad", "settings", f"{name} is no setting and has no effect.", advice)
-    if not around.misspelt:
+    if not environment.unknown_settings:
         yield Finding("ok", "settings", "All settings can be read.")
 
 
-def database(settings: Settings, around: Surroundings) -> tuple[Stored, list[Finding]]:
+def database(
+    settings: Settings, environment: DeploymentEnvironment
+) -> tuple[Stored, list[Finding]]:
     url = settings.database_url
     found = []
-    if url.startswith("sqlite:") and around.platform:
+    if url.startswith("sqlite:") and environment.platform:
         found.append(
             Finding(
                 "bad",
                 "database",
-                f"SQLite is lost at every restart on {around.platform}.",
+                f"SQLite is lost at every restart on {environment.platform}.",
                 "Set DATABASE_URL to a PostgreSQL database.",
             )
         )
@@ -156,10 +161,10 @@ def access(case: Case) -> Iterator[Finding]:
     keys = len(settings.keys) + case.stored.keys
     open_ = settings.pool_access == "open" or (settings.pool_access is None and case.demo)
     if open_ and case.demo:
-        level: Level = "warn" if case.around.public else "ok"
-        advice = "Add accounts: see the README." if case.around.public else ""
+        level: Level = "warn" if case.environment.public else "ok"
+        advice = "Add accounts: see the README." if case.environment.public else ""
         yield Finding(level, about, "Demo mode: simulators answer, for everybody.", advice)
-    elif open_ and case.around.public:
+    elif open_ and case.environment.public:
         yield Finding("bad", about, f"Anybody who finds the address {_AS_ONE}.", _KEYS)
     elif open_:
         yield Finding("warn", about, f"Everybody on this machine {_AS_ONE}.", _KEYS)
@@ -170,21 +175,20 @@ def access(case: Case) -> Iterator[Finding]:
         yield Finding(level, about, f"{who} may call: there is no gateway key.", advice)
     else:
         yield Finding("ok", about, f"The pool is for the holders of {keys} keys.")
-    if settings.allow_private_urls == "on" and case.around.public:
+    if settings.allow_private_urls == "on" and case.environment.public:
         advice = "Name the hosts that callers' links may reach in GATEWAY_ALLOW_PRIVATE_URLS."
         yield Finding("bad", about, "Callers can reach every host of your network.", advice)
 
 
 def own_credentials(case: Case) -> Iterator[Finding]:
-    url = case.settings.base_urls.get("openai")
-    if (
-        case.settings.own_credentials
-        and url
-        and not vendors(case.settings)["openai"].checks_credentials
-    ):
-        advice = "Unless the server itself checks who asks, set GATEWAY_OWN_CREDENTIALS=off."
-        message = f"Callers may send {url} any text for a credential of their own."
-        yield Finding("warn", "access", message, advice)
+    if not case.settings.own_credentials:
+        return
+    for name, upstream in vendors(case.settings).items():
+        url = case.settings.base_urls.get(name)
+        if url and not upstream.checks_credentials:
+            advice = "Unless the server itself checks who asks, set GATEWAY_OWN_CREDENTIALS=off."
+            message = f"Callers may send {url} any text for a credential of their own."
+            yield Finding("warn", "access", message, advice)
 
 
 def accounts(case: Case) -> Iterator[Finding]:
@@ -196,11 +200,11 @@ def accounts(case: Case) -> Iterator[Finding]:
         advice = "Restart the gateway, which encrypts it anew, before that key is taken away."
         message = f"{name} is encrypted with a later key of GATEWAY_SECRET_KEY than the first."
         yield Finding("warn", about, message, advice)
-    known = vendors(case.settings)
+    upstreams = vendors(case.settings)
     for account in case.accounts:
-        if not known[account.upstream].takes(account.secret.reveal()):
-            advice = "Check which vendor this credential is of."
-            message = f"{account.name} has no credential of the form that {account.upstream} has."
+        if not _has_form(account, upstreams[account.upstream]):
+            advice = "Check which vendor issued this credential."
+            message = f"The credential of {account.name} is not of {account.upstream}'s form."
             yield Finding("bad", about, message, advice)
     for member in (Member(account, "enabled") for account in case.accounts):
         if member.key in case.stored.quarantined:
@@ -208,6 +212,18 @@ def accounts(case: Case) -> Iterator[Finding]:
             yield Finding("warn", about, f"The vendor refuses {member.name}.", advice)
     if not case.demo:
         yield Finding("ok", about, f"{len(case.accounts)} accounts.")
+
+
+def _has_form(account: Account, upstream: Upstream) -> bool:
+    """Tell whether a pooled credential has its vendor's form; callers' own may have another."""
+    secret = account.secret.reveal()
+    if not VENDORS[account.upstream].service_account:
+        return account.base_url is not None or upstream.takes(secret)
+    try:
+        service_account(secret, account.name)
+    except SettingsError:
+        return False
+    return True
 
 
 def secret_key(case: Case) -> Iterator[Finding]:
@@ -228,8 +244,8 @@ def secret_key(case: Case) -> Iterator[Finding]:
 def media(case: Case) -> Iterator[Finding]:
     about, location = "media", case.settings.media
     if location.startswith("file:"):
-        if case.around.platform:
-            message = f"Files are lost at every restart on {case.around.platform}."
+        if case.environment.platform:
+            message = f"Files are lost at every restart on {case.environment.platform}."
             yield Finding("bad", about, message, "Set GATEWAY_MEDIA to s3://BUCKET/PREFIX.")
         elif case.several:
             advice = "If there are several, set GATEWAY_MEDIA to s3://BUCKET/PREFIX."
@@ -275,8 +291,8 @@ def redis(case: Case) -> Iterator[Finding]:
 
 def addresses(case: Case) -> Iterator[Finding]:
     about, proxies = "proxies", case.settings.trusted_proxies
-    if case.around.platform and not proxies:
-        message = f"All callers look like {case.around.platform}'s router."
+    if case.environment.platform and not proxies:
+        message = f"All callers look like {case.environment.platform}'s router."
         yield Finding("bad", about, message, "Set GATEWAY_TRUSTED_PROXIES=1.")
     else:
         yield Finding("ok", about, f"{proxies} trusted proxies in front.")
@@ -286,7 +302,7 @@ def links(case: Case) -> Iterator[Finding]:
     about, url = "public URL", case.settings.public_url
     if url is not None:
         yield Finding("ok", about, f"Links begin with {url}.")
-    elif case.around.public:
+    elif case.environment.public:
         advice = "Set GATEWAY_PUBLIC_URL to the address that callers use, with https."
         yield Finding("bad", about, "Links are made of what each caller says the host is.", advice)
     else:

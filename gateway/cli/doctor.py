@@ -1,4 +1,4 @@
-"""`doctor`: what is missing, misspelt, out of reach or unsafe."""
+"""`doctor`: settings that are missing, unknown, out of reach or unsafe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from gateway.cli.checks import Finding, findings
 from gateway.cli.common import as_json, show
-from gateway.config.settings import Settings, surroundings
+from gateway.config.settings import Settings, deployment_environment
 from gateway.config.toml import SettingsError
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
@@ -34,6 +34,6 @@ def doctor(as_json: bool) -> None:
 
 def _findings() -> Iterator[Finding]:
     try:
-        yield from findings(Settings.from_env(), surroundings())
+        yield from findings(Settings.from_env(), deployment_environment())
     except SettingsError as err:
         yield Finding("bad", "settings", str(err), "Nothing starts before this is corrected.")

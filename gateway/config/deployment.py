@@ -1,4 +1,4 @@
-"""What the environment tells beside the settings: where the gateway runs, what was misspelt."""
+"""Facts of the environment beside the settings: the platform, and variables that mean nothing."""
 
 from __future__ import annotations
 
@@ -21,29 +21,35 @@ _INTERNAL = frozenset({"GATEWAY_DEMO_URL"})
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class DeploymentEnvironment:
+    """`unknown_settings`: each variable with the setting that may be meant by it."""
+
     platform: str | None
-    host: str  # what the server binds to
-    misspelt: tuple[tuple[str, str | None], ...]  # variable -> what may be meant
+    host: str  # the server's address to bind to
+    unknown_settings: tuple[tuple[str, str | None], ...]
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], known: Sequence[str]) -> Surroundings:
+    def of(cls, environ: Mapping[str, str], known: Sequence[str]) -> DeploymentEnvironment:
         platform = next((name for key, name in _PLATFORMS.items() if key in environ), None)
-        everywhere = "DYNO" in environ or "PORT" in environ
-        host = environ.get("HOST") or ("0.0.0.0" if everywhere else "127.0.0.1")  # noqa: S104
-        return cls(platform, host, tuple(_misspelt(environ, known)))
+        every_interface = "DYNO" in environ or "PORT" in environ
+        default = "0.0.0.0" if every_interface else "127.0.0.1"  # noqa: S104
+        return cls(
+            platform, environ.get("HOST") or default, tuple(_unknown_settings(environ, known))
+        )
 
     @property
     def public(self) -> bool:
-        """Whether others than this machine may reach the gateway."""
+        """Whether other machines may reach the gateway."""
         try:
             return not ip_address(self.host.strip("[]")).is_loopback
         except ValueError:
             return self.host != "localhost"
 
 
-def _misspelt(environ: Mapping[str, str], known: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Variables that begin like ours, and the singular of those that are lists."""
+def _unknown_settings(
+    environ: Mapping[str, str], known: Sequence[str]
+) -> list[tuple[str, str | None]]:
+    """Variables that begin like settings, and the singular of settings that are lists."""
     singular = {name.removesuffix("S"): name for name in known if name.endswith("_KEYS")}
     found: list[tuple[str, str | None]] = []
     for name in sorted(environ):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from gateway.config import fields as values
-from gateway.config.deployment import Surroundings
+from gateway.config.deployment import DeploymentEnvironment
 from gateway.config.toml import (
     ModelConfig,
     SettingsError,
@@ -129,8 +129,8 @@ class Settings:
             raise SettingsError(f"GATEWAY_STATE_DIR: {self.state_dir}: {exc.strerror}") from None
 
 
-def surroundings(environ: Mapping[str, str] | None = None) -> Surroundings:
-    return Surroundings.of(os.environ if environ is None else environ, VARIABLES)
+def deployment_environment(environ: Mapping[str, str] | None = None) -> DeploymentEnvironment:
+    return DeploymentEnvironment.of(os.environ if environ is None else environ, VARIABLES)
 
 
 def account_from(table: Mapping[str, Any], settings: Settings) -> Account:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from gateway.domain.version import VERSION
 from gateway.storage.db.engine import Database
 from gateway.storage.records.api_keys import KeyStore
 from tests.support.redis import RedisServer
@@ -264,6 +265,24 @@ def test_doctor_is_content_with_a_fresh_checkout_and_makes_nothing(tmp_path):
     assert findings(shell)[0] == set()
     assert "ok    database" in shell.ok("doctor")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_is_content_with_a_service_account(shell):
+    key = {
+        "client_email": "a@p.iam.gserviceaccount.com",
+        "private_key": "-----BEGIN PRIVATE KEY-----",
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    engine = "projects/p/locations/global/collections/c/engines/e"
+    settings = SOUND | {
+        "GEMINI_ENTERPRISE_ENGINE": engine,
+        "GEMINI_ENTERPRISE_CREDENTIALS": json.dumps(key),
+    }
+    assert findings(shell, **settings)[0] == set()
+
+
+def test_version_names_the_gateway(shell):
+    assert shell.ok("version").strip() == f"gateway {VERSION}"
 
 
 def test_doctor_is_content_with_sound_settings_behind_a_proxy(shell):

@@ -1,0 +1,3 @@
+"""Version of the gateway, as `/health`, the log, the commands and vendors see it."""
+
+VERSION = "2.0.0"
