@@ -83,8 +83,8 @@ class MediaRef:
 
 
 # What every vendor with eyes takes; the others are in each vendor's own list.
-WEB_PICTURES = frozenset({"image/png", "image/jpeg", "image/webp"})
-HEIC_PICTURES = frozenset({"image/heic", "image/heif"})
+WEB_IMAGES = frozenset({"image/png", "image/jpeg", "image/webp"})
+HEIC_IMAGES = frozenset({"image/heic", "image/heif"})
 
 
 class MediaSource(Protocol):

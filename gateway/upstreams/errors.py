@@ -30,6 +30,7 @@ from gateway.domain.errors import (
     UpstreamTimeout,
 )
 from gateway.net.http.client import Answer
+from gateway.upstreams.registry import VENDORS
 
 _LONGEST_RETRY_AFTER_S = 3600.0  # but for quotas of a day, and for the owner of a credential
 _ERROR_BODY_LIMIT = 256 * 1024
@@ -38,12 +39,14 @@ _LONGEST_TEXT = 600
 
 # Callers can make a vendor repeat long words: a pattern that has looked at much takes it, too.
 _CREDENTIALS = re.compile(
-    r"""\b(?:sk|ark|gw)-[\w*-]{4,}          # OpenAI and its kin, Ark, the gateway
-      | \bAIza[\w*-]{4,} | \bAQ\.[\w*.-]{4,} | \bya29\.[\w*.-]{4,}     # Google
-      | \beyJ[\w-]{8,}(?:\.[\w.-]+)?        # JSON web tokens
-      | (?<=[Bb]earer\ )[^\s'",]{4,}
-      | \b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b""",
-    re.VERBOSE,
+    "|".join(
+        (
+            *(pattern for spec in VENDORS.values() for pattern in spec.secret_patterns),
+            r"\bgw-[\w*-]{4,}",  # keys of the gateway
+            r"\beyJ[\w-]{8,}(?:\.[\w.-]+)?",  # JSON web tokens
+            r"(?<=[Bb]earer )[^\s'\",]{4,}",
+        )
+    )
 )
 # What stands in quotes is often the caller's; the last quote may have been cut off.
 _QUOTED = re.compile(r"""(?<!\w)'[^']*(?:'(?!\w)|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)""")

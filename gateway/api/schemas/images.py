@@ -15,7 +15,7 @@ from gateway.api.schemas.fields import (
     TextNumber,
     Word,
 )
-from gateway.domain.image_sizes import LONGEST_PROMPT, MOST_PICTURES, RATIOS, SEEDS, size_of
+from gateway.domain.image_sizes import LONGEST_PROMPT, MOST_IMAGES, RATIOS, SEEDS, size_of
 from gateway.domain.requests import ImageRequest
 
 _NO_STYLE = frozenset({"", "通用", "auto", "vivid", "natural"})
@@ -40,7 +40,7 @@ class ImageRequestSchema(RequestSchema):
     ratio = Word(*RATIOS)
     size = Size()
     style = Word(longest=200)
-    n = Number(1, MOST_PICTURES, whole=True, load_default=1)
+    n = Number(1, MOST_IMAGES, whole=True, load_default=1)
     seed = Number(*SEEDS, whole=True)
     watermark = Flag()
     response_format = Word("url", "b64_json", load_default="url")
@@ -69,7 +69,7 @@ class ImageRequestSchema(RequestSchema):
 class ImageEditSchema(ImageRequestSchema):
     """The same from a multipart form, whose values are text."""
 
-    n = TextNumber(1, MOST_PICTURES, whole=True, load_default=1)
+    n = TextNumber(1, MOST_IMAGES, whole=True, load_default=1)
     seed = TextNumber(*SEEDS, whole=True)
     watermark = TextFlag()
     stream = TextFlag(load_default=False)

@@ -53,7 +53,7 @@ def order(request: ChatRequest, kind: Makes) -> ImageRequest | VideoRequest:
             param=images[shapes.MOST_REFERENCES].param,
         )
     n = request.params.get("n", 1)
-    _within("n", n, 1, shapes.MOST_PICTURES)
+    _within("n", n, 1, shapes.MOST_IMAGES)
     size, ratio = _shape(request.params.get("image_config") or {})
     return ImageRequest(
         model=request.model,

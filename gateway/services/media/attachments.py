@@ -9,13 +9,12 @@ from typing import TypeVar
 
 from gateway.domain.accounts import Kind
 from gateway.domain.errors import GatewayError, UnsupportedMediaType
-from gateway.domain.image_sizes import RATIOS
+from gateway.domain.image_sizes import RATIOS, nearest_ratio
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, Part, VideoRequest
 from gateway.formats.convert import ConvertedImage, can_convert, convert_image
 from gateway.services.routing.catalog import Route
 from gateway.upstreams.base import image_upstream
-from gateway.upstreams.image_sizes import nearest_ratio
 
 AnyRequest = ChatRequest | ImageRequest | VideoRequest
 Request = TypeVar("Request", ChatRequest, ImageRequest, VideoRequest, ImageRequest | VideoRequest)

@@ -11,7 +11,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import Conflict, Fault, GatewayError, JobFailed, NotFound
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
-from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
+from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
 from gateway.upstreams.ark.chat import chat_body, fit_params
@@ -21,7 +21,7 @@ from gateway.upstreams.ark.videos import read_task, video_body, video_options
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.openai.responses import ChatCall, bearer, converse
 
-_PICTURES = WEB_PICTURES | HEIC_PICTURES | {"image/gif", "image/bmp"}
+_PICTURES = WEB_IMAGES | HEIC_IMAGES | {"image/gif", "image/bmp"}
 _CHAT = "/chat/completions"
 _IMAGES = "/images/generations"
 _TASKS = "/contents/generations/tasks"
@@ -44,7 +44,7 @@ class Ark(Adapter):
         return True
 
     def image_types(self, model: str, kind: Kind) -> frozenset[str]:
-        return _PICTURES - HEIC_PICTURES if "seedance-1-0" in model else _PICTURES
+        return _PICTURES - HEIC_IMAGES if "seedance-1-0" in model else _PICTURES
 
     def dropped(
         self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None

@@ -9,11 +9,11 @@ from typing import Any
 from gateway.domain.accounts import Account
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Event, MediaReady, Usage
+from gateway.domain.image_sizes import Size, fit, of_ratio, parse_ratio, parse_size
 from gateway.domain.media import Media
 from gateway.domain.requests import ImageRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import DIALECT
-from gateway.upstreams.image_sizes import Size, fit, of_ratio, parse_ratio, parse_size
 from gateway.upstreams.media_sources import UrlSource
 from gateway.upstreams.openai.messages import data_url
 from gateway.upstreams.openai.responses import entries_of, usage_of

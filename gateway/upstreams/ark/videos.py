@@ -8,12 +8,12 @@ from typing import Any
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import InvalidRequest, JobFailed
+from gateway.domain.image_sizes import Size, parse_ratio, parse_size
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import DIALECT, VENDOR, job_error
-from gateway.upstreams.image_sizes import Size, parse_ratio, parse_size
 from gateway.upstreams.media_sources import UrlSource
 from gateway.upstreams.openai.messages import data_url
 from gateway.upstreams.openai.responses import usage_of

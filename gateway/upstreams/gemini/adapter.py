@@ -13,17 +13,15 @@ from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
-from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES, Media
+from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES, Media
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs import json_body as jsonbody
 from gateway.net.codecs import sse
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.base import Adapter, CallContext, unused
-from gateway.upstreams.gemini import config, contents, files, pictures
-from gateway.upstreams.gemini.answer import Decoder
-from gateway.upstreams.gemini.films import Films
-from gateway.upstreams.gemini.wire import (
+from gateway.upstreams.gemini import contents, files, images, parameters
+from gateway.upstreams.gemini.endpoint import (
     API,
     LARGEST_ANSWER,
     Endpoint,
@@ -31,9 +29,11 @@ from gateway.upstreams.gemini.wire import (
     planned,
     raise_for_status,
 )
+from gateway.upstreams.gemini.interactions import VideoTasks
+from gateway.upstreams.gemini.responses import Decoder
 from gateway.upstreams.registry import VendorSpec
 
-_PICTURES = WEB_PICTURES | HEIC_PICTURES
+_PICTURES = WEB_IMAGES | HEIC_IMAGES
 
 
 class Gemini(Adapter):
@@ -49,7 +49,7 @@ class Gemini(Adapter):
         engine: str | None = None,
     ) -> None:
         super().__init__(spec, http, fetcher, base_url=base_url, engine=engine)
-        self._films = Films(http, fetcher)
+        self._video_tasks = VideoTasks(http, fetcher)
 
     def kind_of(self, model: str) -> Kind:
         if "omni" in model or "veo" in model:
@@ -67,7 +67,7 @@ class Gemini(Adapter):
     ) -> Iterable[str]:
         if not isinstance(request, ChatRequest):
             return unused(request, ("seed",))
-        return config.dropped(request.params)
+        return parameters.dropped(request.params)
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         """Stream one answer, or ask for it whole when the caller wants it whole.
@@ -131,10 +131,10 @@ class Gemini(Adapter):
         them, and a Progress note says why there are fewer.
         """
         endpoint = endpoint_of(account, self._base_url)
-        uploads = contents.too_large_to_inline(iter(pictures.references(request)))
+        uploads = contents.too_large_to_inline(iter(images.references(request)))
         total = Usage()
         with files.uploaded(self._http, endpoint, account, uploads) as uris:
-            body = pictures.picture_body(request, uris)
+            body = images.image_body(request, uris)
             for _ in range(request.n):
                 decoder = Decoder(account)
                 try:
@@ -150,16 +150,16 @@ class Gemini(Adapter):
 
     def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
         """Start an interaction in the background; its id is the task's."""
-        return self._films.submit(request, endpoint_of(account, self._base_url), account)
+        return self._video_tasks.submit(request, endpoint_of(account, self._base_url), account)
 
     def check_video(self, task_id: str, account: Account) -> VideoTask:
-        return self._films.check(task_id, endpoint_of(account, self._base_url), account)
+        return self._video_tasks.check(task_id, endpoint_of(account, self._base_url), account)
 
     def cancel_video(self, task_id: str, account: Account) -> None:
-        self._films.cancel(task_id, endpoint_of(account, self._base_url), account)
+        self._video_tasks.cancel(task_id, endpoint_of(account, self._base_url), account)
 
     def release_video(self, task_id: str, account: Account) -> None:
-        self._films.release(task_id, endpoint_of(account, self._base_url))
+        self._video_tasks.release(task_id, endpoint_of(account, self._base_url))
 
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         endpoint = endpoint_of(account, self._base_url)
@@ -171,12 +171,12 @@ class Gemini(Adapter):
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
         endpoint = endpoint_of(account, self._base_url)
-        calls, uris = _planned_uploads(iter(pictures.references(request)), endpoint)
-        url, body = _url(endpoint, request.model), pictures.picture_body(request, uris)
+        calls, uris = _planned_uploads(iter(images.references(request)), endpoint)
+        url, body = _url(endpoint, request.model), images.image_body(request, uris)
         return calls + [planned("POST", url, endpoint.headers, body) for _ in range(request.n)]
 
     def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
-        return [self._films.plan(request, endpoint_of(account, self._base_url))]
+        return [self._video_tasks.plan(request, endpoint_of(account, self._base_url))]
 
 
 class _Remembered:
@@ -196,8 +196,8 @@ class _Remembered:
 
 def _chat_body(request: ChatRequest, uris: dict[str, str]) -> dict[str, Any]:
     model = request.model
-    body = contents.conversation(request.messages, uris, signed=config.signs_calls(model))
-    body |= config.options(model, request.params)
+    body = contents.conversation(request.messages, uris, signed=parameters.signs_calls(model))
+    body |= parameters.options(model, request.params)
     return body
 
 

@@ -24,7 +24,7 @@ from gateway.domain.media import Media
 from gateway.net.http.client import Http
 from gateway.runtime.interruption import shielded
 from gateway.upstreams.errors import redact
-from gateway.upstreams.gemini.wire import API, Endpoint, raise_for_status
+from gateway.upstreams.gemini.endpoint import API, Endpoint, raise_for_status
 from gateway.upstreams.uploads import uploads
 
 _LONGEST_PROCESSING_S = 300.0

@@ -1,4 +1,4 @@
-"""Films by the Interactions API: bodies of requests, and what became of an interaction.
+"""Videos by the Interactions API: bodies of requests, and what became of an interaction.
 
 https://ai.google.dev/gemini-api/docs/omni
 """
@@ -13,11 +13,11 @@ from typing import Any
 from gateway.domain.accounts import Account
 from gateway.domain.errors import ContentFiltered, GatewayError, InvalidRequest, JobFailed
 from gateway.domain.events import tokens_of
+from gateway.domain.image_sizes import parse_size
 from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
 from gateway.net.codecs.json_body import Base64
 from gateway.upstreams.errors import redact
-from gateway.upstreams.image_sizes import parse_size
 
 _RATIOS = ("16:9", "9:16")
 _RESOLUTIONS = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}  # lines
@@ -30,7 +30,7 @@ _BLOCKED = re.compile(r"safety|policy|prohibited|blocked|recitation", re.IGNOREC
 
 
 def video_body(request: VideoRequest) -> dict[str, Any]:
-    """The interaction that makes the film. Raises InvalidRequest for what the model cannot do."""
+    """The interaction that makes the video. Raises InvalidRequest for what the model cannot do."""
     frames = [image for image in request.images if isinstance(image, Media)]
     if len(frames) > 1:
         raise InvalidRequest(
@@ -67,12 +67,12 @@ def _format(request: VideoRequest) -> dict[str, str]:
         resolution = resolution or nearest
     if ratio is not None:
         if ratio not in _RATIOS:
-            raise InvalidRequest(f"{request.model} films in {' and '.join(_RATIOS)}", param="ratio")
+            raise InvalidRequest(f"{request.model} takes {' and '.join(_RATIOS)}", param="ratio")
         wanted["aspect_ratio"] = ratio
     if resolution is not None:
         if resolution.lower() not in _RESOLUTIONS:
             raise InvalidRequest(
-                f"{request.model} films in {', '.join(_RESOLUTIONS)}", param="resolution"
+                f"{request.model} takes {', '.join(_RESOLUTIONS)}", param="resolution"
             )
         wanted["resolution"] = resolution.lower()
     if request.duration is not None:
@@ -86,14 +86,14 @@ def _duration(request: VideoRequest) -> float:
     longest = _LONGEST_S.get(version[1] if version else "", max(_LONGEST_S.values()))
     if not _SHORTEST_S <= seconds <= longest:
         raise InvalidRequest(
-            f"{request.model} makes films of {_SHORTEST_S} to {longest} seconds", param="duration"
+            f"{request.model} makes videos of {_SHORTEST_S} to {longest} seconds", param="duration"
         )
     return seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """Where a finished film is: in the answer as base64 `data`, or waiting at `uri`."""
+class Video:
+    """Where a finished video is: in the answer as base64 `data`, or waiting at `uri`."""
 
     mime_type: str
     data: str | None
@@ -106,8 +106,8 @@ class Film:
         return match[1] if match else None
 
 
-def film_of(interaction: Mapping[str, Any], account: Account) -> Film | None:
-    """The film of an interaction, None while it is being made.
+def video_of(interaction: Mapping[str, Any], account: Account) -> Video | None:
+    """The video of an interaction, None while it is being made.
 
     Raises JobFailed or ContentFiltered when there will be none.
     """
@@ -118,12 +118,12 @@ def film_of(interaction: Mapping[str, Any], account: Account) -> Film | None:
         for part in _outputs(interaction):
             data, uri = _text(part.get("data")), _text(part.get("uri"))
             if part.get("type") == "video" and (data or uri):
-                return Film(_text(part.get("mime_type")) or "video/mp4", data, uri)
+                return Video(_text(part.get("mime_type")) or "video/mp4", data, uri)
     raise _failure(interaction, account)
 
 
 def output_tokens(interaction: Mapping[str, Any]) -> int:
-    """Tokens billed for the film."""
+    """Tokens billed for the video."""
     usage = interaction.get("usage")
     if not isinstance(usage, dict):
         return 0
@@ -143,15 +143,15 @@ def _outputs(interaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _failure(interaction: Mapping[str, Any], account: Account) -> GatewayError:
-    """What an interaction that ended without a film says of itself."""
+    """What an interaction that ended without a video says of itself."""
     status = interaction.get("status")
     if status == "cancelled":
-        return JobFailed("the film was cancelled at Gemini", code="cancelled", sent=True)
+        return JobFailed("the video was cancelled at Gemini", code="cancelled", sent=True)
     errors = interaction.get("errors") or ()
     codes = [str(error.get("code")) for error in errors]
     said = [error.get("message") for error in errors]
     said += [part.get("text") for part in _outputs(interaction)]
     reason = redact(" ".join(text for text in said if text), account.secret.reveal())
     if any(_BLOCKED.search(code) for code in codes):
-        return ContentFiltered(f"Gemini blocked the film: {reason or codes[0]}", sent=True)
-    return JobFailed(f"Gemini made no film: {reason or status}", sent=True)
+        return ContentFiltered(f"Gemini blocked the video: {reason or codes[0]}", sent=True)
+    return JobFailed(f"Gemini made no video: {reason or status}", sent=True)

@@ -11,21 +11,21 @@ from typing import Any
 
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.events import Event, Events, MediaReady
-from gateway.domain.media import HEIC_PICTURES, WEB_PICTURES
+from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs import json_body as jsonbody
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.base import Adapter, CallContext, ShareToken, each_its_own, unused
-from gateway.upstreams.gemini_enterprise.answer import Decoder
 from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
 from gateway.upstreams.gemini_enterprise.engine import engine_of
-from gateway.upstreams.gemini_enterprise.questions import Question
+from gateway.upstreams.gemini_enterprise.queries import Question
+from gateway.upstreams.gemini_enterprise.responses import Decoder
 from gateway.upstreams.google.tokens import Tokens, has_key_file
 from gateway.upstreams.registry import VendorSpec
 
 # Not documented; what the models behind it take.
-_PICTURES = WEB_PICTURES | HEIC_PICTURES
+_PICTURES = WEB_IMAGES | HEIC_IMAGES
 _MAPPED = frozenset({"web_search_options"})  # the assistant may always search
 
 

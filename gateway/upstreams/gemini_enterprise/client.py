@@ -21,7 +21,7 @@ from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Answer, Http
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR, Engine
 from gateway.upstreams.gemini_enterprise.turns import Attachment
-from gateway.upstreams.google import status as google_status
+from gateway.upstreams.google import errors as google_errors
 from gateway.upstreams.google.tokens import Tokens, has_key_file, shortened
 from gateway.upstreams.media_sources import LARGEST_RESULT_BYTES
 from gateway.upstreams.uploads import uploads
@@ -178,7 +178,7 @@ class Client:
             self._tokens.forget(self._account, token)
 
     def _check(self, answer: Answer) -> None:
-        google_status.raise_for_status(answer, vendor=VENDOR, account=self._account, table=TABLE)
+        google_errors.raise_for_status(answer, vendor=VENDOR, account=self._account, table=TABLE)
 
 
 class _SessionFile:

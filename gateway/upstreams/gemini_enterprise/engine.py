@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gateway.domain.accounts import Account
 from gateway.domain.errors import AccountRejected, ModelNotFound, UpstreamError
 from gateway.upstreams.errors import Row
-from gateway.upstreams.google import status as google_status
+from gateway.upstreams.google import errors as google_errors
 from gateway.upstreams.registry import VENDORS
 
 API = "v1alpha"  # the only version that knows context files
@@ -24,7 +24,7 @@ VENDOR = VENDORS[_NAME].title
 TABLE: Sequence[Row] = (
     Row(400, "", r"\bmodel ?id\b", ModelNotFound),
     Row(404, "", "", AccountRejected),
-    *google_status.TABLE,
+    *google_errors.TABLE,
     Row(400, "FAILED_PRECONDITION.*", "", UpstreamError),
 )
 

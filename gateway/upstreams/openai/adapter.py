@@ -22,14 +22,14 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.domain.events import Event, Events, Finish, MediaReady
-from gateway.domain.media import WEB_PICTURES, Media
+from gateway.domain.image_sizes import Size, of_ratio, parse_ratio, parse_size
+from gateway.domain.media import WEB_IMAGES, Media
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
 from gateway.net.codecs.multipart import File, Multipart
 from gateway.net.http.client import Body
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
-from gateway.upstreams.image_sizes import Size, of_ratio, parse_ratio, parse_size
 from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.messages import media_part, write_messages
 from gateway.upstreams.openai.responses import (
@@ -133,7 +133,7 @@ class OpenAI(Adapter):
         return model.startswith(_IMAGE_MODELS)  # others may refuse any size
 
     def image_types(self, model: str, kind: Kind) -> frozenset[str]:
-        return WEB_PICTURES if kind == "image" else WEB_PICTURES | {"image/gif"}
+        return WEB_IMAGES if kind == "image" else WEB_IMAGES | {"image/gif"}
 
     def dropped(
         self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None

@@ -1,4 +1,4 @@
-"""Films by the Interactions API: from the start of one to its deletion at the vendor.
+"""Videos by the Interactions API: from the start of one to its deletion at the vendor.
 
 https://ai.google.dev/api/interactions-api
 """
@@ -24,7 +24,7 @@ from gateway.net.codecs import json_body as jsonbody
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.gemini import files, videos
-from gateway.upstreams.gemini.wire import (
+from gateway.upstreams.gemini.endpoint import (
     API,
     LARGEST_ANSWER,
     Endpoint,
@@ -37,7 +37,7 @@ _ALMOST_DONE = 99
 _DELETE_S = 5.0
 
 
-class Films:
+class VideoTasks:
     """The tasks of the Gemini API."""
 
     def __init__(self, http: Http, fetcher: Fetcher) -> None:
@@ -54,54 +54,54 @@ class Films:
             interaction = answer.json()
         task_id = interaction.get("id") if isinstance(interaction, dict) else None
         if not isinstance(task_id, str) or not task_id:
-            raise UpstreamInvalidResponse("Gemini took a film but gave it no id", sent=True)
+            raise UpstreamInvalidResponse("Gemini took a video but gave it no id", sent=True)
         return task_id
 
     def plan(self, request: VideoRequest, endpoint: Endpoint) -> VendorCall:
         return planned("POST", _url(endpoint), endpoint.headers, videos.video_body(request))
 
     def check(self, task_id: str, endpoint: Endpoint, account: Account) -> VideoTask:
-        """How far it is. A film that is made may still be on its way into the vendor's files."""
+        """How far it is. A video that is made may still be on its way into the vendor's files."""
         url = _url(endpoint, task_id)
         with self._http.send("GET", url, headers=endpoint.headers) as answer:
             if answer.status == 404:
-                raise JobFailed("Gemini does not know the film any more")
+                raise JobFailed("Gemini does not know the video any more")
             raise_for_status(answer, account)
             interaction = answer.json(LARGEST_ANSWER)
         try:
-            film = videos.film_of(interaction, account)
+            video = videos.video_of(interaction, account)
             tokens = videos.output_tokens(interaction)
         except (AttributeError, TypeError):
-            raise UpstreamInvalidResponse("Gemini's word on a film cannot be read") from None
-        if film is None:
+            raise UpstreamInvalidResponse("Gemini's word on a video cannot be read") from None
+        if video is None:
             return VideoTask(running=True)
-        source = self._source(film, endpoint, account)
+        source = self._source(video, endpoint, account)
         if source is None:
             return VideoTask(running=True, percent=_ALMOST_DONE)
         return VideoTask(running=False, video=source, completion_tokens=tokens)
 
     def _source(
-        self, film: videos.Film, endpoint: Endpoint, account: Account
+        self, video: videos.Video, endpoint: Endpoint, account: Account
     ) -> MediaSource | None:
-        """Where to read the film, None while its file is not ready."""
-        if film.data:
-            return InlineSource(film.data, film.mime_type)
-        if (file_id := film.file_id) is None:
-            return UrlSource(self._fetcher, film.uri or "", film.mime_type)
+        """Where to read the video, None while its file is not ready."""
+        if video.data:
+            return InlineSource(video.data, video.mime_type)
+        if (file_id := video.file_id) is None:
+            return UrlSource(self._fetcher, video.uri or "", video.mime_type)
         url = f"{endpoint.base_url}/{API}/files/{file_id}"
         try:
             state = files.read_file(self._http, url, endpoint, account).get("state")
         except NotFound:
-            raise JobFailed("Gemini has deleted the film", sent=True) from None
+            raise JobFailed("Gemini has deleted the video", sent=True) from None
         if state == "PROCESSING":
             return None
         if state == "FAILED":
-            raise JobFailed("Gemini lost the film while storing it", sent=True)
+            raise JobFailed("Gemini lost the video while storing it", sent=True)
         # The key stays with this host: a redirect leads to one that signs its own addresses.
         return UrlSource(
             self._fetcher,
             f"{url}:download?alt=media",
-            film.mime_type,
+            video.mime_type,
             headers=endpoint.auth,
         )
 
@@ -110,13 +110,13 @@ class Films:
         url = f"{_url(endpoint, task_id)}/cancel"
         with self._http.send("POST", url, headers=endpoint.headers, body=b"{}") as answer:
             if answer.status == 404:
-                raise NotFound("Gemini does not know the film any more")
+                raise NotFound("Gemini does not know the video any more")
             if answer.status in (400, 409):
-                raise Conflict("the film can no longer be cancelled")
+                raise Conflict("the video can no longer be cancelled")
             raise_for_status(answer, account)
             interaction = answer.json(LARGEST_ANSWER)
         if isinstance(interaction, dict) and interaction.get("status") == "completed":
-            raise Conflict("the film is already made")
+            raise Conflict("the video is already made")
         self.release(task_id, endpoint)
 
     def release(self, task_id: str, endpoint: Endpoint) -> None:

@@ -29,8 +29,8 @@ from gateway.domain.events import (
     Usage,
     tokens_of,
 )
-from gateway.upstreams.gemini.wire import VENDOR
-from gateway.upstreams.google.status import embedded_error, status_in
+from gateway.upstreams.gemini.endpoint import VENDOR
+from gateway.upstreams.google.errors import embedded_error, status_in
 from gateway.upstreams.media_sources import InlineSource
 
 _FINISH: Mapping[str, FinishReason] = {

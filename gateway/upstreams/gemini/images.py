@@ -1,4 +1,4 @@
-"""Requests for pictures: shapes and sizes that Gemini's image models know.
+"""Requests for images: shapes and sizes that Gemini's image models know.
 
 https://ai.google.dev/gemini-api/docs/image-generation
 """
@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.image_sizes import nearest_ratio, parse_size
 from gateway.domain.media import Media
 from gateway.domain.requests import ImageRequest
 from gateway.upstreams.gemini.contents import media_part
-from gateway.upstreams.image_sizes import nearest_ratio, parse_size
 
 _RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 _LONG_RATIOS = ("1:4", "4:1", "1:8", "8:1")
@@ -22,14 +22,14 @@ _TIER_PIXELS = ((2.1e6, "1K"), (8.4e6, "2K"))
 
 
 def references(request: ImageRequest) -> list[Media]:
-    """The pictures to start from. Raises InvalidRequest for a mask, which has no place."""
+    """The images to start from. Raises InvalidRequest for a mask, which has no place."""
     if request.mask is not None:
         raise InvalidRequest("Gemini's image models take no mask", param="mask")
     return [image for image in request.images if isinstance(image, Media)]
 
 
-def picture_body(request: ImageRequest, uris: Mapping[str, str]) -> dict[str, Any]:
-    """The `generateContent` request for one picture. `uris` are those of uploaded references."""
+def image_body(request: ImageRequest, uris: Mapping[str, str]) -> dict[str, Any]:
+    """The `generateContent` request for one image. `uris` are those of uploaded references."""
     parts = [media_part(image, uris) for image in references(request)]
     parts.append({"text": request.prompt})
     config: dict[str, Any] = {"responseModalities": ["IMAGE"]}
@@ -50,11 +50,11 @@ def _shape(request: ImageRequest) -> dict[str, str]:
     if size is not None:
         if size.upper() not in _TIERS:
             raise InvalidRequest(
-                f"Gemini draws in {', '.join(_TIERS)}, or give WIDTHxHEIGHT", param="size"
+                f"Gemini makes {', '.join(_TIERS)}, or give WIDTHxHEIGHT", param="size"
             )
         shape["imageSize"] = size.upper()
     if request.ratio is not None:
         if request.ratio not in allowed:
-            raise InvalidRequest(f"{request.model} draws in {', '.join(allowed)}", param="ratio")
+            raise InvalidRequest(f"{request.model} makes {', '.join(allowed)}", param="ratio")
         shape["aspectRatio"] = request.ratio
     return shape

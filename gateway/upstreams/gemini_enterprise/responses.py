@@ -30,7 +30,7 @@ from gateway.domain.media import MediaSource
 from gateway.domain.token_estimate import Estimate
 from gateway.net.codecs import json_stream as jsonstream
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR
-from gateway.upstreams.google.status import embedded_error, status_in
+from gateway.upstreams.google.errors import embedded_error, status_in
 from gateway.upstreams.media_sources import InlineSource
 
 _BROKEN_OFF = f"{VENDOR} broke its answer off"

@@ -10,7 +10,7 @@ from gateway.domain.accounts import Account
 from gateway.domain.requests import VendorCall
 from gateway.net.codecs import json_body as jsonbody
 from gateway.net.http.client import Answer
-from gateway.upstreams.google import status as google_status
+from gateway.upstreams.google import errors as google_errors
 
 API = "v1beta"
 VENDOR = "Gemini"
@@ -39,7 +39,7 @@ def endpoint_of(account: Account, default_base_url: str) -> Endpoint:
 
 
 def raise_for_status(answer: Answer, account: Account) -> None:
-    google_status.raise_for_status(answer, vendor=VENDOR, account=account)
+    google_errors.raise_for_status(answer, vendor=VENDOR, account=account)
 
 
 def planned(method: str, url: str, headers: Mapping[str, str], document: Any) -> VendorCall:
