@@ -12,7 +12,7 @@ from gateway.domain.jobs import Job
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.runtime.interruption import loop_lag_s
-from gateway.runtime.periodic import Background, Chore
+from gateway.runtime.periodic import BackgroundTasks, PeriodicTask
 from gateway.services import Services
 from gateway.services.access.keys import KeyRing
 from gateway.services.access.limits import RateLimits, WrongKeys
@@ -97,14 +97,14 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ended)
     keys = KeyRing(settings.keys, KeyStore(database))
     keys.refresh()
-    chores = (
-        Chore("heartbeat", HEARTBEAT_S, processes.heartbeat, to_the_end=True),
-        Chore("keys", 1, keys.refresh),
-        *_pool_chores(pool, sessions),
-        *_answer_chores(idempotency, generation, settings.media_ttl_s),
-        Chore("media-links", 60, media.note_links),
-        Chore("media", 600, media.sweep),
-        Chore("ledger", EVERY_S, ledger.write, to_the_end=True),
+    tasks = (
+        PeriodicTask("heartbeat", HEARTBEAT_S, processes.heartbeat, during_drain=True),
+        PeriodicTask("keys", 1, keys.refresh),
+        *_pool_tasks(pool, sessions),
+        *_answer_tasks(idempotency, generation, settings.media_ttl_s),
+        PeriodicTask("media-links", 60, media.note_links),
+        PeriodicTask("media", 600, media.sweep),
+        PeriodicTask("ledger", EVERY_S, ledger.write, during_drain=True),
     )
     return Services(
         settings=settings,
@@ -125,8 +125,8 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         media=media,
         files=files,
         sessions=sessions,
-        background=Background(
-            chores, at_stop=(ledger.write, generation.runner.stop, sessions.stop, ledger.close)
+        background=BackgroundTasks(
+            tasks, at_stop=(ledger.write, generation.runner.stop, sessions.stop, ledger.close)
         ),
     )
 
@@ -159,24 +159,24 @@ def _media(
     return media, FileService(store=store, index=index, files=files)
 
 
-def _pool_chores(pool: Pool, sessions: Sessions) -> tuple[Chore, ...]:
+def _pool_tasks(pool: Pool, sessions: Sessions) -> tuple[PeriodicTask, ...]:
     return (
-        Chore("accounts", 1, pool.refresh),
-        Chore("account-places", pool_places.RENEW_S, pool.renew, to_the_end=True),
-        Chore("session-leases", 3, sessions.renew, to_the_end=True),
-        Chore("sessions", 5, sessions.sweep, to_the_end=True),
-        Chore("stray-sessions", 60, sessions.reconcile),
+        PeriodicTask("accounts", 1, pool.refresh),
+        PeriodicTask("account-places", pool_places.RENEW_S, pool.renew, during_drain=True),
+        PeriodicTask("session-leases", 3, sessions.renew, during_drain=True),
+        PeriodicTask("sessions", 5, sessions.sweep, during_drain=True),
+        PeriodicTask("stray-sessions", 60, sessions.reconcile),
     )
 
 
-def _answer_chores(
+def _answer_tasks(
     idempotency: Idempotency, generation: GenerationService, keep_s: float
-) -> tuple[Chore, ...]:
+) -> tuple[PeriodicTask, ...]:
     return (
-        Chore("jobs", 2, generation.runner.sweep),
-        Chore("old-jobs", 3600, partial(generation.purge, keep_s)),
-        Chore("served-keys", 3, idempotency.renew, to_the_end=True),
-        Chore("answers", 600, idempotency.purge),
+        PeriodicTask("jobs", 2, generation.runner.sweep),
+        PeriodicTask("old-jobs", 3600, partial(generation.purge, keep_s)),
+        PeriodicTask("served-keys", 3, idempotency.renew, during_drain=True),
+        PeriodicTask("answers", 600, idempotency.purge),
     )
 
 

@@ -15,7 +15,7 @@ import pybase64
 
 from gateway.domain.errors import InvalidBase64, RequestTooLarge, StorageUnavailable
 from gateway.domain.media import Blob
-from gateway.runtime.cooperative import let_others_run
+from gateway.runtime.cooperative import cooperative_yield
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -242,7 +242,7 @@ class _Decoding:
             padded = padded or piece.endswith(b"=")
             size += len(data)
             yield data
-            let_others_run()
+            cooperative_yield()
         if len(held) > 1 and not padded and b"=" not in held:
             # https://infra.spec.whatwg.org/#forgiving-base64-decode
             rest, held = _groups(held + b"=" * (-len(held) % 4)), b""

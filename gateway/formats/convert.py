@@ -15,13 +15,13 @@ from gateway.domain.errors import StorageUnavailable, UnsupportedMediaType
 from gateway.domain.media import Blob
 from gateway.formats.blobs import FileBlob
 from gateway.formats.sniff import MAX_PIXELS
-from gateway.runtime.cooperative import Threads
+from gateway.runtime.cooperative import ThreadPool
 
 # Pillow knows many more; each is code that runs on untrusted bytes.
 _FORMATS = MappingProxyType({"image/gif": "GIF", "image/bmp": "BMP", "image/webp": "WEBP"})
 _MAX_CPU_S = 2.0
 _LARGE_PIXELS = 4_000_000  # as PNG, a photograph of this size has ten times the bytes of a JPEG
-_THREADS = Threads(2)  # each holds a decoded image in memory
+_THREADS = ThreadPool(2)  # each holds a decoded image in memory
 
 # Pillow's errors for damaged files depend on where the damage is.
 _BROKEN = (

@@ -12,21 +12,21 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-def together(
-    call: Callable[[A], T], items: Sequence[A], *, at_once: int, to_the_end: bool = False
+def concurrent_map(
+    call: Callable[[A], T], items: Sequence[A], *, at_once: int, run_all: bool = False
 ) -> list[T]:
-    """What `call` returns for each item, in their order; raises the first failure.
+    """Results of `call` for each item, in their order; raises the first failure.
 
-    A failure is raised at once, unless all are to be called `to_the_end`. Who leaves early, by
-    it or by an interruption, does not wait for calls under way, and no more are begun. The end
-    of the process does not wait either, as it would for those of an executor.
+    A failure is raised at once, unless `run_all` is set. A caller that leaves early, by a
+    failure or an interruption, does not wait for the calls under way, and no more are begun.
+    Neither does the end of the process wait, as it would for the threads of an executor.
     """
     results: list[Future[T]] = [Future() for _ in items]
     todo = deque(zip(items, results, strict=True))
     for _ in range(min(len(items), at_once)):
-        Thread(target=_work, args=(call, todo), name="together", daemon=True).start()
+        Thread(target=_work, args=(call, todo), name="concurrent-map", daemon=True).start()
     try:
-        done, _ = wait(results, return_when=ALL_COMPLETED if to_the_end else FIRST_EXCEPTION)
+        done, _ = wait(results, return_when=ALL_COMPLETED if run_all else FIRST_EXCEPTION)
         for result in results:
             if result in done:
                 result.result()
@@ -43,5 +43,5 @@ def _work(call: Callable[[A], T], todo: deque[tuple[A, Future[T]]]) -> None:
             return
         try:
             result.set_result(call(item))
-        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+        except BaseException as error:  # noqa: BLE001  # raised in the thread that waits for it
             result.set_exception(error)

@@ -1,4 +1,4 @@
-"""Under gevent, work that never waits for a socket keeps every other request from running."""
+"""Cooperation under gevent: work that never waits for a socket stops all other requests."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-_TURN_BYTES = 1024 * 1024
+_YIELD_BYTES = 1024 * 1024
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def let_others_run() -> None:
-    """Give other greenlets a turn, those too that wait for a socket.
+def cooperative_yield() -> None:
+    """Let other greenlets run, including those that wait for a socket.
 
-    A sleep of zero would only run what is ready already, before the sockets are polled.
+    A sleep of zero would run only the greenlets that are ready, before sockets are polled.
     """
     time.sleep(1e-9)
 
 
-class Turns:
-    """Gives others a turn after each MiB of work that a ready socket or disk never interrupts."""
+class YieldBudget:
+    """Yields after each MiB of work that is never interrupted by a wait."""
 
     __slots__ = ("_left",)
 
     def __init__(self) -> None:
-        self._left = _TURN_BYTES
+        self._left = _YIELD_BYTES
 
-    def after(self, size: int) -> None:
-        self._left -= size
+    def spend(self, byte_count: int) -> None:
+        self._left -= byte_count
         if self._left < 0:
-            self._left = _TURN_BYTES
-            let_others_run()
+            self._left = _YIELD_BYTES
+            cooperative_yield()
 
 
 def hub() -> Any:
@@ -45,16 +45,16 @@ def hub() -> Any:
     return gevent.get_hub()
 
 
-def aside(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def run_in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a call that waits for the disk or computes in C; under gevent, on a real thread."""
     found = hub()
     if found is None:
         return call(*args, **kwargs)
-    return _applied(found.threadpool, call, *args, **kwargs)
+    return _apply(found.threadpool, call, *args, **kwargs)
 
 
-class Threads:
-    """Real threads, `size` at most, for calls that may hang: those of `aside` are left alone."""
+class ThreadPool:
+    """Real threads, `size` at most, for calls that may hang: `run_in_thread` has its own."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -66,14 +66,14 @@ class Threads:
         if found is None:
             return call(*args, **kwargs)
         if self._pool is None:
-            from gevent.threadpool import ThreadPool
+            from gevent import threadpool
 
-            self._pool = ThreadPool(self._size, found)
-        return _applied(self._pool, call, *args, **kwargs)
+            self._pool = threadpool.ThreadPool(self._size, found)
+        return _apply(self._pool, call, *args, **kwargs)
 
 
-def as_imported(module: str, name: str) -> Any:
-    """What the standard library has under `name`, also where gevent has put its own there."""
+def unpatched(module: str, name: str) -> Any:
+    """The standard library's `name`, also where gevent has put its own there."""
     if not _patched():
         return getattr(sys.modules[module], name)
     from gevent.monkey import get_original
@@ -81,10 +81,10 @@ def as_imported(module: str, name: str) -> Any:
     return get_original(module, name)
 
 
-def _applied(pool: Any, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _apply(pool: Any, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     from gevent.util import wrap_errors
 
-    # The pool prints what is raised in it, so errors come back as results.
+    # The pool prints errors that are raised in it, so they come back as results.
     result = pool.apply(wrap_errors(Exception, call), args, kwargs)
     if isinstance(result, Exception):
         raise result

@@ -1,7 +1,7 @@
-"""What the server and the code that answers a request have to say to each other.
+"""The interface between the server and the code that answers a request.
 
-The worker is on the other side of these names. Where there is none (scripts, tests of
-the app in process) nothing is ever interrupted or draining, and no hold is given.
+The worker implements it. Without a worker (scripts, tests of the app in process) nothing is
+interrupted or draining, and there is no early response.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Protocol
 from gateway.domain.errors import InvalidRequest, RequestTimeout
 
 Heartbeat = bytes | Callable[[], bytes]
-"""Bytes to send while an answer is silent, or what makes them (in the hub: it must not wait)."""
+"""Bytes to send while a response is silent, or a call that makes them (in the hub: no waiting)."""
 
-HOLD = "gateway.hold"
-"""Key of the request's `Hold` in the WSGI environ."""
+EARLY_RESPONSE = "gateway.early_response"
+"""Key of the request's `EarlyResponse` in the WSGI environ."""
 
 
 class Interrupted(BaseException):
@@ -30,11 +30,11 @@ class Interrupted(BaseException):
 
 
 class ClientGone(Interrupted):
-    """Nobody reads the answer any more.
+    """The client disconnected.
 
-    The client closed or reset the connection, shut down its sending side (which counts
-    as leaving, as in nginx and Go), or has taken nothing for too long. Let it pass: the
-    worker closes the connection and logs nothing.
+    It closed or reset the connection, shut down its sending side (which counts as leaving,
+    as in nginx and Go), or has read nothing for too long. The app lets it pass: the worker
+    closes the connection and logs nothing.
     """
 
 
@@ -58,14 +58,14 @@ class IncompleteBody(InvalidRequest):
     code = "incomplete_body"
 
 
-class Hold(Protocol):
-    """Keeps a client and the routers before it waiting for a slow answer."""
+class EarlyResponse(Protocol):
+    """Heartbeats for a slow response, which keep the client and its routers waiting."""
 
     started: bool
-    """The head is out: 200 and the armed headers. The app's own head will be ignored."""
+    """Status 200 and the armed headers are sent. The app's own head will be ignored."""
 
     broken: bool
-    """The answer was broken off after `started`, so the client saw no end of it."""
+    """The response was broken off after `started`, so the client saw no end of it."""
 
     def arm(
         self,
@@ -75,15 +75,15 @@ class Hold(Protocol):
         every_s: float,
         headers: Callable[[], Sequence[tuple[str, str]]],
     ) -> bool:
-        """Send `filler` whenever the answer is silent; False where it cannot be.
+        """Send `filler` whenever the response is silent; False where that is impossible.
 
-        Without an answer after `first_after_s` the worker sends status 200, what `headers`
+        Without a response after `first_after_s` the worker sends status 200, what `headers`
         then returns (asked in the hub, so it must not wait), and `filler`; from then on
         `filler` follows each silence of `every_s`, also between the app's own writes if the
-        last of them ended with an empty line. The app's answer then only adds its body; if
+        last of them ended with an empty line. The app's response then only adds its body; if
         its status is not 2xx, or it raises, the body is broken off.
 
-        White space fills a JSON answer: not for HTTP/1.0, where a broken answer looks
+        White space fills a JSON response: not for HTTP/1.0, where a broken one looks
         like a complete one. Never for HEAD. Once the app has announced a length, a
         body-less status or an error, nothing more is filled in.
         """
@@ -93,7 +93,7 @@ class Hold(Protocol):
 
 
 class Answering(Protocol):
-    """The request a greenlet is answering."""
+    """The request that a greenlet is answering."""
 
     shields: int
 
@@ -133,7 +133,7 @@ def shielded() -> Iterator[None]:
 
 
 class Process:
-    """What is true of the whole process: whether it is ending, and how late its loop runs.
+    """State of the whole process: draining or not, and the lateness of its event loop.
 
     There is one per process, as there is one set of signal handlers.
     """
@@ -160,7 +160,7 @@ process = Process()
 
 
 def draining() -> bool:
-    """Whether this process takes no new connections and will exit soon."""
+    """True while this process takes no new connections and will exit soon."""
     return process.draining
 
 
@@ -174,5 +174,5 @@ def on_drain(callback: Callable[[], object]) -> None:
 
 
 def loop_lag_s() -> float:
-    """The worst lateness of the event loop in the last ten seconds."""
+    """Worst lateness of the event loop in the last ten seconds."""
     return max(process.lags_s)

@@ -1,57 +1,58 @@
-"""What every process does beside answering: moving jobs, renewing leases, sweeping."""
+"""Periodic tasks of a process: moving jobs, renewing leases, sweeping."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Event as Signal
-from threading import Thread
+from threading import Event, Thread
 
 from gateway.domain.errors import GatewayError
 from gateway.runtime.logs import log
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
-    """`work` is called every `every_s` seconds; its failure is logged and it is called again.
+class PeriodicTask:
+    """A call repeated every `every_s` seconds; its failure is logged and it is called again.
 
-    `to_the_end`: also while the process drains, for what its last requests still hold.
+    `during_drain`: repeated while the process drains, too.
     """
 
     name: str
     every_s: float
     work: Callable[[], object]
-    to_the_end: bool = False
+    during_drain: bool = False
 
 
-class Background:
-    def __init__(self, chores: Sequence[Chore], at_stop: Sequence[Callable[[], object]]) -> None:
-        self._chores = chores
+class BackgroundTasks:
+    def __init__(
+        self, tasks: Sequence[PeriodicTask], at_stop: Sequence[Callable[[], object]]
+    ) -> None:
+        self._tasks = tasks
         self._at_stop = at_stop
-        self._stopping = Signal()
-        self._never = Signal()
+        self._stopping = Event()
+        self._never = Event()
 
     def start(self) -> None:
-        """Once in every serving process, after it was forked."""
-        for chore in self._chores:
-            Thread(target=self._repeat, args=(chore,), name=chore.name, daemon=True).start()
+        """Start the tasks; called once in every serving process, after its fork."""
+        for task in self._tasks:
+            Thread(target=self._repeat, args=(task,), name=task.name, daemon=True).start()
 
     def stop(self) -> None:
-        """Put everything down, for other processes to take over; returns when that is done."""
+        """Stop the tasks and release what other processes may take over."""
         self._stopping.set()
         for step in self._at_stop:
-            _guarded("stop", step)
+            _run_logged("stop", step)
 
-    def _repeat(self, chore: Chore) -> None:
-        end = self._never if chore.to_the_end else self._stopping
-        while not end.wait(chore.every_s):
-            _guarded(chore.name, chore.work)
+    def _repeat(self, task: PeriodicTask) -> None:
+        end = self._never if task.during_drain else self._stopping
+        while not end.wait(task.every_s):
+            _run_logged(task.name, task.work)
 
 
-def _guarded(name: str, work: Callable[[], object]) -> None:
+def _run_logged(name: str, work: Callable[[], object]) -> None:
     try:
         work()
     except GatewayError as err:
-        log.warning("chore_failed", chore=name, code=err.code, message=err.message)
-    except Exception as err:  # noqa: BLE001  # the boundary of what nobody waits for
-        log.error("chore_crashed", chore=name, error=err)
+        log.warning("periodic_task_failed", task=name, code=err.code, message=err.message)
+    except Exception as err:  # noqa: BLE001  # the boundary of work that has no caller
+        log.error("periodic_task_crashed", task=name, error=err)

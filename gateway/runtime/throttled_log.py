@@ -1,4 +1,4 @@
-"""Why a store is not available: for the log and the operator, not for callers."""
+"""Errors of a store, logged once a minute and not for every call that meets them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Sequence
 
 from gateway.runtime.logs import log
 
-_AGAIN_S = 60.0
+_REPEAT_S = 60.0
 
 
-class Causes:
-    """Logs a cause when it is another than before, or when it was long ago."""
+class ThrottledErrorLog:
+    """Log of one event: a cause is written when it changes, and again after a minute."""
 
     def __init__(self, event: str) -> None:
         self._event = event
         self._last: tuple[str, float] | None = None
 
-    def told(self, cause: str) -> str:
-        """The cause itself."""
+    def record(self, cause: str) -> str:
+        """Log `cause` if it is due, and return it."""
         now = time.monotonic()
-        if self._last is None or self._last[0] != cause or now - self._last[1] > _AGAIN_S:
+        if self._last is None or self._last[0] != cause or now - self._last[1] > _REPEAT_S:
             self._last = (cause, now)
             log.warning(self._event, cause=cause)
         return cause
 
 
-def named(err: BaseException, *, hidden: Sequence[str] = ()) -> str:
-    """Its type, its SQLSTATE if it has one, its first line without what is `hidden`."""
+def describe_error(err: BaseException, *, hidden: Sequence[str] = ()) -> str:
+    """Type, SQLSTATE if there is one, and first line of an error, without the `hidden` texts."""
     line = next(iter(str(err).splitlines()), "").strip()
     for secret in filter(None, hidden):
         line = line.replace(secret, "***")

@@ -1,4 +1,4 @@
-"""One client connection: request after request, each within its times."""
+"""One client connection: request after request, each within its timeouts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ import gevent
 from gunicorn.http.errors import NoMoreData, ParseException
 
 from gateway.domain.errors import GatewayError, RequestTimeout, ShuttingDown
-from gateway.runtime.interruption import HOLD, BodyTimeout, ClientGone, DrainExit, answering
+from gateway.runtime.interruption import (
+    EARLY_RESPONSE,
+    BodyTimeout,
+    ClientGone,
+    DrainExit,
+    answering,
+)
 from gateway.server import environ as wsgi_environ
-from gateway.server import refusal
+from gateway.server import error_responses
 from gateway.server.body import Input, Request, Unreader
-from gateway.server.deadlines import Guard, Hangup, HeadTimeout
-from gateway.server.response import BrokenOff, Held, Response
-from gateway.server.timeouts import Times
+from gateway.server.deadlines import CloseConnection, Deadlines, HeadTimeout
+from gateway.server.heartbeat import Heartbeats
+from gateway.server.response import BrokenOff, Response
+from gateway.server.timeouts import Timeouts
 
 _DISCARD_BYTES = 256 * 1024
 _TURN_BYTES = 1024 * 1024  # a fast sender lets the others have a turn this often
@@ -32,7 +39,7 @@ _ENDING = ShuttingDown("The server is restarting; send the request again.", retr
 class Server(Protocol):
     """What the connections of a worker share."""
 
-    times: Times
+    timeouts: Timeouts
     log: logging.Logger
     alive: bool
     idle_s: float
@@ -52,7 +59,7 @@ class Connection:
         "_base",
         "_count",
         "_expects",
-        "_held",
+        "_heartbeats",
         "_input",
         "_request",
         "_reset",
@@ -61,7 +68,7 @@ class Connection:
         "_sock",
         "_turn",
         "_unreader",
-        "guard",
+        "deadlines",
         "reading_body",
     )
 
@@ -75,34 +82,38 @@ class Connection:
         self._sock = sock
         self._address = address
         self._unreader = Unreader(sock, self)
-        self._held: Held | None = None
+        self._heartbeats: Heartbeats | None = None
         self._count = 0
         self._turn = 0
         self._reset = False
-        self.guard = Guard(sock)
+        self.deadlines = Deadlines(sock)
         self.reading_body = False
 
     def serve(self) -> None:
-        answering.set(self.guard)
+        answering.set(self.deadlines)
         self._server.connections.add(self)
         try:
             while self._serve_one():
                 pass
-        except Hangup:
+        except CloseConnection:
             pass
         finally:
             self._server.connections.discard(self)
-            self.guard.close()
-            if self._reset or self.guard.stalled:
+            self.deadlines.close()
+            if self._reset or self.deadlines.stalled:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._sock.close()
 
     def tick(self, now: float) -> None:
-        """Called by the hub: see to the deadline and the heartbeat."""
-        self.guard.tick(now)
-        if self._held and now >= self._held.due_at and not self._held.beat(now):
-            self.guard.stalled = True
-            self.guard.interrupt(ClientGone("reset, or too slow for a heartbeat"))
+        """Check the deadline and send a heartbeat if it is due; called by the hub."""
+        self.deadlines.tick(now)
+        if (
+            self._heartbeats
+            and now >= self._heartbeats.due_at
+            and not self._heartbeats.send_if_due(now)
+        ):
+            self.deadlines.stalled = True
+            self.deadlines.interrupt(ClientGone("reset, or too slow for a heartbeat"))
 
     def _serve_one(self) -> bool:
         """Answer one request; False when it was the last."""
@@ -115,7 +126,7 @@ class Connection:
         if not self._answer(*read):
             return False
         if self._response.closes:
-            if not self._input.complete or self.guard.bytes_waiting():
+            if not self._input.complete or self.deadlines.bytes_waiting():
                 self._linger()
             return False
         return self._input.complete or self._skip()
@@ -126,20 +137,22 @@ class Connection:
         Always through the hub: a client that never makes us wait would otherwise keep
         the process to itself, for a greenlet only yields where a socket would block.
         """
-        server, guard = self._server, self.guard
+        server, deadlines = self._server, self.deadlines
         self._turn = 0
         if self._unreader.buffered():
             gevent.sleep(1e-9)
             return
-        if self._count and not server.alive and not guard.bytes_waiting():
-            raise Hangup
-        guard.expect(Hangup, server.idle_s if self._count else server.times.header_s)
-        guard.await_first_byte()
+        if self._count and not server.alive and not deadlines.bytes_waiting():
+            raise CloseConnection
+        deadlines.expect(
+            CloseConnection, server.idle_s if self._count else server.timeouts.header_s
+        )
+        deadlines.await_first_byte()
 
     def _read_head(self) -> tuple[Request, wsgi_environ.Environ] | None:
         """The next request, or None when there is none to answer any more."""
         server = self._server
-        self.guard.expect(HeadTimeout, server.times.header_s)
+        self.deadlines.expect(HeadTimeout, server.timeouts.header_s)
         try:
             request = Request(server.parser_cfg, self._unreader, self._address, self._count + 1)
             return request, wsgi_environ.build(self._base, request, self._address)
@@ -148,27 +161,27 @@ class Connection:
         except ParseException as error:
             # Not its words, which quote what was sent, and that may be a credential.
             server.log.info("refused a request from %s: %s", self._address, type(error).__name__)
-            self._refuse(refusal.for_parser(error))
+            self._refuse(error_responses.for_parser(error))
             return None
         except HeadTimeout:
-            self._refuse(refusal.for_error(_HEAD_TOO_SLOW))
+            self._refuse(error_responses.for_error(_HEAD_TOO_SLOW))
             return None
         finally:
-            self.guard.done()
+            self.deadlines.done()
 
     def _answer(self, request: Request, environ: wsgi_environ.Environ) -> bool:
         """Run the app; False when the connection is of no more use."""
         self._request = request
         self._expects = request._expected_100_continue
-        self._allowance_s = self._server.times.body_s
+        self._allowance_s = self._server.timeouts.body_s
         self._input = environ["wsgi.input"] = Input(request, self)
         self._response = Response(request, self)
-        self._held = environ[HOLD] = Held(self._response)
-        self.guard.begin_request()
+        self._heartbeats = environ[EARLY_RESPONSE] = Heartbeats(self._response)
+        self.deadlines.begin_request()
         if self._input.complete:
-            self.guard.watch()
+            self.deadlines.watch()
         try:
-            self._run(environ, self._held)
+            self._run(environ, self._heartbeats)
         except ClientGone:
             return False
         except BrokenOff:
@@ -186,7 +199,7 @@ class Connection:
             return False
         return True
 
-    def _run(self, environ: wsgi_environ.Environ, held: Held) -> None:
+    def _run(self, environ: wsgi_environ.Environ, heartbeats: Heartbeats) -> None:
         response = self._response
         body: Iterable[bytes] = ()
         try:
@@ -195,11 +208,11 @@ class Connection:
                 response.write(item)
             response.finish()
         except BaseException:
-            held.broken = held.started
+            heartbeats.broken = heartbeats.started
             raise
         finally:
-            self.guard.end_request()
-            held.disarm()
+            self.deadlines.end_request()
+            heartbeats.disarm()
             if hasattr(body, "close"):
                 body.close()
 
@@ -208,7 +221,7 @@ class Connection:
         if self._response.head_sent:
             self._break_off()
         else:
-            self._refuse(refusal.for_error(error))
+            self._refuse(error_responses.for_error(error))
 
     def _break_off(self) -> None:
         """Close so that the client sees the answer has no end."""
@@ -224,30 +237,32 @@ class Connection:
 
     def _skip(self) -> bool:
         """Drop what the app left unread; False when it does not come."""
-        self.guard.expect(Hangup, self._server.times.linger_s)
+        self.deadlines.expect(CloseConnection, self._server.timeouts.linger_s)
         try:
             self._input.skip()
         except OSError:
             return False
         finally:
-            self.guard.done()
+            self.deadlines.done()
         return True
 
     def _linger(self) -> None:
         """Let the client read the answer first: a close with bytes unread would reset it."""
-        server, times = self._server, self._server.times
-        end = time.monotonic() + times.linger_most_s
-        self.guard.expect(Hangup, times.linger_s)
+        server, timeouts = self._server, self._server.timeouts
+        end = time.monotonic() + timeouts.linger_most_s
+        self.deadlines.expect(CloseConnection, timeouts.linger_s)
         try:
             self._sock.shutdown(socket.SHUT_WR)
             while self._sock.recv(_DISCARD_BYTES):
                 if server.alive:
-                    self.guard.expect(Hangup, min(times.linger_s, end - time.monotonic()))
+                    self.deadlines.expect(
+                        CloseConnection, min(timeouts.linger_s, end - time.monotonic())
+                    )
                 gevent.sleep(1e-9)
         except OSError:
             pass
         finally:
-            self.guard.done()
+            self.deadlines.done()
 
     # What the response asks for.
 
@@ -264,12 +279,12 @@ class Connection:
         rest = memoryview(data)
         try:
             while rest:
-                self.guard.expect(ClientGone, self._server.times.write_s)
+                self.deadlines.expect(ClientGone, self._server.timeouts.write_s)
                 rest = rest[self._sock.send(rest) :]
         except OSError as error:
             raise ClientGone("reset by the client") from error
         finally:
-            self.guard.done()
+            self.deadlines.done()
 
     def must_close(self) -> bool:
         if self._expects and not self._input.complete:
@@ -285,11 +300,11 @@ class Connection:
             self.send_all(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._expects = False
         self.reading_body = True
-        self.guard.expect(BodyTimeout, self._allowance_s)
+        self.deadlines.expect(BodyTimeout, self._allowance_s)
 
     def body_bytes(self, count: int) -> None:
-        times = self._server.times
-        self.guard.extend(count / times.body_rate, times.body_s)
+        timeouts = self._server.timeouts
+        self.deadlines.extend(count / timeouts.body_rate, timeouts.body_s)
         self.spend(count)
 
     def spend(self, byte_count: int) -> None:
@@ -301,6 +316,6 @@ class Connection:
 
     def end_body(self, *, complete: bool) -> None:
         self.reading_body = False
-        self._allowance_s = self.guard.done()
+        self._allowance_s = self.deadlines.done()
         if complete:
-            self.guard.watch()
+            self.deadlines.watch()

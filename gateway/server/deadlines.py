@@ -1,4 +1,4 @@
-"""What may cut short the wait of a connection's greenlet: time, the client, the process."""
+"""Interruptions of a connection's greenlet: deadlines, disconnects and the drain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.runtime.interruption import ClientGone, DrainExit, Interrupted
 _GRACE_S = 1.0  # what a drain leaves a new connection to ask for something, or to read
 
 
-class Hangup(BaseException):
+class CloseConnection(BaseException):
     """Ends a connection on which no request is under way."""
 
 
@@ -24,11 +24,11 @@ class HeadTimeout(BaseException):
     """The head of a request did not come in time."""
 
 
-_BETWEEN_REQUESTS = (Hangup, HeadTimeout)
+_BETWEEN_REQUESTS = (CloseConnection, HeadTimeout)
 
 
-class Guard:
-    """Throws into one greenlet.
+class Deadlines:
+    """Deadlines and interruptions of one connection, thrown into its greenlet.
 
     Costs no greenlet and no timer. There is one deadline, because a greenlet waits for
     one thing, and the worker's ticker looks at it. One watcher sleeps until the first
@@ -60,7 +60,7 @@ class Guard:
         self._fd: int = sock.fileno()
         self._readable = self._hub.loop.io(self._fd, 1)
         self._deadline = math.inf
-        self._expiry: type[BaseException] = Hangup
+        self._expiry: type[BaseException] = CloseConnection
         self._fresh = True
         self._idle = False
         self._interruptible = False
@@ -156,9 +156,9 @@ class Guard:
         waits = self._deadline < math.inf and self._expiry in _BETWEEN_REQUESTS
         idle = self._idle and not self._fresh and not self.bytes_waiting()
         if idle or (at_once and waits):
-            self._greenlet.throw(Hangup)
-        elif waits and self._expiry is Hangup:
-            # A request may be on its way, or a client may still be reading a refusal.
+            self._greenlet.throw(CloseConnection)
+        elif waits and self._expiry is CloseConnection:
+            # A request may be on its way, or a client may still be reading a error_responses.
             self._deadline = min(self._deadline, now + _GRACE_S)
 
     def interrupt(self, reason: Interrupted) -> None:

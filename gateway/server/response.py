@@ -1,8 +1,7 @@
-"""The answer to one request, as it is put on the wire."""
+"""The response to one request, as it is sent."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from gunicorn.http.message import TOKEN_RE, Request
 from gunicorn.http.wsgi import HEADER_VALUE_RE, STATUS_RE
 from gunicorn.util import is_hoppish
 
-from gateway.runtime.interruption import ClientGone, Heartbeat
+from gateway.runtime.interruption import ClientGone
 
 Headers = Sequence[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -27,11 +26,11 @@ _TURN_BYTES = 1024 * 1024  # a fast reader lets the others have a turn this ofte
 
 
 class BrokenOff(Exception):
-    """The answer cannot be completed: the client must see that it has no end."""
+    """The response cannot be completed: the client must see that it has no end."""
 
 
-class Wire(Protocol):
-    """The connection, as far as its answer is concerned."""
+class Transport(Protocol):
+    """The part of a connection that a response needs."""
 
     def send(self, data: bytes) -> int:
         """Send what the socket takes at once; 0 when it takes nothing."""
@@ -42,12 +41,12 @@ class Wire(Protocol):
         ...
 
     def must_close(self) -> bool:
-        """Whether this is the last answer on the connection."""
+        """True when this is the last response on the connection."""
         ...
 
 
 class Response:
-    """Frames what the app writes; head and first write leave in one piece.
+    """Framing of the app's writes; the head leaves together with the first write.
 
     Like gunicorn's own, it never sends more than the announced length, a body where
     none is allowed, or a header that breaks the head.
@@ -58,41 +57,41 @@ class Response:
         "_head",
         "_length",
         "_sent",
+        "_transport",
         "_turn",
-        "_wire",
         "at_event_end",
         "chunked",
         "closes",
+        "early_200",
         "head_sent",
         "old",
-        "preempted",
         "status",
         "without_body",
         "writing",
         "wrote_at",
     )
 
-    def __init__(self, request: Request, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, request: Request, transport: Transport) -> None:
+        self._transport = transport
         self.old: bool = request.version < (1, 1)
         self._head = b""
         self._length: int | None = None
         self._sent = 0
         self._turn = 0
-        self.status = 0  # 0: the app has not answered yet
+        self.status = 0  # 0: the app has not responded yet
         self.chunked = False
-        self.closes = True  # the connection ends with this answer
+        self.closes = True  # the connection ends with this response
         self._bare: bool = request.method == "HEAD"
         self.without_body = self._bare
         self.head_sent = False
-        self.preempted = False  # the head went out before the app gave its own
+        self.early_200 = False  # the head went out before the app gave its own
         self.at_event_end = True  # the last write, if any, ended with an empty line
         self.writing = False  # stays True when a write is cut short: nothing can follow that
         self.wrote_at = 0.0
 
     @property
     def measured(self) -> bool:
-        """Whether nothing may be put between what the app writes."""
+        """True when nothing may be sent between the writes of the app."""
         return self._length is not None or self.without_body or self.status >= 300
 
     def start_response(
@@ -109,14 +108,14 @@ class Response:
         self.without_body = self._bare or self.status < 200 or self.status in (204, 304)
         fields = _fields(headers)
         self._length = fields.length
-        if not self.preempted:
+        if not self.early_200:
             self._head = self._render(status, fields)
         return self.write
 
-    def interject(self, filler: bytes, headers: Callable[[], Headers]) -> bool | None:
+    def send_heartbeat(self, filler: bytes, headers: Callable[[], Headers]) -> bool | None:
         """Send `filler` if that needs no waiting; None when it does.
 
-        Before the app has answered, a head of 200 and `headers()` goes first. False when
+        Before the app has responded, a head of 200 and `headers()` goes first. False when
         the client is gone or a part was sent.
         """
         head = self._head
@@ -124,12 +123,12 @@ class Response:
             head = self._render("200 OK", _fields(headers()))
         data = head + self.frame(filler)
         try:
-            sent = self._wire.send(data)
+            sent = self._transport.send(data)
         except ClientGone:
             return False
         if not sent:
             return None
-        self.preempted = self.preempted or not self.status
+        self.early_200 = self.early_200 or not self.status
         self._head, self.head_sent = b"", True
         self.wrote_at = time.monotonic()
         return sent == len(data)
@@ -140,7 +139,7 @@ class Response:
             lines.append(f"Content-Length: {fields.length}\r\n")
         unmeasured = not self.without_body and self._length is None
         self.chunked = unmeasured and not self.old
-        self.closes = fields.close or (unmeasured and self.old) or self._wire.must_close()
+        self.closes = fields.close or (unmeasured and self.old) or self._transport.must_close()
         if self.closes:
             lines.append("Connection: close\r\n")
         elif self.old:
@@ -168,7 +167,7 @@ class Response:
             gevent.sleep(1e-9)
 
     def finish(self) -> None:
-        """Complete the answer; raises ClientGone, BrokenOff."""
+        """Complete the response; raises ClientGone, BrokenOff."""
         self._check()
         if self._length is not None and self._sent < self._length and not self.without_body:
             raise RuntimeError(f"the app announced {self._length} bytes and wrote {self._sent}")
@@ -177,7 +176,7 @@ class Response:
     def _check(self) -> None:
         if not self.status:
             raise AssertionError("the app did not call start_response")
-        if self.writing or (self.preempted and self.status >= 300):
+        if self.writing or (self.early_200 and self.status >= 300):
             raise BrokenOff
 
     def frame(self, data: bytes) -> bytes:
@@ -197,63 +196,9 @@ class Response:
         self.wrote_at = time.monotonic()
 
     def _put(self, data: bytes) -> None:
-        sent = self._wire.send(data)
+        sent = self._transport.send(data)
         if sent < len(data):
-            self._wire.send_all(memoryview(data)[sent:])
-
-
-class Held:
-    """The `Hold` of one request; the worker's ticker calls `beat`."""
-
-    __slots__ = ("_every_s", "_filler", "_headers", "_response", "broken", "due_at", "started")
-
-    def __init__(self, response: Response) -> None:
-        self._response = response
-        self._headers: Callable[[], Headers] = tuple
-        self._filler: Heartbeat = b""
-        self._every_s = 0.0
-        self.due_at = math.inf
-        self.started = False
-        self.broken = False
-
-    def arm(
-        self,
-        *,
-        filler: Heartbeat,
-        first_after_s: float,
-        every_s: float,
-        headers: Callable[[], Headers],
-    ) -> bool:
-        """See `gateway.runtime.interruption.Hold`."""
-        response = self._response
-        if response.measured or (response.old and isinstance(filler, bytes) and filler.isspace()):
-            return False
-        self._headers, self._filler, self._every_s = headers, filler, every_s
-        self.due_at = time.monotonic() + (every_s if response.head_sent else first_after_s)
-        return True
-
-    def disarm(self) -> None:
-        self.due_at = math.inf
-
-    def beat(self, now: float) -> bool:
-        """Fill the silence, if there still is one; False when the connection is of no more use.
-
-        Never waits: what a full socket does not take is left out, and when it takes a
-        part, all that could follow would be garbage.
-        """
-        response = self._response
-        if response.measured:
-            self.disarm()
-            return True
-        self.due_at = max(now, response.wrote_at + self._every_s)
-        if self.due_at > now or response.writing or not response.at_event_end:
-            return True
-        filler = self._filler if isinstance(self._filler, bytes) else self._filler()
-        sent = response.interject(filler, self._headers)
-        if sent:
-            self.started = response.preempted
-            self.due_at = now + self._every_s
-        return sent is not False
+            self._transport.send_all(memoryview(data)[sent:])
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""How long the worker waits for what."""
+"""Timeouts of the worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
+class Timeouts:
     """Seconds, but for the rate. The idle time of a connection is gunicorn's `keepalive`."""
 
     header_s: float = 10.0  # from a request's first byte, or from accept, to the end of its head

@@ -20,7 +20,7 @@ from gateway.runtime.interruption import process
 from gateway.server import environ
 from gateway.server.connection import Connection
 from gateway.server.listening import Acceptor, acceptors
-from gateway.server.timeouts import Times
+from gateway.server.timeouts import Timeouts
 
 _TICK_S = 0.25
 _POLL_S = 0.05
@@ -51,7 +51,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
     calls no per-request hooks; the app keeps its own records.
     """
 
-    times: ClassVar[Times] = Times()
+    timeouts: ClassVar[Timeouts] = Timeouts()
 
     slot: int = 0  # which of the listeners is this worker's own
     alive: bool
@@ -88,7 +88,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         ticker.close()
 
     def _acceptor(self, listener: Any) -> Acceptor:
-        _tune(listener, self.times)
+        _tune(listener, self.timeouts)
         handle = partial(self.handle, environ.common(self.cfg, listener.getsockname()))
         return Acceptor(listener, handle, self._has_room, self.log)
 
@@ -114,21 +114,21 @@ class Worker(GeventWorker):  # type: ignore[misc]
         BaseWorker.notify(self)
         if self.ppid != os.getppid() and self._exit_at == math.inf:
             self.log.info("the arbiter is gone, shutting down")
-            self._end(self.times.drain_soft_s, self.times.drain_hard_s)
+            self._end(self.timeouts.drain_soft_s, self.timeouts.drain_hard_s)
 
     # Signal handlers run between any two bytecodes of any greenlet: they only take notes.
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._end(self.times.drain_soft_s, self.times.drain_hard_s)
+        self._end(self.timeouts.drain_soft_s, self.timeouts.drain_hard_s)
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         self.cfg.worker_int(self)
-        self._end(0.0, self.times.quit_s)
+        self._end(0.0, self.timeouts.quit_s)
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """The arbiter found the loop stuck: end what is running right now, then the rest."""
         self.cfg.worker_abort(self)
-        self._end(0.0, self.times.quit_s)
+        self._end(0.0, self.timeouts.quit_s)
         raise SystemExit(1)
 
     def _end(self, soft_s: float, hard_s: float) -> None:
@@ -154,7 +154,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
         else:
             at_once = now >= self._interrupt_at
             for connection in tuple(self.connections):
-                connection.guard.drain(now, at_once=at_once)
+                connection.deadlines.drain(now, at_once=at_once)
 
     def _drain(self) -> None:
         callbacks = [gevent.spawn(callback) for callback in process.begin_drain()]
@@ -166,12 +166,12 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.log.warning("ending with %d connections unfinished", len(self.connections))
 
 
-def _tune(listener: socket.socket, times: Times) -> None:
+def _tune(listener: socket.socket, timeouts: Timeouts) -> None:
     """Options that connections inherit: what a dead or stalled reader may cost."""
     if listener.family == socket.AF_UNIX:
         return
     # Written but not sent; what was sent is bounded by the reader's own window.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     # A reader that vanished without a word is noticed when it acknowledges nothing.
-    timeout_ms = round(times.write_s * 1000)
+    timeout_ms = round(timeouts.write_s * 1000)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)

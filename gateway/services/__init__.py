@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.config.settings import Settings
-from gateway.runtime.periodic import Background
+from gateway.runtime.periodic import BackgroundTasks
 from gateway.services.access.keys import KeyRing
 from gateway.services.access.limits import RateLimits, WrongKeys
 from gateway.services.access.strangers import Strangers
@@ -44,4 +44,4 @@ class Services:
     media: MediaService
     files: FileService
     sessions: Sessions
-    background: Background
+    background: BackgroundTasks

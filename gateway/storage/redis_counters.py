@@ -14,7 +14,7 @@ from redis.exceptions import MaxConnectionsError
 from redis.retry import Retry
 
 from gateway.runtime.logs import log
-from gateway.runtime.throttled_log import named
+from gateway.runtime.throttled_log import describe_error
 from gateway.storage import rate_counters as counters
 from gateway.storage.rate_counters import Counters, Limit, MachineCounters, Window
 
@@ -186,7 +186,7 @@ class SharedCounters(Counters):
         try:
             self._redis.ping()
         except (RedisError, OSError) as err:
-            return named(err, hidden=self._hidden)
+            return describe_error(err, hidden=self._hidden)
         return None
 
     def reset(self) -> int | None:
@@ -206,4 +206,4 @@ class SharedCounters(Counters):
             return
         self._pool.disconnect(inuse_connections=False)  # none of them is worth another wait
         if self.breaker.trip():
-            log.warning("redis_is_away", cause=named(err, hidden=self._hidden))
+            log.warning("redis_is_away", cause=describe_error(err, hidden=self._hidden))

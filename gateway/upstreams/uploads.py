@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from gateway.domain.errors import UpstreamError
 from gateway.domain.media import Blob, Media
-from gateway.runtime.concurrent import together
+from gateway.runtime.concurrent import concurrent_map
 
 _AT_ONCE = 4
 
@@ -30,7 +30,7 @@ def uploads(upload: Callable[[Media, Event], T], attachments: Sequence[Media]) -
         return upload(replace(media, blob=_Until(media.blob, over)), over)
 
     try:
-        return together(upload_until, attachments, at_once=_AT_ONCE)
+        return concurrent_map(upload_until, attachments, at_once=_AT_ONCE)
     finally:
         over.set()
 

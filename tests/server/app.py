@@ -16,7 +16,7 @@ import gevent
 from gevent import monkey
 
 from gateway.runtime.interruption import (
-    HOLD,
+    EARLY_RESPONSE,
     BodyTimeout,
     ClientGone,
     DrainExit,
@@ -172,36 +172,36 @@ def route_file(environ, start_response, query):
     return environ["wsgi.file_wrapper"](open(path, "rb"), 8192)
 
 
-def route_hold(environ, start_response, query):
-    """Wait for `wait` seconds behind a hold, then answer as `then` says."""
-    hold = environ[HOLD]
+def route_heartbeat(environ, start_response, query):
+    """Wait for `wait` seconds behind a heartbeat, then answer as `then` says."""
+    early = environ[EARLY_RESPONSE]
     sse = query.get("kind") == "sse"
-    armed = hold.arm(
+    armed = early.arm(
         filler=b": waiting\n\n" if sse else b" ",
         first_after_s=float(query.get("first", 0.5)),
         every_s=float(query.get("every", 0.5)),
-        headers=lambda: [_SSE if sse else _JSON, ("X-Request-Id", query.get("id", "held"))],
+        headers=lambda: [_SSE if sse else _JSON, ("X-Request-Id", query.get("id", "early"))],
     )
     note("armed", armed)
-    return Noted(_held(hold, start_response, query), hold)
+    return Noted(_after_wait(early, start_response, query), early)
 
 
 class Noted:
-    """An iterable that notes, when it is closed, how its hold ended."""
+    """An iterable that notes, when it is closed, how its heartbeat ended."""
 
-    def __init__(self, items, hold) -> None:
+    def __init__(self, items, early) -> None:
         self._items = items
-        self._hold = hold
+        self._early = early
 
     def __iter__(self):
         return self._items
 
     def close(self) -> None:
         self._items.close()
-        note("hold", f"started={self._hold.started}", f"broken={self._hold.broken}")
+        note("heartbeat", f"started={self._early.started}", f"broken={self._early.broken}")
 
 
-def _held(hold, start_response, query):
+def _after_wait(early, start_response, query):
     then = query.get("then", "ok")
     if then == "late":  # head first, then silence
         start_response("200 OK", [_SSE])
@@ -222,7 +222,7 @@ def _held(hold, start_response, query):
     if then == "late":
         yield b"data: first\n\n"
         return
-    yield from answer(start_response, {"started": hold.started})
+    yield from answer(start_response, {"started": early.started})
 
 
 def route_headers(environ, start_response, query):

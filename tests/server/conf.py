@@ -17,10 +17,10 @@ sys.modules["gateway"] = _package
 _own = _ROOT / "gunicorn.conf.py"
 exec(compile(_own.read_text(), _own, "exec"))
 
-from gateway.server import Times, Worker  # noqa: E402
+from gateway.server import Timeouts, Worker  # noqa: E402
 from gateway.server.listening import open_listeners  # noqa: E402
 
-QUICK = Times(
+QUICK = Timeouts(
     header_s=1.0,
     body_s=1.0,
     body_rate=1000.0,
@@ -34,7 +34,7 @@ QUICK = Times(
 
 
 class Quick(Worker):
-    times = QUICK
+    timeouts = QUICK
 
 
 worker_class = Worker if "TEST_REAL_TIMES" in os.environ else Quick

@@ -64,7 +64,7 @@ class Client:
         except OSError:
             self.sock.close()
             raise
-        self.held = bytearray()
+        self.received = bytearray()
 
     def __enter__(self) -> Client:
         return self
@@ -93,38 +93,38 @@ class Client:
         try:
             return self.sock.recv(65536)
         except ConnectionResetError:
-            raise Cut(bytes(self.held)) from None
+            raise Cut(bytes(self.received)) from None
 
     def read_until(self, mark: bytes) -> bytes:
-        while mark not in self.held:
+        while mark not in self.received:
             data = self.receive()
             if not data:
-                raise Cut(bytes(self.held))
-            self.held += data
-        return self._take(self.held.index(mark) + len(mark))
+                raise Cut(bytes(self.received))
+            self.received += data
+        return self._take(self.received.index(mark) + len(mark))
 
     def read_exactly(self, count: int) -> bytes:
-        while len(self.held) < count:
+        while len(self.received) < count:
             data = self.receive()
             if not data:
-                raise Cut(bytes(self.held))
-            self.held += data
+                raise Cut(bytes(self.received))
+            self.received += data
         return self._take(count)
 
     def read_to_end(self) -> bytes:
         while data := self.receive():
-            self.held += data
-        return self._take(len(self.held))
+            self.received += data
+        return self._take(len(self.received))
 
     def _take(self, count: int) -> bytes:
-        found = bytes(self.held[:count])
-        del self.held[:count]
+        found = bytes(self.received[:count])
+        del self.received[:count]
         return found
 
     def closed(self) -> bool:
         """Wait for the end; False when anything else comes."""
         try:
-            return not self.held and self.receive() == b""
+            return not self.received and self.receive() == b""
         except Cut:
             return True
 

@@ -93,12 +93,12 @@ def test_process_is_left_as_it_was_by_clients_that_left(server, soak):
             with server.client() as client:
                 client.get("/wait")
 
-    def held():
+    def memory():
         return worker.num_fds(), worker.num_threads()
 
     ask_and_leave(1)
     server.noted("ended by ClientGone")
-    before = held()
+    before = memory()
     ask_and_leave(count)
     server.noted("ended by ClientGone", times=count + 1)
-    until(lambda: held() == before)
+    until(lambda: memory() == before)

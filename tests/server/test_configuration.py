@@ -79,7 +79,7 @@ def test_no_access_log_is_written_even_where_the_platform_turns_it_on(serve):
 
 def test_app_may_be_loaded_before_the_workers_are_made(serve):
     with serve("--preload", workers=2) as server:
-        assert server.get("/hold?wait=1").json() == {"started": True}
+        assert server.get("/heartbeat?wait=1").json() == {"started": True}
 
 
 def test_port_in_use_stops_the_start(server):

@@ -107,21 +107,21 @@ def code(answer: Answer) -> str:
 def test_stream_passes_event_by_event(edge):
     with edge.client() as client:
         client.get("/stream?n=3&every=0.5").head()
-        held = [client.read_until(b"\n\n") for _ in range(3)]
-        assert all(event.count(b"data:") == 1 for event in held)
+        events = [client.read_until(b"\n\n") for _ in range(3)]
+        assert all(event.count(b"data:") == 1 for event in events)
         assert "stream complete" not in edge.server.notes()
         assert client.read_until(b"0\r\n\r\n")
 
 
-def test_heartbeats_pass_through_a_held_answer(edge):
+def test_heartbeats_pass_through_an_early_response(edge):
     with edge.client() as client:
-        assert client.get("/hold?wait=1.5").head()[0] == 200
+        assert client.get("/heartbeat?wait=1.5").head()[0] == 200
         chunks = list(iter(client.chunk, b""))
     assert chunks[0] == b" "
     assert json.loads(b"".join(chunks)) == {"started": True}
 
 
-@pytest.mark.parametrize("target", ["/crash?late=1", "/hold?wait=1&then=raise"])
+@pytest.mark.parametrize("target", ["/crash?late=1", "/heartbeat?wait=1&then=raise"])
 def test_answer_that_breaks_off_breaks_off_for_the_client_too(edge, target):
     with edge.client() as client, pytest.raises(Cut):
         client.get(target).answer()
@@ -178,7 +178,7 @@ def test_request_nginx_cannot_read_is_refused_in_the_shape_of_the_api(
 def test_errors_of_the_gateway_pass_untouched(edge):
     answer = edge.get("/crash")
     assert (answer.status, code(answer)) == (500, "internal_error")
-    assert edge.get("/hold?then=error").json() == {"error": {}}
+    assert edge.get("/heartbeat?then=error").json() == {"error": {}}
 
 
 def test_address_of_the_client_cannot_be_made_up(edge):

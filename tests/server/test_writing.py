@@ -148,7 +148,7 @@ def test_reader_that_stalls_is_cut_off_and_cleaned_up_after(server, soak):
 def test_reader_that_is_slow_but_alive_gets_everything(server):
     with server.client(receive_buffer=65536) as reader:
         _, headers = reader.get("/big?mb=4").head()
-        left = int(headers["content-length"]) - len(reader.held)
+        left = int(headers["content-length"]) - len(reader.received)
         began = time.monotonic()
         while left:
             left -= len(reader.sock.recv(min(left, 1 << 18)))

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from gateway.domain.errors import StorageUnavailable
-from gateway.runtime.periodic import Background, Chore
+from gateway.runtime.periodic import BackgroundTasks, PeriodicTask
 
 
 @pytest.mark.parametrize("err", [StorageUnavailable("away"), OverflowError("too large")])
@@ -21,7 +21,9 @@ def test_a_chore_that_fails_is_called_again(err):
         raise err
 
     stopped = []
-    background = Background([Chore("odd", 0.001, work)], at_stop=[work, lambda: stopped.append(1)])
+    background = BackgroundTasks(
+        [PeriodicTask("odd", 0.001, work)], at_stop=[work, lambda: stopped.append(1)]
+    )
     background.start()
     assert enough.wait(10)
     background.stop()

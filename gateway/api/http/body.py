@@ -15,7 +15,7 @@ from gateway.domain.errors import InvalidJson, RequestTooLarge, UnsupportedConte
 from gateway.domain.media import EmbeddedUrl
 from gateway.net.codecs.data_urls import LIFT_BYTES, lift
 from gateway.net.codecs.json_limits import check_depth, check_values
-from gateway.runtime.cooperative import Turns
+from gateway.runtime.cooperative import YieldBudget
 from gateway.runtime.interruption import IncompleteBody
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
@@ -55,12 +55,12 @@ class BodyReader:
         self._context = context
         self._source = context.environ["wsgi.input"]
         self._read_bytes = 0
-        self._turns = Turns()
+        self._yield_budget = YieldBudget()
 
     def read(self, size: int = -1) -> bytes:
         data = cast(bytes, self._source.read(size) if size >= 0 else self._source.read())
         self._read_bytes += len(data)
-        self._turns.after(len(data))
+        self._yield_budget.spend(len(data))
         if self._read_bytes > self._limit:
             raise _too_large(self._context, self._limit)
         if self._length is not None and size and not data and self._read_bytes < self._length:
@@ -77,10 +77,10 @@ def read_body(context: RequestContext) -> bytes | bytearray:
     else:
         # In pieces: the server's own way of collecting a large body holds it three times.
         data = bytearray()
-        turns = Turns()
+        budget = YieldBudget()
         while len(data) <= limit and (piece := source.read(_PIECE_BYTES)):
             data += piece
-            turns.after(len(piece))
+            budget.spend(len(piece))
     if len(data) > limit:
         raise _too_large(context, limit)
     if length is not None and len(data) != length:

@@ -13,7 +13,7 @@ from gateway.api.context import RequestContext
 from gateway.api.dialects.base import OPENAI, Dialect, ErrorFrame
 from gateway.api.http.responses import CORS, EVENT_STREAM, JSON, early_headers
 from gateway.domain.errors import GatewayError, ShuttingDown
-from gateway.runtime.interruption import HOLD, DrainExit, Heartbeat, Hold
+from gateway.runtime.interruption import EARLY_RESPONSE, DrainExit, EarlyResponse, Heartbeat
 from gateway.services.routing.dispatch import Trace
 
 T = TypeVar("T")
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 def start_heartbeat(
     context: RequestContext, *, stream: bool, heartbeat: Heartbeat = OPENAI.heartbeat
-) -> Hold | None:
+) -> EarlyResponse | None:
     """Send white space, or `heartbeat` in a stream, while the response is silent.
 
     To be called again when more is known of the response: the headers that go out with the
     first byte are those of the last call, the time of that byte is set by the first.
     """
-    server: Hold | None = context.environ.get(HOLD)
+    server: EarlyResponse | None = context.environ.get(EARLY_RESPONSE)
     if server is None:
         return None
     settings, now = context.services.settings, time.monotonic()
@@ -78,7 +78,7 @@ def failed_after_status(context: RequestContext, err: GatewayError) -> bool:
 
     A restart of the server is no failure: another process may serve the request.
     """
-    server: Hold | None = context.environ.get(HOLD)
+    server: EarlyResponse | None = context.environ.get(EARLY_RESPONSE)
     if server is None or isinstance(err, ShuttingDown):
         return False
     server.disarm()

@@ -20,7 +20,7 @@ from werkzeug.sansio.multipart import (
 )
 
 from gateway.domain.errors import InvalidRequest, RequestTooLarge
-from gateway.runtime.cooperative import let_others_run
+from gateway.runtime.cooperative import cooperative_yield
 
 _PIECE = 64 * 1024
 _LONGEST_HEAD = 8 * 1024  # Werkzeug's time for one grows with its square
@@ -48,7 +48,7 @@ class FormParser(FormDataParser):
                 else:
                     charset = MultiPartParser().get_part_charset(part.headers)
                     fields.append((part.name, held.read().decode(charset, "replace")))
-                let_others_run()
+                cooperative_yield()
         except ValueError as err:
             raise InvalidRequest("The form is malformed.", code="invalid_form") from err
         return stream, self.cls(fields), self.cls(files)

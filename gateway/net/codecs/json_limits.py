@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from gateway.domain.errors import InvalidJson, InvalidRequest
-from gateway.runtime.cooperative import Turns
+from gateway.runtime.cooperative import YieldBudget
 
 MOST_VALUES = 200_000
 _MOST_QUOTES = 4 * MOST_VALUES  # around each key and each value
@@ -30,7 +30,7 @@ def check_values(text: bytes | bytearray) -> None:
         return
     commas = quotes = 0
     inside, held = False, b""
-    turns = Turns()
+    budget = YieldBudget()
     for start in range(0, len(text), _PIECE):
         plain = held + text[start : start + _PIECE]
         plain = plain.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -43,7 +43,7 @@ def check_values(text: bytes | bytearray) -> None:
             raise InvalidRequest(
                 f"The body holds more than {MOST_VALUES} values.", code="too_many_values"
             )
-        turns.after(_PIECE)
+        budget.spend(_PIECE)
 
 
 def check_depth(text: bytes | bytearray, document: Any) -> None:

@@ -82,7 +82,7 @@ class Answer:
 
         One that has not ended by then is closed with the block.
         """
-        cast(Exchange, self._response.raw).hurry(within_s)
+        cast(Exchange, self._response.raw).set_deadline(within_s)
         with suppress(UpstreamError):
             for _ in self._chunks:
                 pass

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import certifi
 
 from gateway.domain.errors import UpstreamTimeout, UpstreamUnreachable
-from gateway.runtime import cooperative as turns
+from gateway.runtime import cooperative
 from gateway.runtime.interruption import answering
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -49,7 +49,7 @@ class PlainStream:
         self._sock = sock
         self._timeout_s: float | None = None
         self._dry = True  # the last read took all there was
-        hub = turns.hub()
+        hub = cooperative.hub()
         self._readable = None if hub is None else hub.loop.io(sock.fileno(), 1)
 
     def settimeout(self, value: float | None, /) -> None:
@@ -210,7 +210,7 @@ class Lookups:
         self._resolver = resolver
         self._places = places
         self._free = threading.Semaphore(places)
-        self._threads = turns.Threads(places)
+        self._threads = cooperative.ThreadPool(places)
         self._stuck: set[threading.Event] = set()
         self._lock = threading.Lock()
 
@@ -241,7 +241,7 @@ class Lookups:
         return found
 
     def _look_up(self, host: str, port: int, found: list[Address], done: threading.Event) -> None:
-        look_up = self._resolver or turns.as_imported("socket", "getaddrinfo")
+        look_up = self._resolver or cooperative.unpatched("socket", "getaddrinfo")
         try:
             rows = self._threads.run(look_up, host, port, type=socket.SOCK_STREAM)
             found.extend((row[0], row[4]) for row in rows)

@@ -15,7 +15,7 @@ from gateway.domain.errors import (
 from gateway.domain.timeouts import Timeouts
 from gateway.net.http import parser as wire
 from gateway.net.http.connect import Stream
-from gateway.runtime.cooperative import let_others_run
+from gateway.runtime.cooperative import cooperative_yield
 
 _READ_BYTES = 65536
 # What is made of a piece of a stream is ten times its size, and a caller may never read it.
@@ -39,7 +39,7 @@ class Body(Protocol):
     def chunks(self) -> Iterator[bytes]: ...
 
 
-class Stale(Exception):
+class ConnectionClosed(Exception):
     """A kept connection was closed before it could carry the request: use another."""
 
 
@@ -76,7 +76,7 @@ class Exchange:
     def start(self, method: str, head: bytes, body: bytes | Body | None) -> wire.Head:
         """Send the request and read the head of the answer.
 
-        Raises Stale when the server cannot have processed the request.
+        Raises ConnectionClosed when the server cannot have processed the request.
         """
         sent = self._send(head, body)
         by = time.monotonic() + self._timeouts.first_byte_s
@@ -87,7 +87,7 @@ class Exchange:
             data = b""
         if not data:
             if self._reused and (method in _IDEMPOTENT or not sent):
-                raise Stale
+                raise ConnectionClosed
             raise UpstreamDisconnected(
                 f"{self.host} closed the connection without an answer", sent=sent
             )
@@ -127,7 +127,7 @@ class Exchange:
                     )
                 framing.complete = True
 
-    def hurry(self, within_s: float) -> None:
+    def set_deadline(self, within_s: float) -> None:
         """Let the rest of the exchange take no longer than so many seconds."""
         self._deadline = min(self._deadline, time.monotonic() + within_s)
 
@@ -229,7 +229,7 @@ class Exchange:
         self._budget -= size + _CALL_BYTES
         if self._budget < 0:
             self._budget = _TURN_BYTES
-            let_others_run()
+            cooperative_yield()
 
     def _invalid(self, err: wire.Malformed) -> UpstreamInvalidResponse:
         return UpstreamInvalidResponse(f"The answer of {self.host} is invalid: {err}", sent=True)

@@ -22,7 +22,7 @@ from gateway.domain.timeouts import Timeouts
 from gateway.net.http import connect as dial
 from gateway.net.http import parser as wire
 from gateway.net.http.connect import Stream
-from gateway.net.http.exchange import Exchange, Stale
+from gateway.net.http.exchange import ConnectionClosed, Exchange
 
 Resolve = Callable[[str, int, float], list[dial.Address]]  # host, port, seconds
 
@@ -129,7 +129,7 @@ class Transport(BaseAdapter):
             )
             try:
                 answer = exchange.start(method, head, body)
-            except Stale:
+            except ConnectionClosed:
                 exchange.close()
                 kept = None
             except BaseException:

@@ -23,7 +23,7 @@ from gateway.domain.errors import (
 from gateway.domain.media import Blob, EmbeddedUrl, Media, MediaKind, MediaRef, StoredMedia
 from gateway.formats.blobs import FileBlob, decode_base64, spool
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.runtime.concurrent import together
+from gateway.runtime.concurrent import concurrent_map
 from gateway.services.media.attachments import Request, attachments, swapped
 from gateway.services.media.kinds import Identity, identify
 from gateway.services.media.urls import MediaUrls, OwnLink
@@ -229,7 +229,7 @@ class Resolver:
             return self._fetch(ref, budget)
 
         try:
-            found = together(fetch, list(links.values()), at_once=_SIDE_BY_SIDE)
+            found = concurrent_map(fetch, list(links.values()), at_once=_SIDE_BY_SIDE)
         finally:
             budget.stopped = True
         return dict(zip(links, found, strict=True))

@@ -19,7 +19,7 @@ _LOOK_S = 0.1
 
 
 class Ledger:
-    """Adding costs no input or output; a background chore writes."""
+    """Adding costs no input or output; a periodic task writes."""
 
     def __init__(self, metrics: Metrics, usage: UsageLog, notes: Notes) -> None:
         self._metrics = metrics

@@ -25,7 +25,7 @@ from gateway.domain.errors import (
     StorageUnavailable,
     UpstreamError,
 )
-from gateway.runtime.concurrent import together
+from gateway.runtime.concurrent import concurrent_map
 from gateway.runtime.interruption import shielded
 from gateway.runtime.logs import log
 from gateway.services.pool.pool import Pool
@@ -176,7 +176,7 @@ class Sessions:
         with suppress(StorageUnavailable):  # it only helps whoever reads of a leak
             self._store.named(label, name)
 
-    # -- chores ------------------------------------------------------------------------
+    # -- tasks ------------------------------------------------------------------------
 
     def renew(self) -> None:
         """Hold the rows of this process; every few seconds, also while it ends."""
@@ -311,4 +311,4 @@ class Sessions:
 
 def _sum_of_all(work: Sequence[Callable[[], int]]) -> int:
     """Do it side by side, to the end whatever fails; then raise what did."""
-    return sum(together(lambda step: step(), work, at_once=_SIDE_BY_SIDE, to_the_end=True))
+    return sum(concurrent_map(lambda step: step(), work, at_once=_SIDE_BY_SIDE, run_all=True))

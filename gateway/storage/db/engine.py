@@ -21,7 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.domain.errors import StorageUnavailable
-from gateway.runtime.throttled_log import Causes, named
+from gateway.runtime.throttled_log import ThrottledErrorLog, describe_error
 from gateway.storage.db.schema import REVISION, metadata, versions
 from gateway.storage.db.sqlite import Sqlite
 from gateway.storage.media.base import Backend
@@ -51,7 +51,7 @@ class Database:
         """
         self._backend = _backend(url, wait_s, connections)
         self._hidden = _passwords(url)
-        self._away = Causes("database_is_away")
+        self._away = ThrottledErrorLog("database_is_away")
         self._reader, self._writer = self._backend.engines()
         this = weakref.ref(self)
         os.register_at_fork(before=lambda: _close(this()))
@@ -137,7 +137,7 @@ class Database:
                 raise
             raise StorageUnavailable(
                 "The gateway's database is not available. Try again in a moment.", retry_after=2.0
-            ).because(self._away.told(named(origin, hidden=self._hidden))) from err
+            ).because(self._away.record(describe_error(origin, hidden=self._hidden))) from err
 
     def close(self) -> None:
         self._reader.dispose()

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, Table, event, literal, select
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from gateway.runtime.cooperative import aside
+from gateway.runtime.cooperative import run_in_thread
 from gateway.storage.db.clock import SteadyClock
 from gateway.storage.db.schema import SQLITE_NOW
 from gateway.storage.media.base import MIGRATION_WAIT_S, pooled
@@ -97,7 +97,7 @@ class _Connection(sqlite3.Connection):
 
     def commit(self) -> None:
         if self._durable and self.in_transaction:
-            aside(super().commit)
+            run_in_thread(super().commit)
         else:
             super().commit()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.domain.errors import NotFound
 from gateway.domain.media import StoredMedia
 from gateway.formats.blobs import FileBlob
-from gateway.runtime.cooperative import aside
+from gateway.runtime.cooperative import run_in_thread
 from gateway.storage.media.store import (
     PIECE,
     Entry,
@@ -129,13 +129,13 @@ class LocalMediaStore:
 
     @staticmethod
     def _commit(file: io.FileIO, path: Path, final: Path) -> None:
-        aside(os.fsync, file.fileno())
+        run_in_thread(os.fsync, file.fileno())
         final.parent.mkdir(_OURS, exist_ok=True)
         # Also when it is there already: its age then says that somebody still wants it.
         path.replace(final)
         directory = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            aside(os.fsync, directory)
+            run_in_thread(os.fsync, directory)
         finally:
             os.close(directory)
 

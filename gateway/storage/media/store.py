@@ -21,8 +21,8 @@ from gateway.domain.errors import (
 from gateway.domain.media import Blob, StoredMedia
 from gateway.formats.blobs import FileBlob
 from gateway.formats.sniff import HEAD_BYTES, dimensions, sniff
-from gateway.runtime.cooperative import aside
-from gateway.runtime.throttled_log import Causes, named
+from gateway.runtime.cooperative import run_in_thread
+from gateway.runtime.throttled_log import ThrottledErrorLog, describe_error
 
 OCTET_STREAM = "application/octet-stream"
 PIECE = 64 * 1024
@@ -61,7 +61,7 @@ EXTENSIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 MIME_TYPES: Mapping[str, str] = MappingProxyType({ext: mime for mime, ext in EXTENSIONS.items()})
-_away = Causes("media_store_is_away")
+_away = ThrottledErrorLog("media_store_is_away")
 _ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -168,7 +168,7 @@ def receive(chunks: Iterable[bytes], file: io.FileIO, *, limit: int) -> StoredMe
         held_bytes += len(chunk)
         if held_bytes >= _ASIDE_BYTES:
             held_bytes = 0
-            aside(put_away)
+            run_in_thread(put_away)
     put_away()
     mime_type = sniff(head) or OCTET_STREAM
     if mime_type not in EXTENSIONS:
@@ -201,4 +201,4 @@ def _measure(file: io.FileIO, mime_type: str, size: int) -> tuple[int | None, in
 
 def unavailable(err: Exception) -> StorageUnavailable:
     message = "The media store cannot be used at the moment. Try again later."
-    return StorageUnavailable(message).because(_away.told(named(err)))
+    return StorageUnavailable(message).because(_away.record(describe_error(err)))

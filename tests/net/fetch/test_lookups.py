@@ -9,13 +9,13 @@ import pytest
 
 from gateway.domain.errors import UpstreamTimeout, UpstreamUnreachable
 from gateway.net.http.connect import Lookups
-from gateway.runtime.cooperative import as_imported
+from gateway.runtime.cooperative import unpatched
 
 
 @pytest.fixture
 def resolver():
     """Knows nothing, and is stuck at slow names until `over`: a lock as threads have it."""
-    lock = as_imported("_thread", "allocate_lock")()
+    lock = unpatched("_thread", "allocate_lock")()
     lock.acquire()
 
     def look_up(host, *_, **__):

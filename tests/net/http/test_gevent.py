@@ -158,7 +158,7 @@ from gevent.monkey import get_original
 from gateway.domain.errors import GatewayError
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
-from gateway.runtime.cooperative import aside
+from gateway.runtime.cooperative import run_in_thread
 
 lock = get_original("_thread", "allocate_lock")()
 lock.acquire()
@@ -185,7 +185,7 @@ for caller in callers:
     caller.start()
 for caller in callers:
     caller.join()
-print(aside(lambda: "the disk"), flush=True)
+print(run_in_thread(lambda: "the disk"), flush=True)
 for name, reach in {
     "the vendor": lambda: Http().send("GET", "http://vendor.test:9/", headers={}).read(),
     "its pictures": lambda: fetcher.open("http://pictures.test/", limit=1, vendor=True).__enter__(),
