@@ -129,8 +129,9 @@ class ChatRequest:
 class ImageRequest:
     """`size` (`WxH`, `1K`, `2K`, `4K`) wins over `ratio`.
 
-    With neither it is the one of `shapes.RATIOS` that is nearest to the first of `images`,
-    else a square.
+    With neither it is the one of `image_sizes.RATIOS` that is nearest to the first of
+    `images`, else a square. `group` asks for a coherent set of at most that many images,
+    `layers` for the image's layers, at most that many (0: as the model likes).
     """
 
     model: str
@@ -146,13 +147,40 @@ class ImageRequest:
     output_format: str | None = None
     quality: str | None = None
     background: str | None = None
+    group: int | None = None
+    layers: int | None = None
+    optimize_prompt: bool | None = None
     stream: bool = False
     asynchronous: bool = False
 
 
+ReferenceRole = Literal["first_frame", "last_frame", "reference", "edit", "extend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Media that a video is made from: a frame, something it shows, or the video to change."""
+
+    role: ReferenceRole
+    media: MediaRef | Media
+
+
+@dataclass(frozen=True, slots=True)
+class VendorTask:
+    """An earlier task at a vendor, which only its account can see."""
+
+    upstream: str
+    account: str
+    task_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class VideoRequest:
-    """`images`: none, the first frame, or the first and the last."""
+    """`images` have no roles: none, the first frame, the first and the last, or references.
+
+    `edit_of`, `extend_of` and `final_of` name tasks whose videos the vendor still has; a
+    video to edit or extend that it has not is one of `references`.
+    """
 
     model: str
     prompt: str
@@ -164,6 +192,13 @@ class VideoRequest:
     seed: int | None = None
     watermark: bool | None = None
     audio: bool | None = None
+    references: tuple[Reference, ...] = ()
+    edit_of: VendorTask | None = None
+    extend_of: VendorTask | None = None
+    final_of: VendorTask | None = None
+    draft: bool | None = None
+    camera_fixed: bool | None = None
+    service_tier: str | None = None
     stream: bool = False
     asynchronous: bool = False
 

@@ -25,7 +25,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.events import Event, Events, Finish, MediaStored, Progress
 from gateway.domain.jobs import Job
-from gateway.domain.media import Media
+from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.runtime.interruption import draining, shielded
 from gateway.services.jobs.records import request_of, request_record, stored_of, usage_of
@@ -226,7 +226,7 @@ class GenerationService:
     def _resolved(self, request: Request, caller: Caller) -> Iterator[Request]:
         """As MediaService does; UnsupportedMediaType names the first that is no picture."""
         with self._media.resolved(request, caller) as resolved:
-            for item in attachments(resolved):
+            for item in _images(resolved):
                 if isinstance(item, Media) and item.kind != "image":
                     raise UnsupportedMediaType(
                         f"{request.model!r} takes pictures, not {item.mime_type}.",
@@ -251,6 +251,15 @@ class GenerationService:
         """Forget jobs that ended so long ago, of strangers' after a day; returns how many."""
         now = self._clock()
         return self._jobs.purge(now - keep_s, refused_before=now - STRANGERS_KEEP_S)
+
+
+def _images(request: Request) -> Iterator[Media | MediaRef]:
+    """The attachments that have to be images: all but references of a video."""
+    if isinstance(request, VideoRequest):
+        yield from request.images
+        yield from (r.media for r in request.references if r.role.endswith("_frame"))
+    else:
+        yield from attachments(request)
 
 
 def refused(job: Job) -> bool:

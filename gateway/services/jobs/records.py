@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from gateway.domain.accounts import Caller
 from gateway.domain.events import MediaStored, Usage
 from gateway.domain.jobs import Job
-from gateway.domain.media import Media, MediaRef, StoredMedia
-from gateway.domain.requests import ImageRequest, VideoRequest
+from gateway.domain.media import Media, MediaKind, MediaRef, StoredMedia
+from gateway.domain.requests import ImageRequest, Reference, VendorTask, VideoRequest
 from gateway.services.media.media import MediaService
 from gateway.services.media.uploads import ChunkSource, stored_link
+
+_TASKS = ("edit_of", "extend_of", "final_of")
 
 
 def request_record(
@@ -31,10 +33,16 @@ def request_record(
     record = {
         f.name: getattr(request, f.name)
         for f in fields(request)
-        if f.name not in ("images", "mask")
+        if f.name not in ("images", "mask", "references", *_TASKS)
     }
     record["images"] = [keep(item) for item in request.images]
-    if isinstance(request, ImageRequest) and request.mask is not None:
+    if isinstance(request, VideoRequest):
+        record["references"] = [
+            {"role": r.role, "type": r.media.kind, "media": keep(r.media)}
+            for r in request.references
+        ]
+        record |= {name: asdict(task) for name in _TASKS if (task := getattr(request, name))}
+    elif request.mask is not None:
         record["mask"] = keep(request.mask)
     return record
 
@@ -44,13 +52,18 @@ def request_of(job: Job) -> ImageRequest | VideoRequest:
     record = dict(job.request)
     images = tuple(_stored_ref(name) for name in record.pop("images"))
     if job.kind == "video":
-        return VideoRequest(images=images, **record)
+        references = tuple(
+            Reference(item["role"], _stored_ref(item["media"], item["type"]))
+            for item in record.pop("references", ())
+        )
+        record |= {name: VendorTask(**record[name]) for name in _TASKS if record.get(name)}
+        return VideoRequest(images=images, references=references, **record)
     mask = record.pop("mask", None)
     return ImageRequest(images=images, mask=_stored_ref(mask) if mask else None, **record)
 
 
-def _stored_ref(name: str) -> MediaRef:
-    return MediaRef("image", "image", url=stored_link(name))
+def _stored_ref(name: str, kind: MediaKind = "image") -> MediaRef:
+    return MediaRef(kind, kind, url=stored_link(name))
 
 
 def media_entry(event: MediaStored) -> dict[str, Any]:

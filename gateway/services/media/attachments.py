@@ -29,7 +29,9 @@ def attachments(request: AnyRequest) -> Iterator[MediaRef | Media]:
                     yield part
         return
     yield from request.images
-    if isinstance(request, ImageRequest) and request.mask is not None:
+    if isinstance(request, VideoRequest):
+        yield from (reference.media for reference in request.references)
+    elif request.mask is not None:
         yield request.mask
 
 
@@ -39,7 +41,8 @@ def swapped(request: Request, swap: Swap) -> Request:
         return replace(request, messages=tuple(_message(m, swap) for m in request.messages))
     images = tuple(map(swap, request.images))
     if isinstance(request, VideoRequest):
-        return replace(request, images=images)
+        references = tuple(replace(r, media=swap(r.media)) for r in request.references)
+        return replace(request, images=images, references=references)
     return replace(request, images=images, mask=request.mask and swap(request.mask))
 
 
