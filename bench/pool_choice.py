@@ -3,7 +3,7 @@
     python -m bench.pool_choice [--picks 20000]
 
 Prints JSON: microseconds of the median and of the slowest hundredth of picks (lend one,
-give one back), with 50 others in flight; of refusals when all rest; and of a start.
+give one back), with 50 others in flight; of refusals when all cool down; and of a start.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from pathlib import Path
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import AccountExhausted, NoAccountAvailable
 from gateway.runtime import logs
-from gateway.services.pool import accounts as pool_accounts
-from gateway.services.pool import sync as pool_sharing
 from gateway.services.pool.limits import AccountLimits
 from gateway.services.pool.pool import Lease, Pool
-from gateway.storage.db.bell import Bell
+from gateway.services.pool.pooled_account import LeaseRequest
+from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.db.engine import Database
-from gateway.storage.db.leases import LeaseStore
+from gateway.storage.db.processes import Processes
 from gateway.storage.rate_counters import MachineCounters
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
-from tests.services.pools import prove
+from gateway.storage.records.slots import SlotStore
 
 IN_FLIGHT = 50
 MODELS = ("public", "vendor-model")
@@ -52,8 +51,8 @@ def accounts(count: int, *, weights: int, restricted: bool = False) -> list[Acco
 
 
 def lend(pool: Pool) -> Lease:
-    lease = pool.lease("vendor", models=MODELS, kind="chat", caller="bench", give_up_at=0.0)
-    return lease.__enter__()
+    request = LeaseRequest("vendor", MODELS, "chat", "bench", give_up_at=0.0)
+    return pool.lease(request).__enter__()
 
 
 def give_back(lease: Lease) -> None:
@@ -88,7 +87,7 @@ def storm_us(pool: Pool, picks: int) -> list[float]:
 
 
 def refusal_us(pool: Pool, everyone: Sequence[Account]) -> list[float]:
-    time.sleep(0.01)  # until all are back from the storm
+    time.sleep(0.01)  # until all cooldowns of the storm are over
     for _ in everyone:
         err = AccountExhausted("429", retry_after=600)
         lend(pool).__exit__(type(err), err, None)
@@ -114,15 +113,13 @@ def measure(folder: Path, count: int, picks: int, **options: int | bool) -> dict
     database = Database(f"sqlite:///{where}/gateway.db")
     database.migrate()
     everyone = accounts(count, **options)
-    prove(database, everyone)
     began = time.perf_counter()
     pool = Pool(
-        everyone,
-        stored=AccountStore(database),
-        states=AccountStateStore(database),
-        leases=LeaseStore(database),
-        bell=Bell(where / "bell", (pool_accounts.TOPIC, pool_sharing.TOPIC)),
-        quota=AccountLimits(MachineCounters()),
+        AccountRegistry(everyone, AccountStore(database)),
+        AccountStateStore(database),
+        SlotStore(database),
+        Processes(database),
+        AccountLimits(MachineCounters()),
     )
     pool.refresh()
     start_s = time.perf_counter() - began
@@ -145,7 +142,7 @@ def main() -> None:
         print(
             json.dumps(
                 {
-                    "3 accounts": measure(where, 3, picks, weights=1),
+                    "10 accounts": measure(where, 10, picks, weights=1),
                     "1,000 accounts": measure(where, 1_000, picks, weights=1),
                     "10,000 accounts": measure(where, 10_000, picks, weights=1),
                     "10,000 accounts, 10 weights": measure(where, 10_000, picks, weights=10),

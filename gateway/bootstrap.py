@@ -28,18 +28,14 @@ from gateway.services.observability.exposition import Exposition
 from gateway.services.observability.ledger import EVERY_S, Ledger
 from gateway.services.observability.metrics import Metrics
 from gateway.services.observability.usage import UsageLog
-from gateway.services.pool import accounts as pool_accounts
-from gateway.services.pool import slots as pool_places
-from gateway.services.pool import sync as pool_sharing
 from gateway.services.pool.limits import AccountLimits
 from gateway.services.pool.pool import Pool
+from gateway.services.pool.registry import AccountRegistry, origins_of
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import OWN, Dispatcher
 from gateway.services.sessions.sessions import Sessions
 from gateway.services.sessions.shared_tokens import SharedTokens
-from gateway.storage.db.bell import Bell
 from gateway.storage.db.engine import Database
-from gateway.storage.db.leases import LeaseStore
 from gateway.storage.db.processes import HEARTBEAT_S, Processes
 from gateway.storage.media.open import open_media_store
 from gateway.storage.rate_counters import Counters
@@ -52,13 +48,13 @@ from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.journal import SessionJournalStore
 from gateway.storage.records.media_index import MediaIndex
 from gateway.storage.records.notes import Notes
+from gateway.storage.records.slots import SlotStore
 from gateway.storage.records.tokens import TokenStore
 from gateway.storage.records.usage import UsageStore
 from gateway.upstreams import open_upstreams
 from gateway.upstreams.base import ShareToken, Upstream, each_its_own
 from gateway.upstreams.registry import VENDORS
 
-_BELL_TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)  # the same in all processes
 _POOL_WAIT_S = 2.0
 
 
@@ -71,7 +67,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     # Where calls wait for records, a database that hangs must not hold them up for long.
     impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S, connections=2)
     processes = Processes(database)
-    pool = open_pool(settings, database, impatient, counters)
+    pool = open_pool(settings, database, impatient, counters, processes)
     fetcher = _fetcher(settings, pool)
     tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
     upstreams = _upstreams(settings, fetcher, tokens)
@@ -126,7 +122,14 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         files=files,
         sessions=sessions,
         background=BackgroundTasks(
-            tasks, at_stop=(ledger.write, generation.runner.stop, sessions.stop, ledger.close)
+            tasks,
+            at_stop=(
+                pool.refresh,
+                ledger.write,
+                generation.runner.stop,
+                sessions.stop,
+                ledger.close,
+            ),
         ),
     )
 
@@ -161,8 +164,7 @@ def _media(
 
 def _pool_tasks(pool: Pool, sessions: Sessions) -> tuple[PeriodicTask, ...]:
     return (
-        PeriodicTask("accounts", 1, pool.refresh),
-        PeriodicTask("account-places", pool_places.RENEW_S, pool.renew, during_drain=True),
+        PeriodicTask("accounts", 1, pool.refresh, during_drain=True),
         PeriodicTask("session-leases", 3, sessions.renew, during_drain=True),
         PeriodicTask("sessions", 5, sessions.sweep, during_drain=True),
         PeriodicTask("stray-sessions", 60, sessions.reconcile),
@@ -192,21 +194,24 @@ def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimite
 
 
 def open_pool(
-    settings: Settings, database: Database, impatient: Database, counters: Counters
+    settings: Settings,
+    database: Database,
+    impatient: Database,
+    counters: Counters,
+    processes: Processes,
 ) -> Pool:
     """The pool of the configured accounts and of those in the database.
 
     In demo mode, where anybody may use it, it has the simulated ones only. Calls wait for
     what is read through `impatient`.
     """
+    stored = AccountStore(database, secret_keys=settings.secret_keys)
     pool = Pool(
-        settings.accounts,
-        stored=AccountStore(database, secret_keys=settings.secret_keys),
-        states=AccountStateStore(impatient),
-        leases=LeaseStore(impatient),
-        bell=Bell(settings.state_dir / "bell", _BELL_TOPICS),
-        quota=AccountLimits(counters),
-        only_configured=settings.demo,
+        AccountRegistry(settings.accounts, stored, only_configured=settings.demo),
+        AccountStateStore(impatient),
+        SlotStore(impatient),
+        processes,
+        AccountLimits(counters),
     )
     pool.refresh()
     return pool
@@ -221,7 +226,7 @@ class _Configured:
     """The addresses of upstreams and accounts, as these are now."""
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
-        self._of_upstreams = pool_accounts.origins_of(settings.base_urls.values())
+        self._of_upstreams = origins_of(settings.base_urls.values())
         self._pool = pool
 
     def __contains__(self, origin: object) -> bool:

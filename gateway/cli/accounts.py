@@ -1,4 +1,4 @@
-"""`accounts list`, `add`, `enable`, `disable`, `drain`, `remove`, `reset` and `test`."""
+"""`accounts list`, `add`, `enable`, `disable`, `drain`, `remove`, `reset`, `rotate`, `test`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from gateway.cli.common import as_json, opened, settings, show
 from gateway.cli.trial import ask
 from gateway.config.settings import Settings, account_from, deployment_environment
 from gateway.config.toml import KINDS, SettingsError
-from gateway.services.pool.reports import AccountView
-from gateway.storage.db.leases import LeaseStore
-from gateway.storage.rate_counters import FILE, Counters, MachineCounters
+from gateway.services.pool.pool import Pool
+from gateway.services.pool.views import AccountView
+from gateway.storage.db.engine import Database
+from gateway.storage.db.processes import Processes
+from gateway.storage.rate_counters import FILE, MachineCounters
 from gateway.storage.records.accounts import AccountRecord, AccountStatus, AccountStore
+from gateway.storage.records.slots import SlotStore
 from gateway.upstreams.registry import VENDORS
 
 _DONE: Mapping[AccountStatus, str] = {
@@ -35,15 +38,15 @@ def accounts() -> None:
 @accounts.command("list")
 @as_json
 def list_(as_json: bool) -> None:
-    """All accounts, how they fare, and when those that rest are back."""
+    """All accounts with their state, its reason, and the time of return."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        views = open_pool(configured, database, database, _counters(configured)).snapshot()
+        views = _pool(configured, database).snapshot()
         records = {record.name: record for record in AccountStore(database).list()}
         locked = records.keys() - {view.name for view in views}
         capped = [view.name for view in views if view.max_in_flight is not None]
-        busy = LeaseStore(database).busy(capped)
-    rows = [_row(view, records.get(view.name), busy) for view in views]
+        in_flight = SlotStore(database).in_flight(capped)
+    rows = [_row(view, records.get(view.name), in_flight) for view in views]
     rows += [_locked_row(records[name]) for name in sorted(locked)]
     show(rows, as_json=as_json)
 
@@ -126,12 +129,24 @@ def remove(name: str) -> None:
 @accounts.command()
 @click.argument("name")
 def reset(name: str) -> None:
-    """Forget what is held against an account: cooldown, quarantine, open circuit."""
+    """End an account's cooldown, ejection and blocked models."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        if not open_pool(configured, database, database, _counters(configured)).reset(name):
+        if not _pool(configured, database).reset(name):
             raise _unknown(name)
     click.echo(f"{name} may be lent again.")
+
+
+@accounts.command()
+def rotate() -> None:
+    """Encrypt the stored credentials with the first key of GATEWAY_SECRET_KEY.
+
+    The keys after it may then be taken out of the setting.
+    """
+    configured = _serving(settings())
+    with opened(configured.database_url) as database:
+        AccountStore(database, secret_keys=configured.secret_keys).reseal()
+    click.echo("The stored credentials are encrypted with the first secret key.")
 
 
 @accounts.command()
@@ -142,7 +157,7 @@ def test(name: str, model: str | None, as_json: bool) -> None:
     """Ask an account for a few words: one real call, which may cost a little."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        pool = open_pool(configured, database, database, _counters(configured))
+        pool = _pool(configured, database)
         account = pool.get(name)
         if account is None:
             store = AccountStore(database, secret_keys=configured.secret_keys)
@@ -202,26 +217,25 @@ def _serving(configured: Settings) -> Settings:
         raise click.ClickException(str(err)) from None
 
 
-def _counters(configured: Settings) -> Counters:
-    return MachineCounters(path=str(configured.state_dir / FILE))
+def _pool(configured: Settings, database: Database) -> Pool:
+    counters = MachineCounters(path=str(configured.state_dir / FILE))
+    return open_pool(configured, database, database, counters, Processes(database))
 
 
 def _row(
-    view: AccountView, record: AccountRecord | None, busy: Mapping[str, int]
+    view: AccountView, record: AccountRecord | None, in_flight: Mapping[str, int]
 ) -> dict[str, Any]:
-    health = "quarantined" if view.quarantined else view.reason if view.back_in_s > 0 else ""
-    health = health or ("well" if view.proven else "untried")
     return {
         "name": view.name,
         "upstream": view.upstream,
-        "status": view.status,
-        "health": health,
-        "back_in_s": round(view.back_in_s, 1) or None,
-        "in_flight": busy.get(view.name),
+        "state": view.state,
+        "reason": view.reason or None,
+        "returns_in_s": round(view.returns_in_s, 1) or None,
+        "in_flight": in_flight.get(view.name),
         "max_in_flight": view.max_in_flight,
         "weight": view.weight,
         "models": sorted(view.models),
-        "limited_for_s": {kind: round(left_s) for kind, left_s in view.limited.items()},
+        "limited_for_s": {name: round(left_s) for name, left_s in view.limited.items()},
         "ends_with": record.last_four if record else None,
         "from": "settings" if view.configured else "command",
     }
@@ -232,9 +246,9 @@ def _locked_row(record: AccountRecord) -> dict[str, Any]:
     return {
         "name": record.name,
         "upstream": record.upstream,
-        "status": record.status,
-        "health": "locked",
-        "back_in_s": None,
+        "state": "locked",
+        "reason": "encrypted with another secret key",
+        "returns_in_s": None,
         "in_flight": None,
         "max_in_flight": record.max_in_flight,
         "weight": record.weight,

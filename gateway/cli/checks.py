@@ -15,8 +15,8 @@ from gateway.config.deployment import DeploymentEnvironment
 from gateway.config.settings import Settings
 from gateway.config.toml import SettingsError, service_account
 from gateway.domain.accounts import Account
-from gateway.domain.errors import GatewayError, StorageUnavailable
-from gateway.services.pool.selection import Member
+from gateway.domain.errors import Fault, GatewayError, StorageUnavailable
+from gateway.services.pool.pooled_account import state_key
 from gateway.storage.db.engine import Database
 from gateway.storage.media.open import open_media_store
 from gateway.storage.records.account_states import AccountStateStore
@@ -50,7 +50,7 @@ class Stored:
     locked: tuple[str, ...] = ()  # accounts whose secret cannot be decrypted
     outdated: tuple[str, ...] = ()  # accounts that the first secret key does not open
     keys: int = 0
-    quarantined: frozenset[str] = frozenset()  # keys of members of the pool
+    rejected: frozenset[str] = frozenset()  # `state_key`s of refused credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,10 @@ def _read(opened: Database, settings: Settings) -> Stored:
         locked=tuple(locked),
         outdated=tuple(outdated),
         keys=len(KeyStore(opened).valid()),
-        quarantined=frozenset(
-            state.account for state in AccountStateStore(opened).all() if state.quarantined
+        rejected=frozenset(
+            state.account
+            for _, state in AccountStateStore(opened).changes(0)
+            if state.eject_reason == Fault.ACCOUNT.value
         ),
     )
 
@@ -206,10 +208,11 @@ def accounts(case: Case) -> Iterator[Finding]:
             advice = "Check which vendor issued this credential."
             message = f"The credential of {account.name} is not of {account.upstream}'s form."
             yield Finding("bad", about, message, advice)
-    for member in (Member(account, "enabled") for account in case.accounts):
-        if member.key in case.stored.quarantined:
-            advice = f"Renew its credential, or: flask --app wsgi accounts reset {member.name}."
-            yield Finding("warn", about, f"The vendor refuses {member.name}.", advice)
+    for account in case.accounts:
+        if state_key(account) in case.stored.rejected:
+            advice = f"Renew its credential, or: flask --app wsgi accounts reset {account.name}."
+            message = f"The vendor refuses the credential of {account.name}."
+            yield Finding("warn", about, message, advice)
     if not case.demo:
         yield Finding("ok", about, f"{len(case.accounts)} accounts.")
 

@@ -36,9 +36,9 @@ class Fault(Enum):
 
     CALLER = "caller"  # never retried, no account touched
     CONTENT = "content"  # refused by a content policy: as CALLER
-    ACCOUNT = "account"  # this credential is refused: quarantine it, try another
+    ACCOUNT = "account"  # this credential is refused: eject the account, try another
     MINUTE_QUOTA = "minute_quota"  # cool the account for `retry_after`, try another
-    DAY_QUOTA = "day_quota"  # rest the account until `retry_after` or the vendor's reset
+    DAY_QUOTA = "day_quota"  # cool the account until `retry_after` or the vendor's reset
     VENDOR = "vendor"  # the vendor is at fault: try another, count towards its circuit
     GATEWAY = "gateway"  # ours: never retried
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import AccountExhausted, AccountRejected, NoAccountAvailable
-from gateway.services.pool import accounts as pool_accounts
-from gateway.services.pool import sync as pool_sharing
 from gateway.services.pool.limits import AccountLimits
 from gateway.services.pool.pool import Lease, Pool
-from gateway.services.pool.selection import Member
-from gateway.storage.db import rows
-from gateway.storage.db.bell import Bell
+from gateway.services.pool.pooled_account import LeaseRequest
+from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.db.engine import Database
-from gateway.storage.db.leases import LeaseStore
-from gateway.storage.db.schema import account_states
+from gateway.storage.db.processes import Processes
 from gateway.storage.rate_counters import MachineCounters
-from gateway.storage.records.account_states import AccountState, AccountStateStore
+from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
+from gateway.storage.records.slots import SlotStore
 
-TOPICS = (pool_accounts.TOPIC, pool_sharing.TOPIC)
 KEYS = (Secret("k" * 32),)
 
 
@@ -51,7 +48,7 @@ def exhausted(retry_after: float | None = None) -> AccountExhausted:
 
 @dataclass
 class World:
-    """A database and a bell, which the pools of several processes share."""
+    """A database that the pools of several processes share."""
 
     folder: Path
     url: str = ""
@@ -71,33 +68,28 @@ class World:
     def accounts(self) -> AccountStore:
         return AccountStore(self.database, secret_keys=KEYS)
 
-    def bell(self, machine: str = "here") -> Bell:
-        return Bell(self.folder / machine / "bell", TOPICS)
-
     def pool(
         self,
         *accounts: Account,
-        machine: str = "here",
         database: Database | None = None,
-        proven: bool = True,
+        only_configured: bool = False,
+        host: str | None = None,
         **options: Any,
     ) -> Pool:
-        """Jitter is the middle of its range, so that nothing happens by chance.
-
-        Vendors have accepted the accounts before, if `proven`.
-        """
-        if proven and database is None:
-            prove(self.database, accounts)
+        """A process. Jitter is the middle of its range, so that nothing happens by chance."""
         database = database or self.database
         options.setdefault("clock", self.clock)
+        options.setdefault("uniform", lambda low, high: (low + high) / 2)
+        options.setdefault("random", Random(7).random)
+        stored = AccountStore(database, secret_keys=KEYS)
         pool = Pool(
-            accounts,
-            stored=AccountStore(database, secret_keys=KEYS),
-            states=AccountStateStore(database),
-            leases=LeaseStore(database),
-            bell=self.bell(machine),
-            quota=AccountLimits(MachineCounters()),
-            uniform=options.pop("uniform", lambda low, high: (low + high) / 2),
+            AccountRegistry(
+                accounts, stored, only_configured=only_configured, clock=options["clock"]
+            ),
+            AccountStateStore(database),
+            SlotStore(database),
+            Processes(database, host=host, clock=options["clock"]),
+            AccountLimits(MachineCounters()),
             **options,
         )
         pool.refresh()
@@ -108,23 +100,14 @@ class World:
             database.close()
 
 
-def prove(database: Database, accounts: Sequence[Account]) -> None:
-    """Put down that the vendor has accepted them, where nothing else is known of them."""
-    blank = asdict(AccountState("")) | {"cool_until": 0, "circuit_until": 0, "probe_until": 0}
-    del blank["cool_s"], blank["circuit_s"]
-    with database.begin() as connection:
-        blank |= {"revision": rows.bump(database, connection, "account_states"), "proven": True}
-        found = [blank | {"account": Member(account, "enabled").key} for account in accounts]
-        if found:
-            connection.execute(database.insert(account_states).on_conflict_do_nothing(), found)
+def request(pool: Pool, **options: Any) -> LeaseRequest:
+    given = {"upstream": "vendor", "models": ("model",), "kind": "chat", "caller": "someone"}
+    return LeaseRequest(**{"give_up_at": pool.deadline(), **given, **options})
 
 
 def lend(pool: Pool, **options: Any) -> Lease:
     """A lease that is in use until `end`."""
-    wish = {"models": ("model",), "kind": "chat", "caller": "someone"}
-    upstream = options.pop("upstream", "vendor")
-    options.setdefault("give_up_at", pool.deadline())
-    return pool.lease(upstream, **wish | options).__enter__()
+    return pool.lease(request(pool, **options)).__enter__()
 
 
 def end(lease: Lease, err: BaseException | None = None) -> None:
@@ -138,7 +121,7 @@ def call(pool: Pool, err: BaseException | None = None, **options: Any) -> str:
     return lease.account.name
 
 
-def rest_s(pool: Pool, **options: Any) -> float | None:
+def retry_after_s(pool: Pool, **options: Any) -> float | None:
     """Seconds until an account is back, as callers are told."""
     with pytest.raises((NoAccountAvailable, AccountRejected)) as caught:
         lend(pool, give_up_at=0.0, **options)

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from gateway.storage.db.engine import Database
-from gateway.storage.db.leases import LeaseStore
-from gateway.storage.records.account_states import AccountStateStore
+from gateway.storage.db.processes import Processes
 from gateway.storage.records.idempotency import IdempotencyStore, New
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.journal import SessionJournalStore
+from gateway.storage.records.slots import SlotStore
 
 # Processes that have the modules, but nothing of the test's: as if on another machine.
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
-TTL_S = 3.0  # of leases and claims that are killed; their holders hold them for milliseconds
+TTL_S = 3.0  # of claims that are killed; their holders hold them for milliseconds
 THREADS = 10
 ROUNDS = 10
 
@@ -74,17 +74,19 @@ class Diary:
         return most
 
 
-def use_leases(url: str, diary: Diary, places: dict[str, int]) -> None:
-    store = LeaseStore(Database(url))
+def use_slots(url: str, diary: Diary, places: dict[str, int]) -> None:
+    database = Database(url)
+    store, alive = SlotStore(database), Processes(database)
+    process = alive.register()
     while True:
         for account, count in places.items():
-            lease = store.acquire(account, holder="p", max_in_flight=count, ttl_s=TTL_S)
-            if lease is None:
+            if not store.acquire(account, process, count):
+                store.free(account, alive.dead(store.holders(account)))
                 time.sleep(0.001)
                 continue
             with diary.using(account):
                 pass
-            store.release(lease)
+            store.release(account, process)
 
 
 def use_claims(url: str, diary: Diary, places: dict[str, int]) -> None:
@@ -113,7 +115,7 @@ def race(url: str, barrier: Any, results: Any) -> None:
     won = []
     with ThreadPoolExecutor(THREADS) as pool:
         for number in range(ROUNDS):
-            for prize in (win_key, win_probe, win_sessions):
+            for prize in (win_key, win_sessions):
                 barrier.wait()
                 runs = [pool.submit(prize, database, number) for _ in range(THREADS)]
                 won.append(sum(run.result() for run in runs))
@@ -122,10 +124,6 @@ def race(url: str, barrier: Any, results: Any) -> None:
 
 def win_key(database: Database, number: int) -> int:
     return isinstance(IdempotencyStore(database).begin("s", f"k{number}", "f"), New)
-
-
-def win_probe(database: Database, number: int) -> int:
-    return AccountStateStore(database).probe(f"a{number}", ttl_s=60)
 
 
 def win_sessions(database: Database, number: int) -> int:

@@ -1,4 +1,4 @@
-"""One process of a storm: `python -m tests.system.pool_storm URL FOLDER CALLS SEED`.
+"""One process of a storm: `python -m tests.system.pool_storm URL CALLS SEED`.
 
 Lends and gives back accounts of which many answer 429, and prints what it did, a line
 each, with times of the clock that all processes of a machine share.
@@ -9,41 +9,43 @@ from __future__ import annotations
 import random
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 from threading import Thread
 
 from gateway.domain.errors import AccountExhausted, AccountRejected, NoAccountAvailable
 from gateway.runtime import logs
-from gateway.services.pool import accounts as pool_accounts
-from gateway.services.pool import sync as pool_sharing
 from gateway.services.pool.limits import AccountLimits
 from gateway.services.pool.pool import Pool
-from gateway.storage.db.bell import Bell
+from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.db.engine import Database
-from gateway.storage.db.leases import LeaseStore
+from gateway.storage.db.processes import HEARTBEAT_S, Processes
 from gateway.storage.rate_counters import MachineCounters
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
-from tests.services.pools import account
+from gateway.storage.records.slots import SlotStore
+from tests.services.pools import account, request
 
 THREADS = 4
 CAPS = {"capped-1": 1, "capped-2": 2, "free-1": None, "free-2": None, "free-3": None}
 DEAD = "dead"
 
 
-def main(url: str, folder: str, calls: int, seed: int) -> None:
+def main(url: str, calls: int, seed: int) -> None:
     logs.configure("ERROR")
     database = Database(url)
+    accounts = [account(DEAD), *(account(name, max_in_flight=cap) for name, cap in CAPS.items())]
+    processes = Processes(database)
     pool = Pool(
-        [account(DEAD), *(account(name, max_in_flight=cap) for name, cap in CAPS.items())],
-        stored=AccountStore(database),
-        states=AccountStateStore(database),
-        leases=LeaseStore(database),
-        bell=Bell(Path(folder) / "bell", (pool_accounts.TOPIC, pool_sharing.TOPIC)),
-        quota=AccountLimits(MachineCounters()),
+        AccountRegistry(accounts, AccountStore(database)),
+        AccountStateStore(database),
+        SlotStore(database),
+        processes,
+        AccountLimits(MachineCounters()),
         wait_s=5,
     )
     pool.refresh()
+    Thread(target=_repeat, args=(pool.refresh, 1.0), daemon=True).start()
+    Thread(target=_repeat, args=(processes.heartbeat, HEARTBEAT_S), daemon=True).start()
     threads = [
         Thread(target=_work, args=(pool, calls // THREADS, random.Random(f"{seed}-{n}")))
         for n in range(THREADS)
@@ -54,13 +56,17 @@ def main(url: str, folder: str, calls: int, seed: int) -> None:
         thread.join()
 
 
+def _repeat(work: Callable[[], object], every_s: float) -> None:
+    while True:
+        time.sleep(every_s)
+        work()
+
+
 def _work(pool: Pool, calls: int, chance: random.Random) -> None:
     for _ in range(calls):
         asked_at = time.monotonic()
         try:
-            lease = pool.lease(
-                "vendor", models=("m",), kind="chat", caller="c", give_up_at=pool.deadline()
-            )
+            lease = pool.lease(request(pool))
         except NoAccountAvailable:
             _say("none", "-", asked_at, time.monotonic())
             continue
@@ -93,4 +99,4 @@ def _say(what: str, name: str, since: float, until: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -134,7 +134,7 @@ def test_an_account_lives_from_add_to_remove_while_the_gateway_serves(gateway_fa
         listed = {row["name"]: row for row in shell.json("accounts", "list")}
         assert set(listed) == {"ark-1", "spare"}
         spare = listed["spare"]
-        assert (spare["health"], spare["ends_with"]) == ("untried", "cdef")
+        assert (spare["state"], spare["ends_with"]) == ("ready", "cdef")
         assert spare["max_in_flight"] == 7
         assert spare["from"] == "command"
         assert listed["ark-1"]["from"] == "settings"
@@ -191,8 +191,8 @@ def test_an_account_of_the_settings_is_disabled_for_all_workers_and_stays_so(gat
             time.sleep(2)
             assert served_by("ark-1", "ark-2")
         shell.ok("accounts", "disable", "ark-2")
-        status = {row["name"]: row["status"] for row in shell.json("accounts", "list")}
-        assert status == {"ark-1": "enabled", "ark-2": "disabled"}
+        states = {row["name"]: row["state"] for row in shell.json("accounts", "list")}
+        assert states == {"ark-1": "ready", "ark-2": "disabled"}
         directory = gateway.directory
     database = f"sqlite:///{directory}/var/gateway.db"
     again = settings | {"DATABASE_URL": database}
@@ -206,18 +206,19 @@ def test_an_account_that_the_vendor_refuses_is_shown_tested_and_reset(gateway_fa
     with gateway_factory.started(workers=1, accounts=False, **settings) as gateway:
         shell = shell_of(gateway, **vendors, **settings)
         deadline = time.monotonic() + 15
-        while "quarantined" not in {row["health"] for row in shell.json("accounts", "list")}:
+        while "ejected" not in {row["state"] for row in shell.json("accounts", "list")}:
             gateway.chat()
             assert time.monotonic() < deadline
         bad = next(row for row in shell.json("accounts", "list") if row["name"] == "ark-1")
-        assert bad["back_in_s"] > 0
+        assert bad["returns_in_s"] > 0
+        assert bad["reason"] == "account"
         assert "ark-wrong" not in shell.ok("accounts", "list")
         tried = shell("accounts", "test", "ark-1", "--json")
         assert tried.returncode == 1
         assert "upstream_auth_failed" in json.loads(tried.stdout)[0]["error"]
         shell.ok("accounts", "reset", "ark-1")
-        health = {row["name"]: row["health"] for row in shell.json("accounts", "list")}
-        assert health == {"ark-1": "untried", "ark-2": "well"}
+        states = {row["name"]: row["state"] for row in shell.json("accounts", "list")}
+        assert states == {"ark-1": "ready", "ark-2": "ready"}
 
 
 def test_usage_jobs_and_sessions_are_told(gateway_factory):
@@ -379,7 +380,7 @@ def test_a_rotated_secret_key_can_be_taken_away_once_the_gateway_has_run_with_bo
     with gateway_factory.started(**start, GATEWAY_SECRET_KEY=other) as gateway:
         assert gateway.get("/ready").status_code == 503
     (listed,) = shell.json("accounts", "list", GATEWAY_SECRET_KEY=other)
-    assert (listed["name"], listed["health"], listed["ends_with"]) == ("a", "locked", "cdef")
+    assert (listed["name"], listed["state"], listed["ends_with"]) == ("a", "locked", "cdef")
     tried = shell("accounts", "test", "a", GATEWAY_SECRET_KEY=other)
     assert tried.returncode == 1
     assert "another secret key" in tried.stderr

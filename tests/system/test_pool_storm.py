@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import defaultdict
 from itertools import islice
-from math import inf
 from typing import NamedTuple
 
 import pytest
@@ -16,6 +14,7 @@ from tests.support.process import ROOT, clean_env
 from tests.system.pool_storm import CAPS, DEAD
 
 PROCESSES = 4
+KNOWN_S = 2.5  # until all processes know of a cooldown, on a busy machine
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,7 +38,7 @@ def storm(world, calls, *, kill=False):
     running = []
     for seed in range(PROCESSES):
         command = [sys.executable, "-m", "tests.system.pool_storm", world.database_url]
-        command += [str(world.folder), str(calls // PROCESSES), str(seed)]
+        command += [str(calls // PROCESSES), str(seed)]
         running.append(
             subprocess.Popen(
                 command, cwd=ROOT, env=clean_env({}), stdout=subprocess.PIPE, text=True
@@ -62,31 +61,28 @@ def storm(world, calls, *, kill=False):
 
 
 def lent_while_cooling(lines):
-    """Choices that began after a rest was told to all, and ended before it was over.
-
-    A rest may be covered by a longer one that the same process was just telling.
-    """
-    told = {
-        (line.process, line.name, line.since): line.until for line in lines if line.what == "told"
-    }
-    found, rests = defaultdict(list), defaultdict(list)
-    for line in lines:
-        if line.what == "cool":
-            found[line.process, line.name].append(line)
-    for (process, name), cooled in found.items():
-        told_at = [told.get((process, name, line.since), inf) for line in cooled]
-        for line, own_at in zip(cooled, told_at, strict=True):
-            covering = (
-                at for other, at in zip(cooled, told_at, strict=True) if other.since <= own_at
-            )
-            rests[name].append((max(covering), line.until))
+    """Leases of an account whose cooldown was known to their process, or to all by then."""
+    cooling = [line for line in lines if line.what == "cool"]
     return [
         line
         for line in lines
         if line.what == "lent"
-        for told_at, over_at in rests[line.name]
-        if told_at <= line.since and line.until <= over_at
+        for cool in cooling
+        if cool.name == line.name
+        and cool.since + (0 if cool.process == line.process else KNOWN_S) < line.since
+        and line.until < cool.until
+        and not told_later(lines, cool, line)
     ]
+
+
+def told_later(lines, cool, lent):
+    """True if the process told the pool of the cooldown only after the lease had begun."""
+    return cool.process == lent.process and any(
+        told.what == "told"
+        and (told.process, told.name, told.since) == (cool.process, cool.name, cool.since)
+        and told.until > lent.since
+        for told in lines
+    )
 
 
 def most_at_once(lines, name):
@@ -103,7 +99,7 @@ def most_at_once(lines, name):
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kill", [False, True], ids=["", "with a process killed"])
-def test_no_cooling_account_is_lent_and_no_place_twice(world, soak, kill):
+def test_no_cooling_account_is_lent_and_no_slot_twice(world, soak, kill):
     calls = 10_000 if soak else 480
     lines = storm(world, calls, kill=kill)
     lent = [line for line in lines if line.what == "lent"]
@@ -111,8 +107,6 @@ def test_no_cooling_account_is_lent_and_no_place_twice(world, soak, kill):
     assert lent_while_cooling(lines) == []
     for name, cap in CAPS.items():
         assert cap is None or most_at_once(lines, name) <= cap
-    # What the killed process found out may have died with it. Nobody waits long for a trial
-    # that does not end, so then each of the others may find out at the same moment.
-    finders = PROCESSES if kill else 1
-    assert sum(line.name == DEAD for line in lent) <= finders, "one call per quarantine"
-    sys.stdout.write(f"{len(lent)} accounts lent, 0 while they cooled, 0 beyond their places\n")
+    ejections = [line.since for line in lent if line.name == DEAD]
+    assert max(ejections) - min(ejections) < KNOWN_S, "an ejection is known to all"
+    sys.stdout.write(f"{len(lent)} accounts lent, 0 while they cooled, 0 beyond their slots\n")

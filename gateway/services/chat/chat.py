@@ -9,6 +9,7 @@ from gateway.domain.accounts import Account, Caller
 from gateway.domain.events import (
     Event,
     Events,
+    Finish,
     MediaReady,
     MediaStored,
     ReasoningDelta,
@@ -116,6 +117,8 @@ def keep_media(
                     batch[position] = _stored(event, media, caller, trace)
                 elif kind is Usage:
                     trace.usage = event  # type: ignore[assignment]
+                elif kind is Finish:
+                    trace.served_model = event.model or trace.served_model  # type: ignore[union-attr]
                 elif said is not None and (kind is TextDelta or kind is ReasoningDelta):
                     said.add(event.text)  # type: ignore[union-attr]
             yield batch

@@ -305,7 +305,7 @@ class JobSteps:
         job = moving.job
         assert job.task_id is not None
         account = self._account(job, caller.credential)
-        with self._pool.follow_up(account):
+        with self._pool.query(account):
             task = video_upstream(self._upstream(job)).check_video(job.task_id, account)
         if task.running:
             percent = task.percent or min(95, job.progress + 5)

@@ -20,7 +20,7 @@ from gateway.domain.errors import StorageUnavailable
 from gateway.services.observability.ledger import Ledger
 from gateway.services.observability.metrics import BOUNDS_S, COUNTERS, Snapshot
 from gateway.services.pool.pool import Pool
-from gateway.services.pool.reports import AccountView
+from gateway.services.pool.views import AccountView
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.journal import JournalCounts, SessionJournalStore
 from gateway.storage.records.notes import Notes
@@ -130,23 +130,13 @@ def _accounts(views: list[AccountView]) -> Iterator[Metric]:
         "Until an account that rests may be used again",
         labels=["upstream", "account", "reason"],
     )
-    for (upstream, state), count in Counter((v.upstream, _state(v)) for v in views).items():
+    for (upstream, state), count in Counter((v.upstream, v.state) for v in views).items():
         states.add_metric([upstream, state], count)
     for view in views:
-        if view.back_in_s > 0:
-            resting.add_metric([view.upstream, view.name, view.reason], view.back_in_s)
+        if view.returns_in_s > 0:
+            resting.add_metric([view.upstream, view.name, view.reason], view.returns_in_s)
     yield states
     yield resting
-
-
-def _state(view: AccountView) -> str:
-    if view.status != "enabled":
-        return view.status
-    if view.quarantined:
-        return "quarantined"
-    if view.circuit != "closed":
-        return "circuit_open"
-    return "cooling" if view.back_in_s > 0 else "ready"
 
 
 def _counts(sessions: JournalCounts, jobs: dict[str, int]) -> Iterator[Metric]:

@@ -9,19 +9,19 @@ from gateway.services.access.limits import limits_of
 from gateway.storage.rate_counters import Counters
 
 
-class Shortage(NamedTuple):
+class QuotaExceeded(NamedTuple):
     wait_s: float  # before there can be more room
     full: bool  # there is none for a single call either
 
 
 class Quota(Protocol):
-    def take(self, account: str, kind: Kind, limit: str, amount: int) -> Shortage | None:
+    def take(self, account: str, kind: Kind, limit: str, amount: int) -> QuotaExceeded | None:
         """Count so many calls, or none of them where there is no room for all."""
         ...
 
 
 def never_allows(limit: str, amount: int) -> bool:
-    """Whether so many calls at once are too many for a limit; "" is none."""
+    """True where so many calls at once are too many for a limit; "" is none."""
     return bool(limit) and any(item.amount < amount for item in limits_of(limit)[0])
 
 
@@ -29,7 +29,7 @@ class AccountLimits:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
 
-    def take(self, account: str, kind: Kind, limit: str, amount: int) -> Shortage | None:
+    def take(self, account: str, kind: Kind, limit: str, amount: int) -> QuotaExceeded | None:
         _, limits = limits_of(limit, "account", account, kind, ours=True)
         windows = self._counters.take(limits, amount)
         short = [pair for pair in zip(limits, windows, strict=True) if not pair[1].room]
@@ -38,4 +38,4 @@ class AccountLimits:
         # More than a limit allows at all never has room; its length is as good as any answer.
         wait_s = max(w.left_s if amount <= limit.amount else limit.expiry for limit, w in short)
         full = any(window.hits >= limit.amount for limit, window in short)
-        return Shortage(max(wait_s, 0.01), full)
+        return QuotaExceeded(max(wait_s, 0.01), full)

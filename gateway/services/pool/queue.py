@@ -1,139 +1,81 @@
-"""Requests that wait for an account: callers take turns, however many requests each has."""
+"""FIFO queue of the calls that wait for an account."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Collection
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
-from threading import Event as Signal
-from typing import NamedTuple
+from threading import Event
 
-from gateway.domain.accounts import Kind
-from gateway.services.pool.selection import Member
+from gateway.domain.errors import NoAccountAvailable
+from gateway.services.pool.pooled_account import LeaseRequest, PooledAccount
 
-
-class Wish(NamedTuple):
-    """What a request needs an account for. `skip` names those that are of no use to it."""
-
-    upstream: str
-    models: tuple[str, ...]  # its names, the last of which is the vendor's
-    kind: Kind
-    skip: Collection[str]
-    amount: int = 1  # of what accounts are limited in
-    short: dict[str, float] | None = None  # skipped for lack of room: seconds until there is more
-
-    def of_many(self, amount: int) -> Wish:
-        """For so many at once. Accounts that turn out to have room for fewer are skipped."""
-        short = dict.fromkeys(self.skip, inf)
-        return self._replace(skip=short.keys(), amount=amount, short=short)
-
-    @property
-    def short_s(self) -> float:
-        return min(self.short.values(), default=inf) if self.short else inf
-
-
-class Grant(NamedTuple):
-    """An account that was taken for a request."""
-
-    member: Member
-    at: float
-    trial: bool  # to be tried out, so nobody else in this process has it
-
-
-def why(member: Member, wish: Wish) -> str:
-    """What keeps an account from a wish for longest."""
-    health = member.health
-    until = {
-        health.reason: health.cool_until,
-        "vendor": health.circuit_until,
-        "busy": member.held_until,
-        "limit": member.limited.get(wish.kind, 0.0),
-        "model": member.spent.get(wish.models[-1], 0.0),
-        "denied": member.denied.get(wish.models[-1], 0.0),
-    }
-    return max(until, key=lambda reason: until[reason])
+_RETRY_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    caller: str
-    wish: Wish
-    granted: Grant | None = None
-    sent_away: bool = False
-    signal: Signal = field(default_factory=Signal)
+    """A call in the queue; `reserved` is the account that was given to it."""
+
+    request: LeaseRequest
+    reserved: PooledAccount | None = None
+    signal: Event = field(default_factory=Event)
 
 
-class WaitingLine:
-    """At most `most` requests. The roster's lock guards it."""
+class Queue:
+    """At most `max_waiting` calls, of which `max_per_caller` of one caller.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._size = 0
-        self._callers: OrderedDict[str, deque[Waiter]] = OrderedDict()
+    The pool's lock guards it.
+    """
+
+    def __init__(self, *, max_waiting: int, max_per_caller: int) -> None:
+        self._max_waiting = max_waiting
+        self._max_per_caller = max_per_caller
+        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+        self._per_caller: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return self._size
+        return len(self._waiters)
 
-    def join(self, waiter: Waiter, *, again: bool = False) -> None:
-        """Where there is no room, the last one of the caller with most of them is sent away."""
-        waiter.granted = None
-        waiter.signal.clear()
-        waiting = self._callers.setdefault(waiter.caller, deque())
-        if again:
-            waiting.appendleft(waiter)
-            self._callers.move_to_end(waiter.caller, last=False)
-        else:
-            waiting.append(waiter)
-        self._size += 1
-        if self._size > self._most:
-            most = max(map(len, self._callers.values()))
-            longest = waiting if len(waiting) == most else self._longest(most)
-            last = longest[-1]
-            self.leave(last)
-            last.sent_away = True
-            last.signal.set()
-
-    def _longest(self, size: int) -> deque[Waiter]:
-        return next(waiting for waiting in self._callers.values() if len(waiting) == size)
+    def join(self, waiter: Waiter) -> None:
+        """Raises NoAccountAvailable where the queue is full."""
+        caller = waiter.request.caller
+        if len(self) >= self._max_waiting or self._per_caller[caller] >= self._max_per_caller:
+            raise NoAccountAvailable(
+                "Too many requests wait for an account already; try again in 1 s.",
+                retry_after=_RETRY_S,
+            )
+        self._per_caller[caller] += 1
+        self._waiters[waiter] = None
 
     def leave(self, waiter: Waiter) -> None:
-        waiting = self._callers.get(waiter.caller)
-        if waiting is not None and waiter in waiting:
-            waiting.remove(waiter)
-            self._size -= 1
-            if not waiting:
-                del self._callers[waiter.caller]
+        self._waiters.pop(waiter, None)
+        caller = waiter.request.caller
+        self._per_caller[caller] -= 1
+        if not self._per_caller[caller]:
+            del self._per_caller[caller]
 
-    def offer(self, serve: Callable[[Wish], Grant | None]) -> None:
-        """Give accounts to those who wait, one per caller and round, until none is left."""
-        served = self._size > 0
-        refused: set[tuple[str, tuple[str, ...], Kind]] = set()
-        while served:
-            served = False
-            for caller in list(self._callers):
-                served |= self._serve_one(caller, serve, refused)
+    def rejoin(self, waiter: Waiter) -> None:
+        """Wait on in front: the account that was reserved could not be lent after all."""
+        self._waiters[waiter] = None
+        self._waiters.move_to_end(waiter, last=False)
 
-    def _serve_one(
-        self,
-        caller: str,
-        serve: Callable[[Wish], Grant | None],
-        refused: set[tuple[str, tuple[str, ...], Kind]],
-    ) -> bool:
-        """`refused` is what there is no account for: a thousand may wait for the same."""
-        for waiter in self._callers[caller]:
-            wish = waiter.wish
-            key = wish[:3]
-            if key in refused:
+    def wake(self) -> None:
+        """Let all who wait look again whether it is worth it."""
+        for waiter in self._waiters:
+            waiter.signal.set()
+
+    def offer(self, reserve: Callable[[LeaseRequest], PooledAccount | None]) -> None:
+        """Reserve accounts for those who wait, in their order, as far as there are any."""
+        in_vain: set[tuple[str, tuple[str, ...], str]] = set()
+        for waiter in list(self._waiters):
+            request = waiter.request
+            need = (request.upstream, request.models, request.kind)
+            if need in in_vain:
                 continue
-            granted = serve(wish)
-            if granted is not None:
-                waiter.granted = granted
-                self.leave(waiter)
-                if caller in self._callers:
-                    self._callers.move_to_end(caller)
+            waiter.reserved = reserve(request)
+            if waiter.reserved is not None:
+                del self._waiters[waiter]
                 waiter.signal.set()
-                return True
-            if not wish.skip:
-                refused.add(key)
-        return False
+            elif not (request.skip or request.lacks_room):
+                in_vain.add(need)

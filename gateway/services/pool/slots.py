@@ -1,79 +1,96 @@
-"""Places in flight at accounts that have only so many: held while in use, renewed in bulk."""
+"""Concurrency slots of accounts that have `max_in_flight`, exact over processes and machines."""
 
 from __future__ import annotations
 
-import os
-import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.runtime.interruption import shielded
-from gateway.runtime.logs import log
-from gateway.services.pool.selection import Member
-from gateway.storage.db.leases import Lease as Place
-from gateway.storage.db.leases import LeaseStore
+from gateway.services.pool.health import Uniform
+from gateway.services.pool.pooled_account import PooledAccount
+from gateway.storage.db.processes import Processes
+from gateway.storage.records.slots import SlotStore
 
-RENEW_S = 12.0
-_AWAY_S = 2.0  # how long requests are spared a database that has failed
-_TTL_S = 60.0  # what a process that died keeps its places for; several renewals may fail
+_RETRY_S = (0.02, 0.08)  # before an account whose slots others hold is asked again
+_AWAY_S = 1.0  # before a database that has failed is asked again
 
 
-class Places:
-    """Exact over all processes and machines; without the database there is no place to be had."""
+class Slots:
+    """A slot is a count in the row of this process; what a dead process held is free."""
 
-    def __init__(self, store: LeaseStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: SlotStore,
+        processes: Processes,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Uniform,
+    ) -> None:
         self._store = store
+        self._processes = processes
         self._clock = clock
-        self._held: set[Place] = set()
-        self._unreleased: set[Place] = set()
+        self._uniform = uniform
         self._away_until = 0.0
+        self._unreleased: Counter[str] = Counter()
 
-    def take(self, member: Member, cap: int) -> Place | None:
-        """None when others have them all. Raises StorageUnavailable."""
+    def acquire(self, pooled: PooledAccount) -> float | None:
+        """Take a slot; where all are taken, the seconds until it is worth asking again.
+
+        Raises StorageUnavailable.
+        """
+        cap = pooled.account.max_in_flight
+        assert cap is not None
         if self._clock() < self._away_until:
             raise StorageUnavailable("The gateway's database is not available.", retry_after=2.0)
-        place: Place | None = None
+        taken = False
         try:
             with shielded():
-                place = self._acquire(member.name, cap)
-        except BaseException:
-            if place is not None:  # whoever asked left while it was taken
-                self._release(place)
-            raise
-        if place is not None:
-            self._held.add(place)
-        return place
-
-    def give_back(self, place: Place) -> None:
-        self._held.discard(place)
-        with shielded():
-            self._release(place)
-
-    def renew(self) -> None:
-        """Hold on to what is in use; to be called every `RENEW_S`. Raises StorageUnavailable."""
-        for place in list(self._unreleased):
-            self._store.release(place)
-            self._unreleased.discard(place)
-        held = set(self._held)
-        if held:
-            lost = (held - self._store.renew(held, ttl_s=_TTL_S)) & self._held
-            if lost:
-                log.warning("places_lapsed", accounts=sorted({place.account for place in lost}))
-
-    def _acquire(self, name: str, cap: int) -> Place | None:
-        holder = f"{socket.gethostname()}:{os.getpid()}"
-        try:
-            return self._store.acquire(name, holder=holder, max_in_flight=cap, ttl_s=_TTL_S)
+                taken = self._acquire(pooled.name, cap)
         except StorageUnavailable:
             self._away_until = self._clock() + _AWAY_S
             raise
+        except BaseException:
+            if taken:  # the caller left while the slot was taken
+                self.release(pooled.name)
+            raise
+        return None if taken else self._retry_in_s(pooled.name)
 
-    def _release(self, place: Place) -> None:
-        if self._clock() >= self._away_until:
+    def release(self, account: str) -> None:
+        with shielded():
+            self._unreleased[account] += 1
+            if self._clock() >= self._away_until:
+                try:
+                    self.flush()
+                except StorageUnavailable:
+                    self._away_until = self._clock() + _AWAY_S
+
+    def flush(self) -> None:
+        """Give back what could not be given back before. Raises StorageUnavailable."""
+        for account in list(self._unreleased):
+            count = self._unreleased.pop(account, 0)
             try:
-                self._store.release(place)
-                return
-            except StorageUnavailable:
-                self._away_until = self._clock() + _AWAY_S
-        self._unreleased.add(place)  # until it is released or lapses
+                self._store.release(account, self._processes.id, count)
+            except BaseException:
+                self._unreleased[account] += count
+                raise
+
+    def _acquire(self, account: str, cap: int) -> bool:
+        process = self._processes.register()
+        if self._store.acquire(account, process, cap):
+            return True
+        dead = self._processes.dead(self._store.holders(account))
+        if not dead:
+            return False
+        self._store.free(account, dead)
+        return self._store.acquire(account, process, cap)
+
+    def _retry_in_s(self, account: str) -> float:
+        """A moment, unless every holder is silent: then until the first is declared dead."""
+        holders = self._store.holders(account)
+        silent_s = [self._processes.dead_in_s([process]) for process in holders]
+        dead_in_s = [left_s for left_s in silent_s if left_s is not None]
+        if dead_in_s and len(dead_in_s) == len(holders):
+            return max(_RETRY_S[0], min(dead_in_s))
+        return self._uniform(*_RETRY_S)

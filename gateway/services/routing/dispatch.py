@@ -1,11 +1,10 @@
-"""Which account serves a request, and whether a failure is tried again elsewhere."""
+"""Attempts of a request: an account for each, and another after a failure that allows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TypeVar
 
 from gateway.domain.accounts import Account, Caller, Kind
@@ -22,26 +21,26 @@ from gateway.domain.errors import (
     ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
-    UpstreamTimeout,
 )
-from gateway.domain.events import Events, Usage
-from gateway.services.pool.health import SPENT_S
+from gateway.domain.events import Usage
+from gateway.services.pool.health import UNKNOWN_QUOTA_S
 from gateway.services.pool.pool import Lease, Pool
+from gateway.services.pool.pooled_account import LeaseRequest
 from gateway.services.routing.catalog import Model, Route
 from gateway.services.routing.retry_budget import RetryBudget
+from gateway.services.routing.retry_state import RetryState
 from gateway.storage.db.engine import Write
 
-_QUOTA_FAULTS = frozenset({Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
-_MOST_ATTEMPTS = 16
-_VENDOR_FAILURES = 2  # attempts that end in the vendor's own fault before giving up
+_MAX_ATTEMPTS = 16
 OWN = "own"
 
 T = TypeVar("T")
+Call = Callable[[Route, Account], T]
 
 
 @dataclass(slots=True)
 class Trace:
-    """What became of one request: headers, the log line and usage read it."""
+    """Outcome of one request, for its headers, its log line and the usage accounting."""
 
     request_id: str
     model: str = ""
@@ -105,236 +104,143 @@ class Dispatcher:
         kind: Kind,
         caller: Caller,
         trace: Trace,
-        call: Callable[[Route, Account], Events],
+        call: Call[Generator[T]],
         *,
         amount: int = 1,
-    ) -> Events:
+    ) -> Generator[T]:
         """Yield the batches of the first attempt that answers; it makes `amount` of the kind.
 
         Another account is tried only while nothing was yielded, and for paid kinds
         (image, video) only when the vendor has certainly not begun to work.
         """
-        for attempt in self._attempts(model, kind, caller, trace, amount):
-            with attempt, closing(call(attempt.route, attempt.account)) as batches:
-                for batch in batches:
-                    if not attempt.answered:
-                        attempt.has_answered()
-                    yield batch
-                return
-
-    def once(
-        self,
-        model: Model,
-        kind: Kind,
-        caller: Caller,
-        trace: Trace,
-        call: Callable[[Route, Account], T],
-    ) -> T:
-        """As `stream`, for a call that answers with one value."""
-        for attempt in self._attempts(model, kind, caller, trace, 1):
-            with attempt:
-                return call(attempt.route, attempt.account)
-        raise AssertionError("the last attempt returns or raises")
-
-    def plan(
-        self,
-        model: Model,
-        kind: Kind,
-        caller: Caller,
-        trace: Trace,
-        call: Callable[[Route, Account], T],
-    ) -> T:
-        """As `once`, for a call that asks nothing of the vendor: no account is taken."""
-        series = _Series(self, model, kind, caller, trace, 1)
-        while True:
-            try:
-                account = series.own_account() or self._pool.peek(
-                    series.route.upstream.name, models=series.names, kind=kind
-                )
-            except (NoAccountAvailable, AccountRejected, ModelNotOpen) as err:
-                series.next_route(err)
-                continue
-            trace.upstream, trace.account = series.route.upstream.name, account.name
-            return call(series.route, account)
-
-    def _attempts(
-        self, model: Model, kind: Kind, caller: Caller, trace: Trace, amount: int
-    ) -> Iterator[_Attempt]:
-        series = _Series(self, model, kind, caller, trace, amount)
+        routes = self.routes(model, caller)
+        trace.model, trace.kind = model.name, kind
+        if caller.credential is not None:
+            yield from self._with_own_credential(routes[0], caller, trace, call)
+            return
         self._budget.count_request()
         give_up_at = self._pool.deadline()
-        while True:
-            yield self._attempt(series, kind, caller, trace, give_up_at)
-
-    def _attempt(
-        self, series: _Series, kind: Kind, caller: Caller, trace: Trace, give_up_at: float
-    ) -> _Attempt:
-        lease = None
-        account = series.own_account()
-        while account is None:
+        state = RetryState(routes, paid=kind != "chat")
+        answered = False
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            lease = self._lease(model, kind, caller, state, amount, give_up_at)
+            route, account = state.route, lease.account
+            trace.attempts += 1
+            trace.upstream, trace.account = route.upstream.name, account.name
             try:
-                lease = self._pool.lease(
-                    series.route.upstream.name,
-                    models=series.names,
-                    kind=kind,
-                    caller=caller.owner,
-                    skip=series.skip,
-                    amount=series.amount,
-                    give_up_at=give_up_at,
-                )
-                account = lease.account
-            except (NoAccountAvailable, AccountRejected, InvalidRequest) as err:
-                series.next_route(err)
-        series.attempts += 1
-        trace.attempts += 1
-        trace.upstream, trace.account = series.route.upstream.name, account.name
-        return _Attempt(series, account, lease)
+                with lease, closing(call(route, account)) as batches:
+                    for batch in batches:
+                        if not answered:
+                            answered = True
+                            lease.succeeded()
+                        yield batch
+                    return
+            except GatewayError as err:
+                if answered or not self._may_retry(state, err, account.name):
+                    raise
+                if attempt == _MAX_ATTEMPTS:
+                    raise NoAccountAvailable(
+                        f"{attempt} accounts were tried, and none could serve the request.",
+                        retry_after=1.0,
+                    ) from err
 
-    def may_retry(self) -> bool:
-        return self._budget.take()
+    def once(self, model: Model, kind: Kind, caller: Caller, trace: Trace, call: Call[T]) -> T:
+        """As `stream`, for a call that answers with one value."""
 
-    def others(self, series: _Series) -> bool:
-        """Whether there are accounts for its route that it has not tried."""
-        return self._pool.serves(series.route.upstream.name, *series.names, skip=series.skip)
+        def as_batch(route: Route, account: Account) -> Generator[T]:
+            yield call(route, account)
 
+        with closing(self.stream(model, kind, caller, trace, as_batch)) as batches:
+            return next(batches)
 
-class _Series:
-    """The attempts of one request: where it has been and what it met.
+    def plan(self, model: Model, kind: Kind, caller: Caller, trace: Trace, call: Call[T]) -> T:
+        """As `once`, for a call that asks nothing of the vendor: no account is taken."""
+        routes = self.routes(model, caller)
+        trace.model, trace.kind = model.name, kind
+        state = RetryState(routes, paid=False)
+        while True:
+            route = state.route
+            try:
+                if caller.credential is not None:
+                    account = _own_account(route, caller)
+                else:
+                    account = self._pool.peek(_request(model, kind, caller, state, 1, 0.0))
+            except (NoAccountAvailable, AccountRejected, ModelNotOpen) as err:
+                state.next_route(err)
+                continue
+            trace.upstream, trace.account = route.upstream.name, account.name
+            return call(route, account)
 
-    Failures of the vendor are tried again once, elsewhere, within the budget. Accounts that
-    refuse are replaced as long as there are others: each is put aside by its refusal, so
-    their number bounds these attempts.
-    """
-
-    def __init__(
+    def _lease(
         self,
-        dispatcher: Dispatcher,
         model: Model,
         kind: Kind,
         caller: Caller,
-        trace: Trace,
+        state: RetryState,
         amount: int,
-    ) -> None:
-        self._dispatcher = dispatcher
-        self._routes = dispatcher.routes(model, caller)
-        self._name = model.name
-        self._paid = kind != "chat"
-        self._own = caller.credential
-        self._vendor_failures = 0
-        self._soonest: GatewayError | None = None
-        self._vendor_failure: GatewayError | None = None
-        self._not_open: ModelNotOpen | None = None
-        self._without: set[str] = set()  # accounts skipped for the model of this route
-        self.attempts = 0
-        self.amount = amount
-        self.skip: set[str] = set()
-        trace.model, trace.kind = model.name, kind
+        give_up_at: float,
+    ) -> Lease:
+        """Lease of an account of the first route that has one. Raises when none has."""
+        while True:
+            route = state.route
+            try:
+                if state.not_available is not None and not self._pool.serves(
+                    route.upstream.name, model.name, route.model, skip=state.skip
+                ):
+                    raise state.not_available  # there is no other account to wait for
+                return self._pool.lease(_request(model, kind, caller, state, amount, give_up_at))
+            except (NoAccountAvailable, AccountRejected, InvalidRequest) as err:
+                state.next_route(err)
 
-    @property
-    def route(self) -> Route:
-        return self._routes[0]
+    def _may_retry(self, state: RetryState, err: GatewayError, account: str) -> bool:
+        if not state.retryable(err, account):
+            return False
+        return err.fault is not Fault.VENDOR or self._budget.take()
 
-    @property
-    def names(self) -> tuple[str, str]:
-        """What accounts that are restricted to some models may call this one."""
-        return self._name, self.route.model
-
-    def own_account(self) -> Account | None:
-        if self._own is None:
-            return None
-        return Account(OWN, self.route.upstream.name, self._own, own=True)
-
-    def failed(self, err: GatewayError, account: Account, *, answered: bool) -> None:
-        """Return when another attempt is due; raise what the caller is to be told otherwise."""
-        if self._own is not None:
+    def _with_own_credential(
+        self, route: Route, caller: Caller, trace: Trace, call: Call[Generator[T]]
+    ) -> Generator[T]:
+        """The one attempt with the caller's own credential, whose owner hears the verdict."""
+        account = _own_account(route, caller)
+        trace.attempts += 1
+        trace.upstream, trace.account = route.upstream.name, account.name
+        try:
+            with closing(call(route, account)) as batches:
+                yield from batches
+        except GatewayError as err:
             raise _own_error(err) from err
-        if answered or (self._paid and err.sent) or not self._again(err, account):
-            raise err
-        if self.attempts >= _MOST_ATTEMPTS:
-            raise NoAccountAvailable(
-                f"{self.attempts} accounts were tried, and none could serve the request.",
-                retry_after=1.0,
-            ) from err
-
-    def _again(self, err: GatewayError, account: Account) -> bool:
-        if err.fault in _QUOTA_FAULTS:
-            return True  # once it has cooled, the same account may do
-        if isinstance(err, ModelNotOpen):
-            self._not_open = err
-        if isinstance(err, ModelNotOpen | ModelRejected):
-            self._without.add(account.name)
-        if err.fault is Fault.ACCOUNT or isinstance(err, ModelNotOpen):
-            self.skip.add(account.name)
-            return True
-        if err.fault is not Fault.VENDOR or (isinstance(err, UpstreamTimeout) and err.sent):
-            return False
-        self.skip.add(account.name)
-        self._vendor_failures += 1
-        self._vendor_failure = self._vendor_failure or err
-        return self._vendor_failures < _VENDOR_FAILURES and self._dispatcher.may_retry()
-
-    def next_route(self, err: GatewayError) -> None:
-        """Go on where there is no account to be had; raise what that means when it is the last."""
-        if self._not_open is not None and not self._dispatcher.others(self):
-            err = self._not_open  # there is none to wait for
-        known = self._soonest
-        passes = not isinstance(err, InvalidRequest)  # which is about this route alone
-        if passes and (known is None or (err.retry_after or 0) < (known.retry_after or 0)):
-            self._soonest = err
-        if len(self._routes) > 1:
-            self._routes.pop(0)
-            self.skip -= self._without
-            self._without.clear()
-            self._not_open = None
-            return
-        # A vendor that failed is said to have; otherwise the caller learns when to come back.
-        raise self._vendor_failure or self._soonest or err
 
 
-class _Attempt:
-    """One call with one account; its end swallows the errors after which another is due."""
+def _request(
+    model: Model, kind: Kind, caller: Caller, state: RetryState, amount: int, give_up_at: float
+) -> LeaseRequest:
+    route = state.route
+    return LeaseRequest(
+        upstream=route.upstream.name,
+        models=(model.name, route.model),
+        kind=kind,
+        caller=caller.owner,
+        give_up_at=give_up_at,
+        skip=state.skip,
+        amount=amount,
+    )
 
-    __slots__ = ("_lease", "_series", "account", "answered", "route")
 
-    def __init__(self, series: _Series, account: Account, lease: Lease | None) -> None:
-        self._series = series
-        self._lease = lease
-        self.route = series.route
-        self.account = account
-        self.answered = False
-
-    def has_answered(self) -> None:
-        self.answered = True
-        if self._lease is not None:
-            self._lease.answered()
-
-    def __enter__(self) -> _Attempt:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        err: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if self._lease is not None:
-            self._lease.__exit__(kind, err, trace)
-        if not isinstance(err, GatewayError):
-            return False
-        self._series.failed(err, self.account, answered=self.answered)
-        return True
+def _own_account(route: Route, caller: Caller) -> Account:
+    assert caller.credential is not None
+    return Account(OWN, route.upstream.name, caller.credential, own=True)
 
 
 def _own_error(err: GatewayError) -> GatewayError:
-    """What the owner of a credential is told about it: the vendor's own verdict."""
+    """The vendor's verdict on a credential, for its owner."""
     if isinstance(err, ModelRejected):
         return Forbidden("The vendor does not allow this credential this model.", param="model")
     if isinstance(err, AccountRejected):
         return InvalidApiKey("The vendor refused this credential.")
     if isinstance(err, AccountExhausted):
-        unknown_s = SPENT_S if err.fault is Fault.DAY_QUOTA else None
+        unknown_s = UNKNOWN_QUOTA_S if err.fault is Fault.DAY_QUOTA else None
         return RateLimitExceeded(
-            "The vendor says that this credential's quota is used up.",
+            "The vendor says that this credential's quota is exhausted.",
             retry_after=err.retry_after or unknown_s,
         )
     return err

@@ -1,7 +1,7 @@
 """The schema, and the database's clock as an expression.
 
 Times are unix seconds. `*_at` columns of records come from the machine that wrote them;
-those of leases and claims are written and compared with `now()` alone.
+those of claims are written and compared with `now()` alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
-    false,
     or_,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -34,7 +33,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0005"
+REVISION = "0006"
 
 
 SQLITE_NOW = "gateway_now"
@@ -176,27 +175,15 @@ account_states = Table(
     metadata,
     Column("account", Words, primary_key=True),
     Column("cool_until", Double, nullable=False),
-    Column("reason", Words, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("quarantined", Boolean, nullable=False),
-    Column("circuit_failures", Integer, nullable=False),
-    Column("circuit_until", Double, nullable=False),
-    Column("probe_until", Double, nullable=False),
-    Column("proven", Boolean, nullable=False, server_default=false()),
+    Column("cool_reason", String, nullable=False),
+    Column("quota_failures", Integer, nullable=False),
+    Column("ejected_until", Double, nullable=False),
+    Column("eject_reason", String, nullable=False),
+    Column("ejections", Integer, nullable=False),
+    Column("models", _Json, nullable=False),
+    Column("changed_at", Double, nullable=False),
     # The topic's version in `changes` at the time, by which readers ask for what is new.
     Column("revision", BigInteger, nullable=False, index=True),
-)
-
-# One row per place that an account has; a place is free when its time is over. No index
-# but the key, so that PostgreSQL rewrites a row in place.
-leases = Table(
-    "leases",
-    metadata,
-    Column("account", Words, primary_key=True),
-    Column("slot", Integer, primary_key=True, autoincrement=False),
-    Column("token", String),
-    Column("holder", String),
-    Column("expires_at", Double, nullable=False),
 )
 
 # Access tokens that vendors grant for a credential, whose digest is the key.

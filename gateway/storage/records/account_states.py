@@ -1,54 +1,38 @@
-"""How each account fares, shared by all processes: cooling, quarantined, circuit open."""
+"""Health of the accounts, shared by all processes: cooldowns, ejections, blocked models."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, select
+from sqlalchemy import bindparam, select
 
 from gateway.storage.db.engine import Database
-from gateway.storage.db.schema import account_states, lapsed, now
+from gateway.storage.db.schema import account_states
 from gateway.storage.db.versions import raise_version
 
 _TOPIC = "account_states"
-_WHATEVER = 2**63 - 1  # newer than every version
 
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """Times are seconds from now, when written and when read, so that clocks may differ.
-
-    `failures` counts quota failures in a row, `circuit_failures` those of the vendor;
-    `proven`: the vendor has accepted the credential.
-    """
+    """Health of one account. Times are unix seconds; `models`: until when, and why, by model."""
 
     account: str
-    cool_s: float = 0.0
-    reason: str = ""
-    failures: int = 0
-    quarantined: bool = False
-    circuit_failures: int = 0
-    circuit_s: float = 0.0
-    proven: bool = False
+    cool_until: float = 0.0
+    cool_reason: str = ""
+    quota_failures: int = 0
+    ejected_until: float = 0.0
+    eject_reason: str = ""
+    ejections: int = 0
+    models: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    changed_at: float = 0.0
 
 
-def _left(until: ColumnElement[float]) -> ColumnElement[float]:
-    return case((until > now(), until - now()), else_=0.0)
-
-
-_UNTIMED = ("reason", "failures", "quarantined", "circuit_failures", "proven")
-_COLUMNS = [
-    account_states.c.account,
-    _left(account_states.c.cool_until),
-    account_states.c.reason,
-    account_states.c.failures,
-    account_states.c.quarantined,
-    account_states.c.circuit_failures,
-    _left(account_states.c.circuit_until),
-    account_states.c.proven,
-]
+_NAMES = [f.name for f in fields(AccountState)]
 _CHANGES = (
-    select(account_states.c.revision, *_COLUMNS)
+    select(account_states.c.revision, *[account_states.c[name] for name in _NAMES])
     .where(account_states.c.revision > bindparam("since"))
     .order_by(account_states.c.revision)
 )
@@ -57,60 +41,24 @@ _CHANGES = (
 class AccountStateStore:
     def __init__(self, database: Database) -> None:
         self._database = database
-        fresh = database.insert(account_states).values(
-            cool_until=now() + bindparam("cool_s"),
-            circuit_until=now() + bindparam("circuit_s"),
-            probe_until=0.0,
-        )
-        self._set = fresh.on_conflict_do_update(
+        insert = database.insert(account_states)
+        self._set = insert.on_conflict_do_update(
             index_elements=[account_states.c.account],
-            set_={c.name: fresh.excluded[c.name] for c in account_states.c if not c.primary_key},
-            where=account_states.c.revision <= bindparam("seen"),
-        ).returning(account_states.c.revision)
-        # Where nothing is known of an account, a row of revision 0 tells nobody anything.
-        nothing = asdict(AccountState(""))
-        known = {name: nothing[name] for name in _UNTIMED}
-        known |= {"cool_until": 0.0, "circuit_until": 0.0, "revision": 0}
-        claim = database.insert(account_states).values(
-            account=bindparam("account"), probe_until=now() + bindparam("ttl_s"), **known
+            set_={c.name: insert.excluded[c.name] for c in account_states.c if not c.primary_key},
         )
-        self._probe = claim.on_conflict_do_update(
-            index_elements=[account_states.c.account],
-            set_={"probe_until": claim.excluded.probe_until},
-            where=lapsed(account_states.c.probe_until)
-            & (account_states.c.revision <= bindparam("seen")),
-        ).returning(account_states.c.account)
 
-    def set(self, state: AccountState, *, seen: int | None = None) -> int | None:
-        """Replace what is known of the account; a probe that was under way is over.
-
-        Returns the version of the change; None, and nothing is changed, when the account
-        was changed after the version `seen`.
-        """
-        given = asdict(state) | {"seen": _WHATEVER if seen is None else seen}
+    def set(self, state: AccountState) -> int:
+        """Replace what is known of the account; returns the revision of the change."""
+        given: dict[str, Any] = {name: getattr(state, name) for name in _NAMES}
+        given["models"] = {model: list(block) for model, block in state.models.items()}
         with self._database.begin() as connection:
             given["revision"] = raise_version(self._database, connection, _TOPIC)
-            revision: int | None = connection.execute(self._set, given).scalar()
+            connection.execute(self._set, given)
+        revision: int = given["revision"]
         return revision
 
-    def clear(self, account: str) -> None:
-        """As good as new."""
-        self.set(AccountState(account))
-
-    def all(self) -> list[AccountState]:
-        return self.changes(0)[0]
-
-    def changes(self, since: int) -> tuple[list[AccountState], int]:
-        """States set after the version `since`, and the version to ask with next time."""
+    def changes(self, since: int) -> list[tuple[int, AccountState]]:
+        """States set after the revision `since`, with their revisions, which ascend."""
         with self._database.read() as connection:
             found = connection.execute(_CHANGES, {"since": since}).all()
-        return [AccountState(*row[1:]) for row in found], found[-1].revision if found else since
-
-    def probe(self, account: str, *, ttl_s: float, seen: int | None = None) -> bool:
-        """Whether the caller is the one to try an account out; it has `ttl_s` to say how it went.
-
-        Nobody is who knows the account only as it was at the version `seen`, and it has changed.
-        """
-        given = {"account": account, "ttl_s": ttl_s, "seen": _WHATEVER if seen is None else seen}
-        with self._database.write() as connection:
-            return connection.execute(self._probe, given).first() is not None
+        return [(row[0], AccountState(*row[1:])) for row in found]

@@ -1,4 +1,4 @@
-"""Which failures are tried again, on which account, and what callers are told in the end."""
+"""Retries after failures, by account and route, and the error that callers get in the end."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ def model(*upstreams, kind="chat"):
     return Model("public", kind, routes)
 
 
+def in_order(world, *accounts, **options):
+    """A pool that lends the first usable account of the least loaded."""
+    return world.pool(*accounts, random=lambda: 0.0, **options)
+
+
 class Vendors:
     """Answers, or fails as each account's list says, call by call."""
 
@@ -76,7 +81,7 @@ def ask(dispatcher, vendors, *, of=None, caller=ANYONE, trace=None):
 
 @pytest.fixture
 def two(world):
-    return Dispatcher(world.pool(account("one"), account("two")))
+    return Dispatcher(in_order(world, account("one"), account("two")))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ def test_what_another_account_would_not_mend_is_told_at_once(two, err):
 
 
 def test_a_failing_vendor_is_asked_twice_and_never_by_the_same_account(world):
-    dispatcher = Dispatcher(world.pool(*[account(name) for name in ("one", "two", "three")]))
+    dispatcher = Dispatcher(in_order(world, *[account(name) for name in ("one", "two", "three")]))
     vendors = Vendors(one=[UpstreamError("first")], two=[UpstreamError("second")])
     with pytest.raises(UpstreamError, match="second"):
         ask(dispatcher, vendors)
@@ -128,7 +133,7 @@ def test_a_failing_vendor_is_asked_twice_and_never_by_the_same_account(world):
 def test_the_only_account_of_a_failing_vendor_is_asked_once(world):
     vendors = Vendors(one=[UpstreamError("500"), UpstreamError("500")])
     with pytest.raises(UpstreamError, match="500"):
-        ask(Dispatcher(world.pool(account("one"))), vendors)
+        ask(Dispatcher(in_order(world, account("one"))), vendors)
     assert vendors.called == ["one"]
 
 
@@ -156,7 +161,7 @@ def test_paid_work_is_submitted_again_only_where_it_cannot_have_begun(two, err):
 
 
 def test_a_quota_that_is_back_soon_is_waited_for(world):
-    dispatcher = Dispatcher(world.pool(account("one"), clock=time.monotonic))
+    dispatcher = Dispatcher(in_order(world, account("one"), clock=time.monotonic))
     vendors = Vendors(one=[AccountExhausted("429", retry_after=0.1)])
     assert ask(dispatcher, vendors) == ANSWER
     assert vendors.called == ["one", "one"]
@@ -211,7 +216,7 @@ def test_an_account_that_may_have_the_model_is_worth_coming_back_for(two):
 
 @pytest.mark.parametrize("lacking", [ModelNotOpen, ModelRejected])
 def test_an_account_that_lacks_one_model_is_asked_for_the_next(world, lacking):
-    dispatcher = Dispatcher(world.pool(account("one")))
+    dispatcher = Dispatcher(in_order(world, account("one")))
     routes = tuple(Route(vendor(), name) for name in ("large", "small"))
     vendors = Vendors(one=[lacking("404")])
     of = Model("public", "chat", routes)
@@ -223,7 +228,7 @@ def test_an_account_that_lacks_one_model_is_asked_for_the_next(world, lacking):
 
 def test_many_refusals_are_followed_to_the_account_that_answers(world):
     dead = {f"dead{n}": [AccountRejected("401")] for n in range(10)}
-    dispatcher = Dispatcher(world.pool(*map(account, dead), account("good")))
+    dispatcher = Dispatcher(in_order(world, *map(account, dead), account("good")))
     vendors = Vendors(**dead)
     assert ask(dispatcher, vendors) == ANSWER
     assert vendors.called[-1] == "good"
@@ -231,7 +236,7 @@ def test_many_refusals_are_followed_to_the_account_that_answers(world):
 
 def test_a_request_tries_only_so_many_accounts(world):
     dead = {f"dead{n}": [AccountExhausted("429", retry_after=60)] for n in range(40)}
-    dispatcher = Dispatcher(world.pool(*map(account, dead)))
+    dispatcher = Dispatcher(in_order(world, *map(account, dead)))
     vendors = Vendors(**dead)
     with pytest.raises(NoAccountAvailable):
         ask(dispatcher, vendors)
@@ -239,7 +244,7 @@ def test_a_request_tries_only_so_many_accounts(world):
 
 
 def test_the_next_route_serves_where_the_first_has_no_account_left(world):
-    pool = world.pool(account("a1", upstream="first"), account("b1", upstream="second"))
+    pool = in_order(world, account("a1", upstream="first"), account("b1", upstream="second"))
     dispatcher, of = Dispatcher(pool), model("first", "second")
     vendors, trace = Vendors(a1=[AccountExhausted("429", retry_after=60)]), Trace("r")
     assert ask(dispatcher, vendors, of=of, trace=trace) == ANSWER
@@ -251,7 +256,7 @@ def test_the_next_route_serves_where_the_first_has_no_account_left(world):
 
 
 def test_the_soonest_of_all_routes_is_announced(world):
-    pool = world.pool(account("a1", upstream="first"), account("b1", upstream="second"))
+    pool = in_order(world, account("a1", upstream="first"), account("b1", upstream="second"))
     vendors = Vendors(
         a1=[AccountExhausted("429", retry_after=30)], b1=[AccountExhausted("429", retry_after=80)]
     )
@@ -271,18 +276,19 @@ def test_the_soonest_of_all_routes_is_announced(world):
     ],
 )
 def test_the_callers_own_credential_is_tried_once_and_touches_no_account(world, err, told):
-    pool = world.pool(account("one"))
+    pool = in_order(world, account("one"))
     vendors = Vendors(own=[err])
     caller = Caller("own:x", credential=Secret("vendor-key"))
     with pytest.raises(told) as caught:
         ask(Dispatcher(pool), vendors, caller=caller)
     assert vendors.called == ["own"]
     assert caught.value.retry_after == (3600 if type(err) is AccountSpent else err.retry_after)
-    assert view(pool, "one").back_in_s == 0
+    assert view(pool, "one").returns_in_s == 0
 
 
 def test_what_is_too_much_for_the_accounts_of_one_route_goes_on_to_the_next(world):
-    pool = world.pool(
+    pool = in_order(
+        world,
         account("few", upstream="first", limits={"image": "3/day"}),
         account("many", upstream="second", limits={"image": "9/day"}),
     )
@@ -299,7 +305,7 @@ def test_what_is_too_much_for_the_accounts_of_one_route_goes_on_to_the_next(worl
 
 
 def test_an_own_credential_goes_to_the_vendor_whose_form_it_has(world):
-    dispatcher = Dispatcher(world.pool())
+    dispatcher = Dispatcher(in_order(world))
     vendors, trace = Vendors(), Trace("r")
     caller = Caller("own:x", credential=Secret("second-key"))
     ask(dispatcher, vendors, of=model("first", "second"), caller=caller, trace=trace)
@@ -314,7 +320,7 @@ def test_a_model_without_any_account_does_not_exist(two):
 
 
 def test_the_account_is_given_back_however_the_answer_ends(world):
-    pool = world.pool(account("one"))
+    pool = in_order(world, account("one"))
     dispatcher = Dispatcher(pool)
     answer = dispatcher.stream(model(), "chat", ANYONE, Trace("r"), Vendors().chat)
     next(answer)
@@ -327,7 +333,7 @@ def test_the_account_is_given_back_however_the_answer_ends(world):
 
 
 def test_a_plan_names_the_next_account_and_takes_nothing(world):
-    pool = world.pool(account("one", max_in_flight=1, limits={"chat": "1/day"}))
+    pool = in_order(world, account("one", max_in_flight=1, limits={"chat": "1/day"}))
     dispatcher, trace = Dispatcher(pool), Trace("r")
     for _ in range(3):
         named = dispatcher.plan(model(), "chat", ANYONE, trace, lambda route, account: account.name)

@@ -13,23 +13,14 @@ from gateway.domain.accounts import Secret
 from gateway.domain.jobs import Job
 from gateway.storage.db.clock import SteadyClock
 from gateway.storage.db.engine import Database
-from gateway.storage.db.leases import LeaseStore
 from gateway.storage.db.schema import now
 from gateway.storage.rate_counters import Limit, MachineCounters
-from gateway.storage.records.account_states import AccountState, AccountStateStore
 from gateway.storage.records.idempotency import IdempotencyStore, New
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.journal import SessionJournalStore
 from gateway.storage.records.tokens import TokenStore
 
 HOUR_S = 3600.0  # what was taken for a minute, before the clock was set back by an hour
-
-
-def _lease(database):
-    store = LeaseStore(database)
-    assert store.acquire("a", holder="dead", max_in_flight=1, ttl_s=HOUR_S + 60)
-    assert store.busy(["a"]) == {"a": 0}
-    return store.acquire("a", holder="me", max_in_flight=1)
 
 
 def _job(database):
@@ -54,20 +45,13 @@ def _key(database):
     return isinstance(store.begin("scope", "key", "print"), New)
 
 
-def _trial(database):
-    store = AccountStateStore(database)
-    store.set(AccountState("a", quarantined=True))
-    assert store.probe("a", ttl_s=HOUR_S + 90)
-    return store.probe("a", ttl_s=90)
-
-
 def _token(database):
     store = TokenStore(database, secret_keys=[Secret("key")])
     assert store.claim("a", ttl_s=HOUR_S + 30)
     return store.claim("a", ttl_s=30)
 
 
-@pytest.mark.parametrize("taken_again", [_lease, _job, _session, _key, _trial, _token])
+@pytest.mark.parametrize("taken_again", [_job, _session, _key, _token])
 def test_what_a_clock_set_back_would_keep_for_an_hour_is_free(database, taken_again):
     assert taken_again(database)
 

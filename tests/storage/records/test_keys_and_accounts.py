@@ -1,4 +1,4 @@
-"""Gateway keys, vendor accounts and how the accounts fare."""
+"""Gateway keys, vendor accounts and their health."""
 
 from __future__ import annotations
 
@@ -148,49 +148,27 @@ def test_accounts_are_drained_disabled_and_removed_and_their_version_tells(accou
     assert accounts.version() == seen[-1]
 
 
-def test_a_cooldown_is_shared_as_the_time_that_is_left(states):
-    states.set(AccountState("one", cool_s=60, reason="429", failures=2, quarantined=True))
-    (state,) = states.all()
-    assert 0 < state.cool_s <= 60
-    assert replace(state, cool_s=60) == AccountState("one", 60, "429", 2, quarantined=True)
+def test_a_state_comes_back_as_it_was_written(states):
+    state = AccountState(
+        "one",
+        cool_until=5.5,
+        cool_reason="minute_quota",
+        quota_failures=2,
+        ejected_until=7.5,
+        eject_reason="account",
+        ejections=1,
+        models={"m": [9.5, "quota"]},
+        changed_at=1.5,
+    )
+    revision = states.set(state)
+    assert states.changes(0) == [(revision, state)]
 
 
-def test_a_cooldown_that_is_over_has_no_time_left(states):
-    states.set(AccountState("one", cool_s=-5, circuit_s=-5))
-    assert states.all() == [AccountState("one")]
-
-
-def test_readers_are_told_only_what_changed_since_they_asked(states):
-    states.set(AccountState("one", failures=1))
-    states.set(AccountState("two", failures=1))
-    found, version = states.changes(0)
-    assert [state.account for state in found] == ["one", "two"]
-    assert states.changes(version) == ([], version)
-    states.clear("one")
-    found, later = states.changes(version)
-    assert found == [AccountState("one")]
-    assert states.changes(later) == ([], later)
-
-
-def test_a_change_made_in_ignorance_of_a_newer_one_is_refused(states):
-    first = states.set(AccountState("one", failures=1))
-    assert states.set(AccountState("one", failures=2), seen=first - 1) is None
-    (state,), version = states.changes(0)
-    assert (state.failures, version) == (1, first)
-    second = states.set(AccountState("one", failures=2), seen=first)
-    assert second > first
-    assert states.set(AccountState("new"), seen=0) > second
-    assert states.changes(first)[0] == [AccountState("one", failures=2), AccountState("new")]
-
-
-def test_one_caller_wins_the_probe_until_its_outcome_is_set(states):
-    assert states.probe("new", ttl_s=30)
-    assert not states.probe("new", ttl_s=30)
-    assert states.all() == []
-    revision = states.set(AccountState("one", circuit_failures=5))
-    assert not states.probe("one", ttl_s=30, seen=revision - 1)
-    assert states.probe("one", ttl_s=30)
-    assert not states.probe("one", ttl_s=30)
-    states.set(AccountState("one", circuit_failures=6, circuit_s=60))
-    assert states.probe("one", ttl_s=-1)
-    assert states.probe("one", ttl_s=30)
+def test_readers_get_only_what_changed_since_they_asked(states):
+    first = states.set(AccountState("one", ejections=1))
+    second = states.set(AccountState("two", ejections=1))
+    assert [state.account for _, state in states.changes(0)] == ["one", "two"]
+    assert states.changes(second) == []
+    third = states.set(AccountState("one"))
+    assert states.changes(second) == [(third, AccountState("one"))]
+    assert first < second < third

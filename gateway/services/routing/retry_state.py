@@ -1,0 +1,79 @@
+"""State of one request over its attempts: routes left, accounts tried, errors met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.domain.errors import (
+    Fault,
+    GatewayError,
+    InvalidRequest,
+    ModelNotOpen,
+    ModelRejected,
+    UpstreamTimeout,
+)
+from gateway.services.routing.catalog import Route
+
+_QUOTA_FAULTS = frozenset({Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
+_MAX_VENDOR_FAILURES = 2  # attempts that end in the vendor's own fault before giving up
+
+
+class RetryState:
+    """Decides after each failure whether another attempt is due.
+
+    A failure of the vendor is tried once more, on another account. Accounts that refuse are
+    replaced as long as there are others.
+    """
+
+    def __init__(self, routes: Sequence[Route], *, paid: bool) -> None:
+        self._routes = list(routes)
+        self._paid = paid
+        self._vendor_failures = 0
+        self._vendor_failure: GatewayError | None = None
+        self._soonest: GatewayError | None = None  # of the routes without an account
+        self._not_available: ModelNotOpen | None = None
+        self._lacks_model: set[str] = set()  # accounts that are skipped for this route only
+        self.skip: set[str] = set()
+
+    @property
+    def route(self) -> Route:
+        return self._routes[0]
+
+    @property
+    def not_available(self) -> ModelNotOpen | None:
+        """Refusal of the route's model by an account that the vendor does not offer it."""
+        return self._not_available
+
+    def retryable(self, err: GatewayError, account: str) -> bool:
+        """True if another account may serve the request after this error of `account`."""
+        if self._paid and err.sent:
+            return False
+        if err.fault in _QUOTA_FAULTS:
+            return True  # once it has cooled down, the same account may do
+        if isinstance(err, ModelNotOpen):
+            self._not_available = err
+        if isinstance(err, ModelNotOpen | ModelRejected):
+            self._lacks_model.add(account)
+        if err.fault is Fault.ACCOUNT or isinstance(err, ModelNotOpen):
+            self.skip.add(account)
+            return True
+        if err.fault is not Fault.VENDOR or (isinstance(err, UpstreamTimeout) and err.sent):
+            return False
+        self.skip.add(account)
+        self._vendor_failures += 1
+        self._vendor_failure = self._vendor_failure or err
+        return self._vendor_failures < _MAX_VENDOR_FAILURES
+
+    def next_route(self, err: GatewayError) -> None:
+        """Go on where a route has no account; raise what that means after the last one."""
+        known = self._soonest
+        about_route = isinstance(err, InvalidRequest)
+        if not about_route and (known is None or (err.retry_after or 0) < (known.retry_after or 0)):
+            self._soonest = err
+        if len(self._routes) == 1:
+            # A vendor's failure is told; otherwise the caller learns when to come back.
+            raise self._vendor_failure or self._soonest or err
+        del self._routes[0]
+        self.skip -= self._lacks_model
+        self._lacks_model.clear()
+        self._not_available = None
