@@ -31,6 +31,7 @@ from gateway.services.observability.usage import UsageLog
 from gateway.services.pool.limits import AccountLimits
 from gateway.services.pool.pool import Pool
 from gateway.services.pool.registry import AccountRegistry, origins_of
+from gateway.services.responses import StoredResponses
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import OWN, Dispatcher
 from gateway.services.sessions.sessions import Sessions
@@ -48,6 +49,7 @@ from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.journal import SessionJournalStore
 from gateway.storage.records.media_index import MediaIndex
 from gateway.storage.records.notes import Notes
+from gateway.storage.records.responses import ResponseStore
 from gateway.storage.records.slots import SlotStore
 from gateway.storage.records.tokens import TokenStore
 from gateway.storage.records.usage import UsageStore
@@ -93,12 +95,16 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ended)
     keys = KeyRing(settings.keys, KeyStore(database))
     keys.refresh()
+    responses = StoredResponses(
+        ResponseStore(database, secret_keys=settings.secret_keys, ttl_s=settings.responses_ttl_s)
+    )
     tasks = (
         PeriodicTask("heartbeat", HEARTBEAT_S, processes.heartbeat, during_drain=True),
         PeriodicTask("keys", 1, keys.refresh),
         *_pool_tasks(pool, sessions),
         *_answer_tasks(idempotency, generation, settings.media_ttl_s),
         PeriodicTask("media-links", 60, media.note_links),
+        PeriodicTask("responses", 600, responses.purge),
         PeriodicTask("media", 600, media.sweep),
         PeriodicTask("ledger", EVERY_S, ledger.write, during_drain=True),
     )
@@ -118,6 +124,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         chat=ChatService(catalog, dispatcher, media, generation, sessions),
         generation=generation,
         idempotency=idempotency,
+        responses=responses,
         media=media,
         files=files,
         sessions=sessions,

@@ -7,6 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.api import hooks
 from gateway.api.dialects.messages import endpoint as messages
+from gateway.api.dialects.responses import endpoint as responses
 from gateway.api.endpoints import (
     chat,
     files,
@@ -23,7 +24,7 @@ from gateway.services import Services
 
 _ENDPOINTS = (
     *(chat, generations, videos, files, media, models, ops, openapi, unsupported),
-    messages,
+    *(messages, responses),
 )
 
 

@@ -51,6 +51,7 @@ class Settings:
     allow_private_urls: str = "off"
     chat_media: Literal["parts", "markdown"] = "parts"
     media_url_ttl_s: float = 30 * 86400
+    responses_ttl_s: float = 86400
     media_ttl_s: float = 90 * 86400
     media_max_bytes: int = 20 * 1024 * _MB
     metrics: bool = True
@@ -185,6 +186,7 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GATEWAY_ALLOW_PRIVATE_URLS": ("allow_private_urls", values.private_urls),
     "GATEWAY_CHAT_MEDIA": ("chat_media", values.one_of("parts", "markdown")),
     "GATEWAY_MEDIA_URL_TTL_S": ("media_url_ttl_s", values.number(1, 10 * 365 * 86400)),
+    "GATEWAY_RESPONSES_TTL_H": ("responses_ttl_s", lambda t: values.number(0.01, 8760)(t) * 3600),
     "GATEWAY_MEDIA_TTL_DAYS": ("media_ttl_s", lambda t: values.number(0.01, 36500)(t) * 86400),
     "GATEWAY_MEDIA_MAX_GB": (
         "media_max_bytes",

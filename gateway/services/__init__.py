@@ -17,6 +17,7 @@ from gateway.services.media.media import MediaService
 from gateway.services.observability.exposition import Exposition
 from gateway.services.observability.ledger import Ledger
 from gateway.services.pool.pool import Pool
+from gateway.services.responses import StoredResponses
 from gateway.services.routing.catalog import Catalog
 from gateway.services.routing.dispatch import Dispatcher
 from gateway.services.sessions.sessions import Sessions
@@ -41,6 +42,7 @@ class Services:
     chat: ChatService
     generation: GenerationService
     idempotency: Idempotency
+    responses: StoredResponses
     media: MediaService
     files: FileService
     sessions: Sessions

@@ -88,8 +88,8 @@ class Blocks:
             case Usage():
                 self.usage = event
             case Finish():
-                yield from self.close()
                 self.finish = event
+                yield from self.close()
 
     def close(self) -> Iterator[Step]:
         """Close the open block, and carry what has no block yet."""

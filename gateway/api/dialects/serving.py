@@ -7,14 +7,14 @@ from typing import Any
 
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
-from gateway.api.dialects.base import Dialect
 from gateway.api.dialects.stream import StreamWriter, frames
-from gateway.api.http.heartbeat import announce_job, error_frames, event_stream, kept_alive
+from gateway.api.http.heartbeat import announce_job, event_stream, kept_alive, stream_failure
 from gateway.api.http.idempotency import answer_once
 from gateway.api.http.responses import dry_run, json_response
+from gateway.domain.errors import GatewayError
 from gateway.domain.events import Events
 from gateway.domain.requests import ChatRequest
-from gateway.services.routing.dispatch import Trace
+from gateway.runtime.interruption import DrainExit
 
 Whole = Callable[[Events], Mapping[str, Any]]
 
@@ -23,10 +23,9 @@ def serve(
     context: RequestContext,
     chat: ChatRequest,
     document: Mapping[str, Any],
-    dialect: Dialect,
     *,
     whole: Whole,
-    writer: Callable[[], StreamWriter],
+    writer: StreamWriter,
 ) -> ApiResponse:
     """Answer `chat`: with the object that `whole` makes, or the frames that `writer` makes."""
     if context.is_dry_run:
@@ -35,43 +34,44 @@ def serve(
     return answer_once(
         context,
         document,
-        lambda job_id: _answer(context, chat, job_id, dialect, whole, writer),
+        lambda job_id: _answer(context, chat, job_id, whole, writer),
         stream=chat.stream,
-        heartbeat=dialect.heartbeat,
     )
+
+
+def vendor_of(context: RequestContext) -> Callable[[], str]:
+    """The upstream that is answering, asked while it does."""
+    trace = context.trace
+    return lambda: trace.upstream or ""
 
 
 def _answer(
     context: RequestContext,
     chat: ChatRequest,
     job_id: str | None,
-    dialect: Dialect,
     whole: Whole,
-    writer: Callable[[], StreamWriter],
+    writer: StreamWriter,
 ) -> ApiResponse:
-    services = context.services
-
-    def batches() -> Events:
-        if job_id is not None:
-            return services.generation.follow(job_id, context.caller, context.trace)
-        return services.chat.stream(chat, context.caller, context.trace)
-
     def body() -> Mapping[str, Any]:
-        begun = batches()
+        events = _events(context, chat, job_id)
         announce_job(context, stream=False)
-        return whole(begun)
+        return whole(events)
+
+    def failed(err: GatewayError | DrainExit) -> bytes:
+        return writer.failed(stream_failure(context, err))
 
     if not chat.stream:
         return json_response(kept_alive(context, body))
-    failed = error_frames(context, dialect)
     return event_stream(
         context,
-        lambda: frames(batches(), writer(), failed),
+        lambda: frames(_events(context, chat, job_id), writer, failed),
         failed,
-        heartbeat=dialect.heartbeat,
+        heartbeat=writer.heartbeat,
     )
 
 
-def vendor_of(found: Trace) -> Callable[[], str]:
-    """The upstream that is answering, asked while it does."""
-    return lambda: found.upstream or ""
+def _events(context: RequestContext, chat: ChatRequest, job_id: str | None) -> Events:
+    services = context.services
+    if job_id is not None:
+        return services.generation.follow(job_id, context.caller, context.trace)
+    return services.chat.stream(chat, context.caller, context.trace)

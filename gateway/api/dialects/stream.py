@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any, Protocol
 
 import orjson
 
+from gateway.api.dialects.base import ErrorFrame
 from gateway.domain.errors import GatewayError
 from gateway.domain.events import Event, Events
 from gateway.net.codecs.sse import unbroken
 from gateway.runtime.interruption import DrainExit
-
-ErrorFrame = Callable[[GatewayError | DrainExit], bytes]
 
 
 class StreamWriter(Protocol):
@@ -26,6 +25,14 @@ class StreamWriter(Protocol):
     def batch(self, batch: list[Event]) -> bytes: ...
 
     def ending(self) -> bytes: ...
+
+    def failed(self, err: GatewayError) -> bytes:
+        """The frames that end a stream which breaks off."""
+        ...
+
+    def heartbeat(self) -> bytes:
+        """Bytes for a silence. Called in the hub: must not wait."""
+        ...
 
 
 def event_frame(name: str, payload: Any) -> bytes:

@@ -33,7 +33,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0006"
+REVISION = "0007"
 
 
 SQLITE_NOW = "gateway_now"
@@ -293,6 +293,16 @@ slots = Table(
     Column("account", Words, primary_key=True),
     Column("process", String, primary_key=True),
     Column("in_flight", Integer, nullable=False),
+)
+
+# Answers of the Responses API that can be continued, encrypted.
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
 )
 
 # A counter per topic, raised with every change, so that caches notice with one small read.

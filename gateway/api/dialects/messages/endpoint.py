@@ -7,7 +7,6 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.context import current
 from gateway.api.dialects.messages import renderer
-from gateway.api.dialects.messages.errors import MESSAGES
 from gateway.api.dialects.messages.schema import (
     CountTokensSchema,
     MessagesSchema,
@@ -26,25 +25,26 @@ _count_schema = CountTokensSchema()
 
 @bp.post("/v1/messages")
 def create_message() -> ResponseReturnValue:
-    """Answer a conversation in the form of Anthropic's Messages."""
+    """Answer a conversation in the form of Anthropic's Messages API."""
     context = current()
     document = json_body(context)
     chat: ChatRequest = load(context, _schema, document)
-    sign, vendor = context.sign, vendor_of(context.trace)
-    thinking = shows_thinking(document)
+    sign, vendor, thinking = context.sign, vendor_of(context), shows_thinking(document)
+    writer = renderer.MessageStream(
+        chat.model, sign, vendor, thinking=thinking, request_id=context.trace.request_id
+    )
     return serve(
         context,
         chat,
         document,
-        MESSAGES,
         whole=lambda events: renderer.message(events, chat.model, sign, vendor, thinking=thinking),
-        writer=lambda: renderer.MessageStream(chat.model, sign, vendor, thinking=thinking),
+        writer=writer,
     )
 
 
 @bp.post("/v1/messages/count_tokens")
 def count_tokens() -> ResponseReturnValue:
-    """Estimate the tokens of a request: vendors differ, and most have no way to ask."""
+    """Estimate the tokens of a conversation; no vendor is asked."""
     context = current()
     chat: ChatRequest = load(context, _count_schema, json_body(context))
     context.services.catalog.find(chat.model, context.caller)

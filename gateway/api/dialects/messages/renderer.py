@@ -14,8 +14,9 @@ import orjson
 
 from gateway.api.dialects.blocks import Block, Blocks, Sign
 from gateway.api.dialects.carrier import pack
+from gateway.api.dialects.messages.errors import MESSAGES
 from gateway.api.dialects.stream import event_frame
-from gateway.domain.errors import UpstreamInvalidResponse
+from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
 from gateway.domain.events import Event, Events, Usage
 
 _STOP_REASONS = {
@@ -44,9 +45,16 @@ class MessageStream:
     """Frames of one stream."""
 
     def __init__(
-        self, model: str, sign: Sign, vendor: Callable[[], str], *, thinking: bool
+        self,
+        model: str,
+        sign: Sign,
+        vendor: Callable[[], str],
+        *,
+        thinking: bool,
+        request_id: str = "",
     ) -> None:
         self._model = model
+        self._request_id = request_id
         self._blocks = Blocks(sign, vendor, reasoning=thinking)
 
     def opening(self) -> bytes:
@@ -74,6 +82,12 @@ class MessageStream:
             _frame("message_delta", {"delta": ending, "usage": usage})
             + _frame("message_stop", {})
         )  # fmt: skip
+
+    def failed(self, err: GatewayError) -> bytes:
+        return MESSAGES.error_frame(err, self._request_id)
+
+    def heartbeat(self) -> bytes:
+        return MESSAGES.heartbeat
 
 
 _DELTAS = {
