@@ -4,7 +4,7 @@
   x InvalidRequest          400 invalid_value           caller
     + InvalidJson, MissingField, InvalidImageUrl, InvalidBase64, UnsupportedMediaType,
       ContextLengthExceeded (400)
-    + InvalidApiKey 401, ModelNotAllowed 403, ModelNotFound 404 (ModelNotOpen), NotFound 404,
+    + InvalidApiKey 401, ModelNotAllowed 403, ModelNotFound 404 (ModelNotAvailable), NotFound 404,
       MethodNotAllowed 405, RequestTimeout 408, Conflict 409, RequestTooLarge 413,
       UnsupportedContentType 415, IdempotencyKeyReused 422
     + RateLimitExceeded 429
@@ -16,8 +16,8 @@
     + AccountRejected       502 upstream_auth_failed    account
       - ModelRejected       502 upstream_auth_failed    account, for the one model
     + AccountExhausted      429 account_exhausted       minute quota
-      - AccountSpent        429 account_exhausted       day quota
-        . ModelSpent        429 account_exhausted       day quota, of the one model
+      - AccountQuotaExhausted        429 account_exhausted       day quota
+        . ModelQuotaExhausted        429 account_exhausted       day quota, of the one model
   x StorageUnavailable      503 storage_unavailable     gateway
   x ShuttingDown            503 shutting_down           gateway
 """
@@ -31,7 +31,7 @@ from typing import Any, Self
 class Fault(Enum):
     """Who is to blame. Retry, cooldown and what the caller is told follow from this alone.
 
-    But for ModelNotOpen, which leaves its account alone and is tried with others.
+    But for ModelNotAvailable, which leaves its account alone and is tried with others.
     """
 
     CALLER = "caller"  # never retried, no account touched
@@ -118,7 +118,7 @@ class ModelNotFound(InvalidRequest):
     status, code = 404, "model_not_found"
 
 
-class ModelNotOpen(ModelNotFound):
+class ModelNotAvailable(ModelNotFound):
     """The vendor has the model, but not for this account; for others it may."""
 
 
@@ -225,11 +225,11 @@ class AccountExhausted(UpstreamError):
     fault = Fault.MINUTE_QUOTA
 
 
-class AccountSpent(AccountExhausted):
+class AccountQuotaExhausted(AccountExhausted):
     fault = Fault.DAY_QUOTA
 
 
-class ModelSpent(AccountSpent):
+class ModelQuotaExhausted(AccountQuotaExhausted):
     """The account may go on with other models."""
 
 

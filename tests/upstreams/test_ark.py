@@ -10,18 +10,18 @@ import pytest
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
     AccountExhausted,
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     Conflict,
     ContentFiltered,
     ContextLengthExceeded,
     Fault,
     GatewayError,
     InvalidRequest,
+    ModelNotAvailable,
     ModelNotFound,
-    ModelNotOpen,
+    ModelQuotaExhausted,
     ModelRejected,
-    ModelSpent,
     UpstreamError,
     UpstreamOverloaded,
 )
@@ -183,8 +183,8 @@ def test_request_id_goes_along(ark: Vendor) -> None:
         (403, "OperationDenied.ServiceOverdue", "", AccountRejected),
         (403, "OperationDenied.InvalidState", "", Conflict),
         (404, "InvalidEndpointOrModel.NotFound", "", ModelNotFound),
-        (404, "InvalidEndpointOrModel.ModelIDAccessDisabled", "", ModelNotOpen),
-        (404, "ModelNotOpen", "", ModelNotOpen),
+        (404, "InvalidEndpointOrModel.ModelIDAccessDisabled", "", ModelNotAvailable),
+        (404, "ModelNotOpen", "", ModelNotAvailable),
         (404, "UnsupportedModel", "", ModelNotFound),
         (409, "InvalidAction.RunningTaskDeletion", "", Conflict),
         (429, "RateLimitExceeded.EndpointRPMExceeded", "", AccountExhausted),
@@ -194,14 +194,19 @@ def test_request_id_goes_along(ark: Vendor) -> None:
         (429, "InflightBatchsizeExceeded", "", AccountExhausted),
         (429, "ServerOverloaded", "", UpstreamOverloaded),
         (429, "QuotaExceeded", "The request has exceeded the quota", AccountExhausted),
-        (429, "QuotaExceeded", "The free trial quota is used up", AccountSpent),
-        (429, "SetLimitExceeded", "", AccountSpent),
+        (429, "QuotaExceeded", "The free trial quota is used up", AccountQuotaExhausted),
+        (429, "SetLimitExceeded", "", AccountQuotaExhausted),
         (
             *(429, "SetLimitExceeded"),
             "Your account [1] has reached the set inference limit for the [m] model, and …",
-            ModelSpent,
+            ModelQuotaExhausted,
         ),
-        (429, "QuotaExceeded", "Your free trial quota for the m model is exhausted.", ModelSpent),
+        (
+            429,
+            "QuotaExceeded",
+            "Your free trial quota for the m model is exhausted.",
+            ModelQuotaExhausted,
+        ),
         (500, "InternalServiceError", "", UpstreamError),
     ],
 )
@@ -231,14 +236,14 @@ def test_plan_quota_rests_until_it_is_reset(scripted_ark, canned) -> None:
     moment = datetime.now(UTC) + timedelta(hours=5)
     text = f"5-hour quota exceeded. It will reset at {moment:%Y-%m-%d %H:%M:%S} +0000 UTC."
     canned.say(ark_error("QuotaExceeded", text), 429)
-    with pytest.raises(AccountSpent) as caught:
+    with pytest.raises(AccountQuotaExhausted) as caught:
         scripted_ark.chat(ask(scripted_ark), ACCOUNT)
     assert 4 * 3600 < caught.value.retry_after <= 5 * 3600
 
 
 def test_reset_that_cannot_be_read_is_left_open(scripted_ark, canned) -> None:
     canned.say(ark_error("QuotaExceeded", "It will reset at 2026-99-99 10:00:00"), 429)
-    with pytest.raises(AccountSpent) as caught:
+    with pytest.raises(AccountQuotaExhausted) as caught:
         scripted_ark.chat(ask(scripted_ark), ACCOUNT)
     assert caught.value.retry_after is None
 

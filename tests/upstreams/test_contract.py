@@ -11,8 +11,8 @@ import pytest
 
 from gateway.domain.errors import (
     AccountExhausted,
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     ContentFiltered,
     Fault,
     Forbidden,
@@ -99,7 +99,7 @@ def test_answer_stopped_by_the_vendors_filter_says_so(vendor: Vendor) -> None:
         ("denied", AccountRejected, Fault.ACCOUNT),
         ("overdue", UpstreamError, None),
         ("empty7", AccountExhausted, Fault.MINUTE_QUOTA),
-        ("daily", AccountSpent, Fault.DAY_QUOTA),
+        ("daily", AccountQuotaExhausted, Fault.DAY_QUOTA),
         ("overloaded", UpstreamOverloaded, Fault.VENDOR),
         ("broken", UpstreamError, Fault.VENDOR),
         ("blocked", ContentFiltered, Fault.CONTENT),

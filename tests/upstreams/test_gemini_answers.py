@@ -11,14 +11,14 @@ import pytest
 
 from gateway.domain.errors import (
     AccountExhausted,
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     ContentFiltered,
     ContextLengthExceeded,
     GatewayError,
     InvalidRequest,
     ModelNotFound,
-    ModelSpent,
+    ModelQuotaExhausted,
     RequestTooLarge,
     UpstreamDisconnected,
     UpstreamError,
@@ -203,19 +203,22 @@ RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "22s
         (refusal(429, "q", "", quota("RequestsPerMinutePerProject"), RETRY), AccountExhausted),
         (
             refusal(429, "q", "", quota("RequestsPerMinute"), quota("RequestsPerDay-FreeTier")),
-            AccountSpent,
+            AccountQuotaExhausted,
         ),
-        (refusal(429, "q", "", quota("RequestsPerDayPerProjectPerModel-FreeTier")), ModelSpent),
+        (
+            refusal(429, "q", "", quota("RequestsPerDayPerProjectPerModel-FreeTier")),
+            ModelQuotaExhausted,
+        ),
         (
             refusal(429, "q", "", quota("TokensPerDayPerModel"), quota("RequestsPerMinute")),
-            ModelSpent,
+            ModelQuotaExhausted,
         ),
         (
             refusal(429, "q", "", quota("TokensPerDayPerModel"), quota("RequestsPerDay")),
-            AccountSpent,
+            AccountQuotaExhausted,
         ),
-        (refusal(429, "Quota exceeded for metric: m, limit: 0, model: x"), ModelSpent),
-        (refusal(429, "Quota exceeded for metric: m, limit: 0"), AccountSpent),
+        (refusal(429, "Quota exceeded for metric: m, limit: 0, model: x"), ModelQuotaExhausted),
+        (refusal(429, "Quota exceeded for metric: m, limit: 0"), AccountQuotaExhausted),
         (refusal(499, "Cancelled", "CANCELLED"), UpstreamError),
         (refusal(500, "The model is overloaded.", "INTERNAL"), UpstreamOverloaded),
         (refusal(503, "Unavailable", "UNAVAILABLE"), UpstreamOverloaded),
@@ -253,7 +256,7 @@ def test_wait_is_what_the_vendor_asks_for(
 
 
 def test_spent_account_rests_until_the_vendors_midnight(gemini: Vendor) -> None:
-    with pytest.raises(AccountSpent) as caught:
+    with pytest.raises(AccountQuotaExhausted) as caught:
         gemini.chat(ask(gemini), gemini.account("daily"))
     assert caught.value.retry_after is not None
     assert 0 < caught.value.retry_after <= 86400

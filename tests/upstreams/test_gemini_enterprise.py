@@ -11,8 +11,8 @@ import pytest
 from gateway.domain.accounts import Secret
 from gateway.domain.errors import (
     AccountExhausted,
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     Forbidden,
     GatewayError,
     InvalidApiKey,
@@ -270,7 +270,7 @@ def test_refused_attachment_still_deletes_the_session(scripted_enterprise, canne
         (401, "Expected OAuth 2 access token", AccountRejected),
         (403, "Permission denied on resource", AccountRejected),
         (404, "Engine does not exist", AccountRejected),
-        (429, "Quota exceeded, limit: 0", AccountSpent),
+        (429, "Quota exceeded, limit: 0", AccountQuotaExhausted),
         (429, "Resource has been exhausted", AccountExhausted),
         (500, "Internal error", UpstreamError),
         (503, "Unavailable", UpstreamOverloaded),

@@ -11,7 +11,7 @@ import pytest
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
     AccountExhausted,
-    AccountSpent,
+    AccountQuotaExhausted,
     ContentFiltered,
     UpstreamDisconnected,
     UpstreamError,
@@ -337,5 +337,5 @@ def test_finish_reason_error_is_an_error(imitator, canned) -> None:
 
 def test_error_under_status_200_is_raised(imitator, canned) -> None:
     canned.say({"error": {"message": "quota", "type": "insufficient_quota", "code": None}})
-    with pytest.raises(AccountSpent):
+    with pytest.raises(AccountQuotaExhausted):
         imitator.chat(ask(imitator, stream=False), ACCOUNT)

@@ -23,7 +23,7 @@ from gateway.domain.requests import (
     VideoRequest,
 )
 from gateway.domain.token_estimate import Estimate
-from gateway.services.chat.prompts import Makes, order, unused
+from gateway.services.chat.prompts import MediaKind, media_request, unused_params
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
 from gateway.services.routing.catalog import Catalog, Model, Route
@@ -52,19 +52,19 @@ class ChatService:
     def stream(self, request: ChatRequest, caller: Caller, trace: Trace) -> Events:
         """Yield the answer's batches; the account is held until the generator is closed.
 
-        A model that makes pictures or videos answers here too: the last user turn is
-        its prompt, the pictures of that turn its references.
+        An image or video model is served here too: the last user turn is its prompt, with
+        the images of that turn as references.
         """
         model = self._catalog.find(request.model, caller)
         if model.kind != "chat":
-            return self._generation.stream(_ordered(request, model, trace), caller, trace)
+            return self._generation.stream(_media_request(request, model, trace), caller, trace)
         return self._answer(request, model, caller, trace)
 
     def plan(self, request: ChatRequest, caller: Caller, trace: Trace) -> list[VendorCall]:
         """The vendor requests that `stream` would send; nothing is sent."""
         model = self._catalog.find(request.model, caller)
         if model.kind != "chat":
-            return self._generation.plan(_ordered(request, model, trace), caller, trace)
+            return self._generation.plan(_media_request(request, model, trace), caller, trace)
         with self._media.resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
@@ -95,10 +95,10 @@ class ChatService:
                     trace.usage = _estimated(resolved, said)
 
 
-def _ordered(request: ChatRequest, model: Model, trace: Trace) -> ImageRequest | VideoRequest:
-    kind: Makes = "image" if model.kind == "image" else "video"
-    trace.unknown = (*trace.unknown, *unused(request, kind))
-    return order(request, kind)
+def _media_request(request: ChatRequest, model: Model, trace: Trace) -> ImageRequest | VideoRequest:
+    kind: MediaKind = "image" if model.kind == "image" else "video"
+    trace.unknown = (*trace.unknown, *unused_params(request, kind))
+    return media_request(request, kind)
 
 
 def keep_media(

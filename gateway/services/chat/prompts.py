@@ -1,60 +1,60 @@
-"""The last turn of a chat as an order for pictures or a video."""
+"""Image and video requests from the last turn of a chat."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from gateway.domain import image_sizes as shapes
+from gateway.domain import image_sizes
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.media import MediaRef
 from gateway.domain.requests import ChatRequest, ImageRequest, Message, VideoRequest
 
-Makes = Literal["image", "video"]
+MediaKind = Literal["image", "video"]
 _USED = {
     "image": frozenset({"n", "seed", "image_config", "modalities"}),
     "video": frozenset({"seed", "modalities"}),
 }
-_MOST_FRAMES = 2
+_MAX_FRAMES = 2
 
 
-def order(request: ChatRequest, kind: Makes) -> ImageRequest | VideoRequest:
-    """The last user turn is the prompt, its pictures the references.
+def media_request(request: ChatRequest, kind: MediaKind) -> ImageRequest | VideoRequest:
+    """Request whose prompt is the last user turn, with its images as references.
 
-    Raises InvalidRequest for what the endpoints of pictures and videos refuse, too.
+    Raises InvalidRequest for what the image and video endpoints refuse, too.
     """
     turn = _last_user_turn(request.messages)
     prompt = turn.text.strip()
     if not prompt:
         raise InvalidRequest(
-            "The last user message has no text to make a picture or video from.", param="messages"
+            "The last user message has no text to make an image or a video from.", param="messages"
         )
-    if len(prompt) > shapes.LONGEST_PROMPT:
+    if len(prompt) > image_sizes.LONGEST_PROMPT:
         raise InvalidRequest(
-            f"A prompt must not be longer than {shapes.LONGEST_PROMPT} characters.",
+            f"A prompt must not be longer than {image_sizes.LONGEST_PROMPT} characters.",
             param="messages",
         )
     images = tuple(part for part in turn.parts if isinstance(part, MediaRef))
     seed = request.params.get("seed")
     if seed is not None:
-        _within("seed", seed, *shapes.SEEDS)
+        _within("seed", seed, *image_sizes.SEEDS)
     if kind == "video":
-        if len(images) > _MOST_FRAMES:
+        if len(images) > _MAX_FRAMES:
             raise InvalidRequest(
                 "A video takes the first frame, or the first and the last.",
-                param=images[_MOST_FRAMES].param,
+                param=images[_MAX_FRAMES].param,
             )
         return VideoRequest(
             model=request.model, prompt=prompt, images=images, seed=seed, stream=request.stream
         )
-    if len(images) > shapes.MOST_REFERENCES:
+    if len(images) > image_sizes.MOST_REFERENCES:
         raise InvalidRequest(
-            f"A picture is made from at most {shapes.MOST_REFERENCES} others.",
-            param=images[shapes.MOST_REFERENCES].param,
+            f"An image takes at most {image_sizes.MOST_REFERENCES} reference images.",
+            param=images[image_sizes.MOST_REFERENCES].param,
         )
     n = request.params.get("n", 1)
-    _within("n", n, 1, shapes.MOST_IMAGES)
-    size, ratio = _shape(request.params.get("image_config") or {})
+    _within("n", n, 1, image_sizes.MOST_IMAGES)
+    size, ratio = _size_and_ratio(request.params.get("image_config") or {})
     return ImageRequest(
         model=request.model,
         prompt=prompt,
@@ -67,16 +67,16 @@ def order(request: ChatRequest, kind: Makes) -> ImageRequest | VideoRequest:
     )
 
 
-def unused(request: ChatRequest, kind: Makes) -> list[str]:
-    """Names of the parameters that were given and mean nothing for such an order."""
+def unused_params(request: ChatRequest, kind: MediaKind) -> list[str]:
+    """Names of the parameters that were given and mean nothing for an image or a video."""
     return [name for name in request.params if name not in _USED[kind]]
 
 
-def _shape(config: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Size and ratio: in OpenRouter's spelling, or else in Google's."""
-    size = _read(config, ("image_size", "imageSize"), shapes.size_of)
-    ratio = _read(config, ("aspect_ratio", "aspectRatio"), shapes.ratio_of)
-    if size in shapes.RATIOS:
+def _size_and_ratio(config: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Size and ratio in OpenRouter's spelling, or else in Google's."""
+    size = _read(config, ("image_size", "imageSize"), image_sizes.size_of)
+    ratio = _read(config, ("aspect_ratio", "aspectRatio"), image_sizes.ratio_of)
+    if size in image_sizes.RATIOS:
         return None, ratio or size
     return (None if size == "auto" else size), ratio
 

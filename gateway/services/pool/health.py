@@ -14,9 +14,9 @@ from gateway.domain.errors import (
     Fault,
     GatewayError,
     JobFailed,
-    ModelNotOpen,
+    ModelNotAvailable,
+    ModelQuotaExhausted,
     ModelRejected,
-    ModelSpent,
 )
 
 Uniform = Callable[[float, float], float]
@@ -111,12 +111,12 @@ class Failure:
         err = self.error
         if not self.model:
             return None
-        if isinstance(err, ModelSpent):
+        if isinstance(err, ModelQuotaExhausted):
             left_s = min(err.retry_after or UNKNOWN_QUOTA_S, LONGEST_QUOTA_S)
             return ModelBlock(self.at + left_s, "quota")
         if isinstance(err, ModelRejected):
             return ModelBlock(self.at + _DENIED_S, "denied")
-        if isinstance(err, ModelNotOpen):
+        if isinstance(err, ModelNotAvailable):
             return ModelBlock(self.at + _NOT_AVAILABLE_S, "not_available")
         return None
 

@@ -10,7 +10,7 @@ from gateway.domain.errors import (
     Fault,
     GatewayError,
     InvalidRequest,
-    ModelNotOpen,
+    ModelNotAvailable,
     NoAccountAvailable,
 )
 from gateway.services.pool.limits import never_allows
@@ -51,7 +51,7 @@ def refusal(
     returns_in_s = max(0.0, returns_in_s)
     when = f"try again in {max(1, ceil(returns_in_s))} s"
     if found.rejected and found.not_available and reason.startswith("model_"):
-        return ModelNotOpen("No account here has access to this model.", param="model")
+        return ModelNotAvailable("No account here has access to this model.", param="model")
     if found.rejected:
         return AccountRejected(
             f"The vendor refuses the credential of every account for this model; {when}.",

@@ -58,9 +58,9 @@ class Candidates:
         usable = [found for found in self.accounts if _usable(found, request, now)]
         if len(usable) < 2:
             return usable[0] if usable else None
-        first = _drawn(usable, random)
+        first = _weighted(usable, random)
         usable.remove(first)
-        second = _drawn(usable, random)
+        second = _weighted(usable, random)
         return second if second.load < first.load else first
 
     def availability(self, request: LeaseRequest, changes: int) -> Availability:
@@ -100,7 +100,7 @@ def _usable(found: PooledAccount, request: LeaseRequest, now: float) -> bool:
     return found.usable(now, request.kind, request.model) and not request.excludes(found.name)
 
 
-def _drawn(accounts: Sequence[PooledAccount], random: Random) -> PooledAccount:
+def _weighted(accounts: Sequence[PooledAccount], random: Random) -> PooledAccount:
     left = random() * sum(found.account.weight for found in accounts)
     for found in accounts:
         left -= found.account.weight

@@ -16,8 +16,8 @@ from gateway.domain.errors import (
     GatewayError,
     InvalidApiKey,
     InvalidRequest,
+    ModelNotAvailable,
     ModelNotFound,
-    ModelNotOpen,
     ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
@@ -165,7 +165,7 @@ class Dispatcher:
                     account = _own_account(route, caller)
                 else:
                     account = self._pool.peek(_request(model, kind, caller, state, 1, 0.0))
-            except (NoAccountAvailable, AccountRejected, ModelNotOpen) as err:
+            except (NoAccountAvailable, AccountRejected, ModelNotAvailable) as err:
                 state.next_route(err)
                 continue
             trace.upstream, trace.account = route.upstream.name, account.name

@@ -8,7 +8,7 @@ from gateway.domain.errors import (
     Fault,
     GatewayError,
     InvalidRequest,
-    ModelNotOpen,
+    ModelNotAvailable,
     ModelRejected,
     UpstreamTimeout,
 )
@@ -31,7 +31,7 @@ class RetryState:
         self._vendor_failures = 0
         self._vendor_failure: GatewayError | None = None
         self._soonest: GatewayError | None = None  # of the routes without an account
-        self._not_available: ModelNotOpen | None = None
+        self._not_available: ModelNotAvailable | None = None
         self._lacks_model: set[str] = set()  # accounts that are skipped for this route only
         self.skip: set[str] = set()
 
@@ -40,7 +40,7 @@ class RetryState:
         return self._routes[0]
 
     @property
-    def not_available(self) -> ModelNotOpen | None:
+    def not_available(self) -> ModelNotAvailable | None:
         """Refusal of the route's model by an account that the vendor does not offer it."""
         return self._not_available
 
@@ -50,11 +50,11 @@ class RetryState:
             return False
         if err.fault in _QUOTA_FAULTS:
             return True  # once it has cooled down, the same account may do
-        if isinstance(err, ModelNotOpen):
+        if isinstance(err, ModelNotAvailable):
             self._not_available = err
-        if isinstance(err, ModelNotOpen | ModelRejected):
+        if isinstance(err, ModelNotAvailable | ModelRejected):
             self._lacks_model.add(account)
-        if err.fault is Fault.ACCOUNT or isinstance(err, ModelNotOpen):
+        if err.fault is Fault.ACCOUNT or isinstance(err, ModelNotAvailable):
             self.skip.add(account)
             return True
         if err.fault is not Fault.VENDOR or (isinstance(err, UpstreamTimeout) and err.sent):

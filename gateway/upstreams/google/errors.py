@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     ContentFiltered,
     ContextLengthExceeded,
     GatewayError,
     ModelNotFound,
-    ModelSpent,
+    ModelQuotaExhausted,
     NotFound,
     RequestTooLarge,
     UpstreamError,
@@ -75,10 +75,10 @@ TABLE: Sequence[Row] = (
     Row(400, "", r"\b(safety|content) polic|prohibited content", ContentFiltered),
     Row(404, "", r"\bmodels?\b", ModelNotFound),
     Row(403, "", r"\baccess the File\b", NotFound),
-    Row(429, _DAILY_OF_MODEL, "", ModelSpent),
-    Row(429, _DAILY, "", AccountSpent),
-    Row(429, "", _NONE_AT_ALL + r".{0,100}\bmodel: \S", ModelSpent),
-    Row(429, "", _NONE_AT_ALL, AccountSpent),
+    Row(429, _DAILY_OF_MODEL, "", ModelQuotaExhausted),
+    Row(429, _DAILY, "", AccountQuotaExhausted),
+    Row(429, "", _NONE_AT_ALL + r".{0,100}\bmodel: \S", ModelQuotaExhausted),
+    Row(429, "", _NONE_AT_ALL, AccountQuotaExhausted),
     Row(499, "", "", UpstreamError),
     Row(500, "", r"\boverloaded\b", UpstreamOverloaded),
 )

@@ -11,12 +11,12 @@ from typing import Any
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import (
     AccountExhausted,
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     ContentFiltered,
     ContextLengthExceeded,
+    ModelNotAvailable,
     ModelNotFound,
-    ModelNotOpen,
     ModelRejected,
     UpstreamError,
     UpstreamOverloaded,
@@ -80,13 +80,13 @@ _TABLE = (
     ),
     Row(400, "", "safety system|content (management )?policy", ContentFiltered),
     Row(403, "", "moderation|flagged|safety system|content policy", ContentFiltered),
-    Row(400, "billing_hard_limit_reached", "", AccountSpent),
-    Row(None, "insufficient_quota", "", AccountSpent),
-    Row(402, "", "", AccountSpent),
+    Row(400, "billing_hard_limit_reached", "", AccountQuotaExhausted),
+    Row(None, "insufficient_quota", "", AccountQuotaExhausted),
+    Row(402, "", "", AccountQuotaExhausted),
     Row(400, "invalid_api_key", "", AccountRejected),
     Row(400, "", _WRONG_KEY, AccountRejected),
     Row(401, "", "not allowed to access model", ModelRejected),
-    Row(403, "model_not_found", "", ModelNotOpen),
+    Row(403, "model_not_found", "", ModelNotAvailable),
     Row(None, "model_not_found", "", ModelNotFound),
     Row(403, "", "missing scopes", AccountRejected),  # such as model.request
     Row(403, "", r"\bmodels?\b", ModelRejected),
@@ -95,7 +95,7 @@ _TABLE = (
     Row(404, "", "", UpstreamError),  # no such path, so a wrong base URL
     Row(429, "", "overloaded", UpstreamOverloaded),
     Row(500, "", "overloaded", UpstreamOverloaded),
-    Row(429, "", r"per day|\bRPD\b|\bTPD\b|daily", AccountSpent),
+    Row(429, "", r"per day|\bRPD\b|\bTPD\b|daily", AccountQuotaExhausted),
     Row(None, "rate_limit_exceeded|rate_limit_error", "", AccountExhausted),
 )
 _DIALECTS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.domain.errors import (
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     ContentFiltered,
     GatewayError,
     InvalidRequest,
@@ -109,7 +109,7 @@ def test_an_answer_to_an_older_call_does_not_end_a_cooldown(world):
 
 def test_an_exhausted_quota_cools_down_until_it_begins_anew(world):
     pool = world.pool(account("one"))
-    call(pool, AccountSpent("daily", retry_after=20 * HOUR))
+    call(pool, AccountQuotaExhausted("daily", retry_after=20 * HOUR))
     assert retry_after_s(pool) == pytest.approx(20 * HOUR)
     assert view(pool, "one").reason == "day_quota"
 
@@ -118,7 +118,7 @@ def test_a_late_answer_does_not_end_the_cooldown_of_an_account_that_recovered_me
     pool = world.pool(account("one"))
     late, refused = lend(pool), lend(pool)
     world.clock.pass_s(1)
-    call(pool, AccountSpent("daily", retry_after=20 * HOUR))
+    call(pool, AccountQuotaExhausted("daily", retry_after=20 * HOUR))
     end(refused, AccountRejected("401"))
     world.clock.pass_s(301)
     with pool.query(pool.get("one")):
@@ -130,7 +130,7 @@ def test_a_late_answer_does_not_end_the_cooldown_of_an_account_that_recovered_me
 
 def test_an_exhausted_quota_cools_down_for_an_hour_where_its_end_is_unknown(world):
     pool = world.pool(account("one"))
-    call(pool, AccountSpent("out of credit"))
+    call(pool, AccountQuotaExhausted("out of credit"))
     assert retry_after_s(pool) == pytest.approx(HOUR)
 
 
@@ -300,7 +300,7 @@ def test_a_healthy_call_writes_nothing(world):
 
 def test_an_operator_can_end_a_cooldown(world):
     pool = world.pool(account("one"))
-    call(pool, AccountSpent("daily"))
+    call(pool, AccountQuotaExhausted("daily"))
     assert pool.reset("one")
     assert call(pool) == "one"
     assert not pool.reset("unknown")

@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 
 from gateway.domain.errors import (
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     InvalidRequest,
     NoAccountAvailable,
     UpstreamError,
@@ -29,7 +29,7 @@ def query(pool, of, err=None):
     [
         (AccountRejected("401"), "account", 300),
         (exhausted(30), "minute_quota", 30),
-        (AccountSpent("daily", retry_after=HOUR), "day_quota", HOUR),
+        (AccountQuotaExhausted("daily", retry_after=HOUR), "day_quota", HOUR),
         (UpstreamError("500"), "", 0),
         (InvalidRequest("400"), "", 0),
     ],
@@ -48,7 +48,11 @@ def test_a_refused_query_counts_against_the_account_as_any_call(world, err, reas
 
 @pytest.mark.parametrize(
     ("err", "asked"),
-    [(AccountRejected("401"), False), (exhausted(30), False), (AccountSpent("daily"), True)],
+    [
+        (AccountRejected("401"), False),
+        (exhausted(30), False),
+        (AccountQuotaExhausted("daily"), True),
+    ],
 )
 def test_a_cooling_account_is_not_queried_unless_only_its_day_quota_is_exhausted(world, err, asked):
     one = account("one")
@@ -67,7 +71,7 @@ def test_a_cooling_account_is_not_queried_unless_only_its_day_quota_is_exhausted
 def test_a_refused_query_shortens_no_cooldown_of_a_day_quota(any_world, err):
     one = account("one")
     pools = here, there = any_world.pool(one), any_world.pool(one)
-    call(here, AccountSpent("daily", retry_after=12 * HOUR))
+    call(here, AccountQuotaExhausted("daily", retry_after=12 * HOUR))
     any_world.clock.pass_s(1)
     query(here, one, err)
     here.refresh()
@@ -85,7 +89,7 @@ def test_a_refused_query_shortens_no_cooldown_of_a_day_quota(any_world, err):
 def test_a_refused_credential_is_not_queried_while_its_day_quota_is_exhausted(world):
     one = account("one")
     pool = world.pool(one)
-    call(pool, AccountSpent("daily", retry_after=12 * HOUR))
+    call(pool, AccountQuotaExhausted("daily", retry_after=12 * HOUR))
     for pause_s in (300, 600):
         query(pool, one, AccountRejected("401"))
         world.clock.pass_s(pause_s - 1)

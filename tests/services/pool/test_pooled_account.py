@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.domain.errors import AccountRejected, ModelRejected, ModelSpent
+from gateway.domain.errors import AccountRejected, ModelQuotaExhausted, ModelRejected
 from tests.services.pools import account, call, end, lend, names, retry_after_s, view
 
 HOUR = 3600.0
 
 
 def exhaust(pool, model="m1", **options):
-    end(lend(pool, models=("public", model), **options), ModelSpent("daily", retry_after=HOUR))
+    end(
+        lend(pool, models=("public", model), **options),
+        ModelQuotaExhausted("daily", retry_after=HOUR),
+    )
 
 
 def of_model(model):

@@ -10,15 +10,15 @@ import pytest
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import (
     AccountExhausted,
+    AccountQuotaExhausted,
     AccountRejected,
-    AccountSpent,
     ContentFiltered,
     Forbidden,
     GatewayError,
     InvalidApiKey,
     InvalidRequest,
+    ModelNotAvailable,
     ModelNotFound,
-    ModelNotOpen,
     ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
@@ -89,13 +89,13 @@ def two(world):
     [
         AccountRejected("401"),
         AccountExhausted("429", retry_after=60),
-        AccountSpent("daily"),
+        AccountQuotaExhausted("daily"),
         UpstreamError("500", sent=True),
         UpstreamOverloaded("503", sent=True),
         UpstreamUnreachable("refused"),
         UpstreamDisconnected("reset", sent=True),
         UpstreamTimeout("no connection"),
-        ModelNotOpen("404"),
+        ModelNotAvailable("404"),
     ],
 )
 def test_another_account_answers_where_one_cannot(two, err):
@@ -187,7 +187,7 @@ def test_what_all_accounts_are_refused_is_never_the_callers_401(two, rejected):
     assert vendors.called == ["one", "two"]
 
 
-@pytest.mark.parametrize("lacking", [ModelNotOpen, ModelRejected])
+@pytest.mark.parametrize("lacking", [ModelNotAvailable, ModelRejected])
 def test_a_model_that_one_account_is_denied_is_asked_of_others(two, lacking):
     vendors = Vendors(one=[lacking("403")])
     assert [ask(two, vendors) for _ in range(3)] == [ANSWER] * 3
@@ -199,22 +199,22 @@ def test_a_model_that_no_account_has_is_told_to_be_none(two, others):
     """And asked for only now and then, unless there are too many such models to know them."""
     for name in ("model", *(f"model {n}" for n in range(others))):
         of = Model(name, "chat", (Route(vendor(), name),))
-        vendors = Vendors(one=[ModelNotOpen("404")] * 2, two=[ModelNotOpen("404")] * 2)
+        vendors = Vendors(one=[ModelNotAvailable("404")] * 2, two=[ModelNotAvailable("404")] * 2)
         for _ in range(2):
-            with pytest.raises(ModelNotOpen):
+            with pytest.raises(ModelNotAvailable):
                 ask(two, vendors, of=of)
         assert sorted(vendors.called) in (["one", "two"], ["one", "one", "two", "two"])
         assert others or len(vendors.called) == 2
 
 
 def test_an_account_that_may_have_the_model_is_worth_coming_back_for(two):
-    vendors = Vendors(one=[ModelNotOpen("404")], two=[AccountExhausted("429", retry_after=40)])
+    vendors = Vendors(one=[ModelNotAvailable("404")], two=[AccountExhausted("429", retry_after=40)])
     with pytest.raises(NoAccountAvailable) as caught:
         ask(two, vendors)
     assert caught.value.retry_after == pytest.approx(40)
 
 
-@pytest.mark.parametrize("lacking", [ModelNotOpen, ModelRejected])
+@pytest.mark.parametrize("lacking", [ModelNotAvailable, ModelRejected])
 def test_an_account_that_lacks_one_model_is_asked_for_the_next(world, lacking):
     dispatcher = Dispatcher(in_order(world, account("one")))
     routes = tuple(Route(vendor(), name) for name in ("large", "small"))
@@ -271,7 +271,7 @@ def test_the_soonest_of_all_routes_is_announced(world):
         (AccountRejected("401"), InvalidApiKey),
         (ModelRejected("401"), Forbidden),
         (AccountExhausted("429", retry_after=7), RateLimitExceeded),
-        (AccountSpent("no date given"), RateLimitExceeded),
+        (AccountQuotaExhausted("no date given"), RateLimitExceeded),
         (UpstreamUnreachable("refused"), UpstreamUnreachable),
     ],
 )
@@ -282,7 +282,9 @@ def test_the_callers_own_credential_is_tried_once_and_touches_no_account(world, 
     with pytest.raises(told) as caught:
         ask(Dispatcher(pool), vendors, caller=caller)
     assert vendors.called == ["own"]
-    assert caught.value.retry_after == (3600 if type(err) is AccountSpent else err.retry_after)
+    assert caught.value.retry_after == (
+        3600 if type(err) is AccountQuotaExhausted else err.retry_after
+    )
     assert view(pool, "one").returns_in_s == 0
 
 
