@@ -151,22 +151,25 @@ def on_success(health: Health, *, began_at: float, at: float, query: bool = Fals
 
 
 def merge(one: Health, other: Health) -> Health:
-    """Health that two processes changed without knowing of each other."""
+    """Health that two processes changed without knowing of each other.
+
+    The longer cooldown holds, whoever was answered meanwhile. An ejection ends with the
+    later recovery.
+    """
     newer, older = (one, other) if one.changed_at >= other.changed_at else (other, one)
-    models = {**older.models, **newer.models}
-    if newer.healthy:
-        return replace(newer, models=models)
     cool = max(newer, older, key=lambda health: health.cool_until)
-    ejected = max(newer, older, key=lambda health: health.ejected_until)
-    return replace(
-        newer,
+    ejected = newer
+    if newer.ejections and older.ejected_until > newer.ejected_until:
+        ejected = older
+    return Health(
         cool_until=cool.cool_until,
         cool_reason=cool.cool_reason,
         quota_failures=max(newer.quota_failures, older.quota_failures),
         ejected_until=ejected.ejected_until,
         eject_reason=ejected.eject_reason,
         ejections=ejected.ejections,
-        models=models,
+        models={**older.models, **newer.models},
+        changed_at=newer.changed_at,
     )
 
 

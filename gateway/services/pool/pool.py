@@ -295,12 +295,13 @@ class Pool:
         try:
             if lease.slot:
                 self._slots.release(lease.pooled.name)
+                lease.pooled.full_until = 0.0
         finally:
             self._give_back(lease.pooled, probe=lease.probe)
 
     def _give_back(self, pooled: PooledAccount, *, probe: bool) -> None:
         with self._lock:
-            if probe or pooled.at_capacity:
+            if probe or pooled.account.max_in_flight is not None:
                 self._registry.changes += 1
             if probe:
                 pooled.probing = False

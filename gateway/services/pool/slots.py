@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.runtime.interruption import shielded
@@ -14,6 +14,7 @@ from gateway.storage.db.processes import Processes
 from gateway.storage.records.slots import SlotStore
 
 _RETRY_S = (0.02, 0.08)  # before an account whose slots others hold is asked again
+_CONTENDED_S = 1.0
 _AWAY_S = 1.0  # before a database that has failed is asked again
 
 
@@ -42,20 +43,22 @@ class Slots:
         """
         cap = pooled.account.max_in_flight
         assert cap is not None
-        if self._clock() < self._away_until:
+        now = self._clock()
+        if now < self._away_until:
             raise StorageUnavailable("The gateway's database is not available.", retry_after=2.0)
-        taken = False
+        contended = now - pooled.full_until < _CONTENDED_S
+        full_s: float | None = 0.0
         try:
             with shielded():
-                taken = self._acquire(pooled.name, cap)
+                full_s = self._acquire(pooled.name, cap, look_first=contended)
         except StorageUnavailable:
             self._away_until = self._clock() + _AWAY_S
             raise
         except BaseException:
-            if taken:  # the caller left while the slot was taken
+            if full_s is None:  # the caller left while the slot was taken
                 self.release(pooled.name)
             raise
-        return None if taken else self._retry_in_s(pooled.name)
+        return full_s
 
     def release(self, account: str) -> None:
         with shielded():
@@ -76,21 +79,39 @@ class Slots:
                 self._unreleased[account] += count
                 raise
 
-    def _acquire(self, account: str, cap: int) -> bool:
+    def _acquire(self, account: str, cap: int, *, look_first: bool) -> float | None:
         process = self._processes.register()
-        if self._store.acquire(account, process, cap):
-            return True
-        dead = self._processes.dead(self._store.holders(account))
-        if not dead:
-            return False
-        self._store.free(account, dead)
-        return self._store.acquire(account, process, cap)
+        if look_first:  # where there is hardly ever room, looking is cheaper than counting
+            holders = self._living(account)
+            if sum(holders.values()) >= cap:
+                return self._retry_in_s(holders)
+        self._store.add(account, process)
+        try:
+            holders = self._living(account)
+        except BaseException:
+            self._unreleased[account] += 1
+            raise
+        if sum(holders.values()) <= cap:
+            return None
+        self.release(account)
+        return self._retry_in_s(holders)
 
-    def _retry_in_s(self, account: str) -> float:
-        """A moment, unless every holder is silent: then until the first is declared dead."""
+    def _living(self, account: str) -> dict[str, int]:
+        """Calls in flight by process; the slots of dead processes are freed."""
         holders = self._store.holders(account)
-        silent_s = [self._processes.dead_in_s([process]) for process in holders]
+        dead = self._processes.dead(holders)
+        if dead:
+            self._store.free(account, dead)
+        return {process: count for process, count in holders.items() if process not in dead}
+
+    def _retry_in_s(self, holders: Mapping[str, int]) -> float:
+        """A moment, unless every holder is silent: then until the first is declared dead."""
+        silent_s = [
+            self._processes.dead_in_s([process])
+            for process in holders
+            if process != self._processes.id
+        ]
         dead_in_s = [left_s for left_s in silent_s if left_s is not None]
-        if dead_in_s and len(dead_in_s) == len(holders):
+        if dead_in_s and len(dead_in_s) == len(holders.keys() - {self._processes.id}):
             return max(_RETRY_S[0], min(dead_in_s))
         return self._uniform(*_RETRY_S)
