@@ -8,6 +8,7 @@ from functools import partial
 from limits.strategies import RateLimiter
 
 from gateway.config.settings import Settings
+from gateway.domain.accounts import Account
 from gateway.domain.jobs import Job
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
@@ -34,9 +35,11 @@ from gateway.services.pool.registry import AccountRegistry, origins_of
 from gateway.services.responses import StoredResponses
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import OWN, Dispatcher
+from gateway.services.sessions.reaper import REAP_EVERY_S, Reaper
 from gateway.services.sessions.sessions import Sessions
 from gateway.services.sessions.shared_tokens import SharedTokens
 from gateway.storage.db.engine import Database
+from gateway.storage.db.installation import installation_id
 from gateway.storage.db.processes import HEARTBEAT_S, Processes
 from gateway.storage.media.open import open_media_store
 from gateway.storage.rate_counters import Counters
@@ -46,7 +49,6 @@ from gateway.storage.records.api_keys import KeyStore
 from gateway.storage.records.files import FileStore
 from gateway.storage.records.idempotency import IdempotencyStore
 from gateway.storage.records.jobs import JobStore
-from gateway.storage.records.journal import SessionJournalStore
 from gateway.storage.records.media_index import MediaIndex
 from gateway.storage.records.notes import Notes
 from gateway.storage.records.responses import ResponseStore
@@ -75,14 +77,16 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     upstreams = _upstreams(settings, fetcher, tokens)
     catalog = open_catalog(settings, upstreams)
     dispatcher = Dispatcher(pool)
-    jobs, journal = JobStore(database), SessionJournalStore(database)
-    sessions = Sessions(journal, pool, catalog.upstream)
+    jobs = JobStore(database, processes)
+    installation = installation_id(database)
+    sessions = Sessions(processes, catalog.upstream, installation=installation)
+    reaper = Reaper(processes, lambda: _accounts(pool), catalog.upstream, installation=installation)
     proving = frozenset(name for name, found in upstreams.items() if found.checks_credentials)
     strangers = Strangers(rates, MediaIndex(impatient), proving)
     index = MediaIndex(database, accepted=strangers.accepted)
     media, files = _media(settings, index, FileStore(database), fetcher)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
-    idempotency = Idempotency(IdempotencyStore(database))
+    idempotency = Idempotency(IdempotencyStore(database, processes))
     notes = Notes(settings.state_dir / "metrics")
     usage = UsageLog(UsageStore(database), [model.name for model in catalog])
     ledger = Ledger(_metrics(catalog, pool, sessions, rates), usage, notes)
@@ -101,7 +105,9 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     tasks = (
         PeriodicTask("heartbeat", HEARTBEAT_S, processes.heartbeat, during_drain=True),
         PeriodicTask("keys", 1, keys.refresh),
-        *_pool_tasks(pool, sessions),
+        PeriodicTask("accounts", 1, pool.refresh, during_drain=True),
+        PeriodicTask("undeleted-sessions", 2, sessions.retry, during_drain=True),
+        PeriodicTask("orphaned-sessions", REAP_EVERY_S, reaper.run),
         *_answer_tasks(idempotency, generation, settings.media_ttl_s),
         PeriodicTask("media-links", 60, media.note_links),
         PeriodicTask("responses", 600, responses.purge),
@@ -117,7 +123,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         wrong_keys=WrongKeys(rates),
         strangers=strangers,
         ledger=ledger,
-        exposition=Exposition(ledger, notes, pool, jobs=jobs, sessions=journal),
+        exposition=Exposition(ledger, notes, pool, jobs=jobs),
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,
@@ -139,6 +145,12 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
             ),
         ),
     )
+
+
+def _accounts(pool: Pool) -> list[Account]:
+    """All accounts of the pool, whatever their state."""
+    found = (pool.get(view.name) for view in pool.snapshot())
+    return [account for account in found if account is not None]
 
 
 def _open_database(settings: Settings) -> Database:
@@ -169,22 +181,12 @@ def _media(
     return media, FileService(store=store, index=index, files=files)
 
 
-def _pool_tasks(pool: Pool, sessions: Sessions) -> tuple[PeriodicTask, ...]:
-    return (
-        PeriodicTask("accounts", 1, pool.refresh, during_drain=True),
-        PeriodicTask("session-leases", 3, sessions.renew, during_drain=True),
-        PeriodicTask("sessions", 5, sessions.sweep, during_drain=True),
-        PeriodicTask("stray-sessions", 60, sessions.reconcile),
-    )
-
-
 def _answer_tasks(
     idempotency: Idempotency, generation: GenerationService, keep_s: float
 ) -> tuple[PeriodicTask, ...]:
     return (
         PeriodicTask("jobs", 2, generation.runner.sweep),
         PeriodicTask("old-jobs", 3600, partial(generation.purge, keep_s)),
-        PeriodicTask("served-keys", 3, idempotency.renew, during_drain=True),
         PeriodicTask("answers", 600, idempotency.purge),
     )
 
@@ -192,6 +194,8 @@ def _answer_tasks(
 def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimiter) -> Metrics:
     gauges: dict[str, Callable[[], float]] = {
         "requests_waiting": lambda: pool.waiting,
+        "sessions_open": lambda: sessions.open,
+        "sessions_undeleted": lambda: sessions.undeleted,
         "sessions_leaked": lambda: sessions.leaked,
         "loop_lag_seconds": loop_lag_s,
     }

@@ -7,10 +7,14 @@ from typing import Any, get_args
 
 import click
 
+from gateway.bootstrap import vendors
 from gateway.cli import common
 from gateway.cli.common import as_json, opened, settings, show
+from gateway.services.sessions.reaper import Reaper
+from gateway.storage.db.installation import installation_id
+from gateway.storage.db.processes import Processes
+from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.jobs import JobStore
-from gateway.storage.records.journal import SessionJournalStore
 from gateway.storage.records.usage import Group, UsageRow, UsageStore
 
 _GROUPS = get_args(Group)
@@ -58,7 +62,7 @@ def jobs() -> None:
 def list_jobs(everything: bool, limit: int, as_json: bool) -> None:
     """The newest jobs of all callers that are unfinished."""
     with opened(settings().database_url) as database:
-        found = JobStore(database).newest(limit, unfinished=not everything)
+        found = JobStore(database, Processes(database)).newest(limit, unfinished=not everything)
     rows = [
         {
             "id": job.id,
@@ -78,14 +82,22 @@ def list_jobs(everything: bool, limit: int, as_json: bool) -> None:
 
 @click.group()
 def sessions() -> None:
-    """Vendor sessions that exist or may exist."""
+    """Sessions that this installation has open at the vendors."""
 
 
 @sessions.command("list")
-@click.option("--limit", type=click.IntRange(1, _MOST), default=50, show_default=True)
 @as_json
-def list_sessions(limit: int, as_json: bool) -> None:
-    """The oldest first; `attempts` counts deletions that failed."""
-    with opened(settings().database_url) as database:
-        rows = [asdict(session) for session in SessionJournalStore(database).oldest(limit)]
+def list_sessions(as_json: bool) -> None:
+    """Ask the vendors, with every account of the pool; sessions of dead processes are orphaned."""
+    configured = settings().with_secret_key()
+    with opened(configured.database_url) as database:
+        store = AccountStore(database, secret_keys=configured.secret_keys)
+        accounts = [*configured.accounts, *map(store.unlock, store.list())]
+        reaper = Reaper(
+            Processes(database),
+            lambda: accounts,
+            vendors(configured).__getitem__,
+            installation=installation_id(database),
+        )
+        rows = [asdict(session) for session in reaper.sessions()]
     show(rows, as_json=as_json)

@@ -18,7 +18,8 @@ from gateway.services.pool.pool import Pool
 from gateway.services.routing.catalog import Catalog
 from gateway.services.sessions.sessions import Sessions
 from gateway.storage.db.engine import Database
-from gateway.storage.records.journal import SessionJournalStore
+from gateway.storage.db.installation import installation_id
+from gateway.storage.db.processes import Processes
 from gateway.upstreams.base import CallContext, chat_upstream
 
 _TOKENS = 16
@@ -36,7 +37,9 @@ def ask(
         messages=(Message("user", (Text("Say hello."),)),),
         params={"max_tokens": _TOKENS},
     )
-    sessions = Sessions(SessionJournalStore(database), pool, catalog.upstream)
+    sessions = Sessions(
+        Processes(database), catalog.upstream, installation=installation_id(database)
+    )
     context = CallContext(_REQUEST_ID, sessions)
     upstream = catalog.upstream(account.upstream)
     outcome: dict[str, Any] = {"account": account.name, "model": model, "ms": 0}

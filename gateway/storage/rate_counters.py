@@ -22,8 +22,7 @@ from typing import NamedTuple
 from limits.storage import MovingWindowSupport, Storage
 
 from gateway.runtime.logs import log
-from gateway.storage.db.clock import boot_id
-from gateway.storage.db.mapped import opened
+from gateway.storage.db.mapped import boot_id, opened
 
 SCHEME = "gateway"
 FILE = "windows"

@@ -16,16 +16,17 @@ from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.services.jobs.generation import GenerationService
-from gateway.services.jobs.steps import JobSteps, Moving
+from gateway.services.jobs.progress import JobProgress
+from gateway.services.jobs.steps import JobSteps
 from gateway.services.media.media import MediaService
 from gateway.services.media.urls import MediaUrls
 from gateway.services.routing.catalog import Catalog
 from gateway.services.routing.dispatch import Dispatcher, Trace
 from gateway.services.sessions.sessions import Sessions
+from gateway.storage.db.processes import Processes
 from gateway.storage.media.open import open_media_store
 from gateway.storage.records.files import FileStore
 from gateway.storage.records.jobs import JobStore
-from gateway.storage.records.journal import SessionJournalStore
 from gateway.storage.records.media_index import MediaIndex
 from gateway.upstreams import open_upstreams
 from tests.services.pools import World, account
@@ -100,8 +101,9 @@ class Works:
             fetcher=fetcher,
             urls=MediaUrls([Secret("secret")]),
         )
-        sessions = Sessions(SessionJournalStore(world.database), pool, catalog.upstream)
-        self.jobs = jobs or JobStore(world.database)
+        processes = Processes(world.database)
+        sessions = Sessions(processes, catalog.upstream, installation="test")
+        self.jobs = jobs or JobStore(world.database, processes)
         self.steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
         self._service = GenerationService(catalog, dispatcher, media, self.jobs, self.steps)
         self._service.runner.stop()  # jobs move when a test says so
@@ -117,14 +119,14 @@ class Works:
 
     def moved(self, job: Job, steps: int = 130) -> Job:
         """The job after so many steps without a pause, or when it has ended."""
-        with self.jobs.claim(job.id) as claim:
-            assert claim is not None
-            moving = Moving(claim.job, lambda job: self.jobs.save(job, claim))
+        with self.jobs.claim(job.id) as claimed:
+            assert claimed is not None
+            progress = JobProgress(claimed, self.jobs.save)
             for _ in range(steps):
-                if moving.job.done:
+                if progress.job.done:
                     break
-                self.steps.advance(moving, None)
-            return moving.job
+                self.steps.advance(progress, None)
+            return progress.job
 
 
 @contextmanager

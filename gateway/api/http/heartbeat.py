@@ -69,7 +69,7 @@ def kept_alive(context: RequestContext, make: Callable[[], T]) -> T:
         unseen = failed_after_status(context, err) and not context.has_idempotency_key
         if unseen and context.authenticated and trace.fingerprint is not None:
             owner = context.caller.owner
-            context.services.idempotency.note_failure(owner, trace.fingerprint(), err)
+            context.services.idempotency.keep_late_failure(owner, trace.fingerprint(), err)
         raise
 
 

@@ -25,9 +25,8 @@ from gateway.api.http.heartbeat import failed_after_status, start_heartbeat
 from gateway.api.http.responses import routing_headers
 from gateway.domain.errors import GatewayError, InvalidRequest
 from gateway.runtime.interruption import Heartbeat
-from gateway.services.idempotency import Attached, Ticket
+from gateway.services.idempotency import Claim, Done
 from gateway.services.jobs.generation import refused
-from gateway.storage.records.idempotency import Done
 
 _LONGEST_KEY = 255
 _REPEATED = re.compile(r"0*[1-9][0-9]*", re.ASCII)
@@ -66,10 +65,10 @@ def answer_once(
     start_heartbeat(context, stream=stream, heartbeat=heartbeat)
     scope = f"{context.caller.owner} {request.url_rule}"
     begun = context.services.idempotency.begin(scope, key, fingerprint())
-    if isinstance(begun, Ticket):
+    if isinstance(begun, Claim):
         return _Claimed(context, begun).answer(answer)
     context.replayed = True
-    return answer(begun.job_id) if isinstance(begun, Attached) else _replay(begun)
+    return _replay(begun) if isinstance(begun, Done) else answer(begun.job_id)
 
 
 class Fingerprint:
@@ -120,7 +119,7 @@ def _replay(done: Done) -> ApiResponse:
 class _Claimed:
     """A request that has claimed its idempotency key: it is served, and its answer stored."""
 
-    def __init__(self, context: RequestContext, claim: Ticket) -> None:
+    def __init__(self, context: RequestContext, claim: Claim) -> None:
         self._context = context
         self._claim = claim
         self._service = context.services.idempotency
@@ -144,7 +143,7 @@ class _Claimed:
         if trace.error is not None:  # it came late, and is an event of the stream
             self._release()
         elif trace.job is not None:
-            self._service.leave(self._claim)
+            return  # the job answers for the key from now on
         elif response.is_streamed:
             recorded = _RecordedStream(response, self)
             response.response = recorded
@@ -175,8 +174,6 @@ class _Claimed:
         job_id = self._context.trace.job
         if job_id is None or self._is_refused(job_id):
             self._service.abandon(self._claim, job_id)
-        else:
-            self._service.leave(self._claim)
 
     def _is_refused(self, job_id: str) -> bool:
         """Tell if a job came to nothing; where that cannot be read, a vendor may have it."""

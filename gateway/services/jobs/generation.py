@@ -1,8 +1,8 @@
-"""Pictures and videos as jobs: made once, whoever waits for them and for how long.
+"""Images and videos as jobs: made once, whoever waits for them and for how long.
 
-The synchronous answer, the stream and `respond-async` are three views of one job. A job's
-runner holds its claim for as long as its process lives; another process takes an abandoned
-job over by the vendor's task id, and never submits it again.
+The synchronous answer, the stream and `respond-async` are three views of one job. A process
+claims the job for as long as it lives; another process then takes the job over by the vendor's
+task id, and never submits it again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from gateway.domain.accounts import Account, Caller, Kind
@@ -28,6 +28,7 @@ from gateway.domain.jobs import Job
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.runtime.interruption import draining, shielded
+from gateway.services.jobs.progress import Prepared
 from gateway.services.jobs.records import request_of, request_record, stored_of, usage_of
 from gateway.services.jobs.runner import JobRunner
 from gateway.services.jobs.steps import JobSteps
@@ -78,25 +79,28 @@ class GenerationService:
         model, kind = self._model(request, caller)
         self._dispatcher.routes(model, caller)
         job_id = f"{kind}_{uuid.uuid4().hex}"
-        with self._resolved(request, caller) as resolved:
+        with ExitStack() as attachments:
+            resolved = attachments.enter_context(self._resolved(request, caller))
             record = request_record(resolved, self._media, caller)
-        trace.model, trace.kind = model.name, kind
-        job = Job(
-            id=job_id,
-            kind=kind,
-            owner=caller.owner,
-            model=request.model,
-            request=record,
-            created_at=self._clock(),
-            fingerprint=trace.fingerprint() if trace.fingerprint else None,
-        )
-        along = [self._media.need(job_id, [*record["images"], *filter(None, [record.get("mask")])])]
-        if trace.on_job is not None:
-            along.append(trace.on_job(job_id))
-        with shielded():  # a job that is there is also known and started
-            self._jobs.create(job, along)
-            trace.job = job_id
-            self.runner.start(job, caller.credential)
+            trace.model, trace.kind = model.name, kind
+            job = Job(
+                id=job_id,
+                kind=kind,
+                owner=caller.owner,
+                model=request.model,
+                request=record,
+                created_at=self._clock(),
+                fingerprint=trace.fingerprint() if trace.fingerprint else None,
+            )
+            stored = [*record["images"], *filter(None, [record.get("mask")])]
+            along = [self._media.need(job_id, stored)]
+            if trace.on_job is not None:
+                along.append(trace.on_job(job_id))
+            with shielded():  # a job that is saved is also known and started
+                self._jobs.create(job, along, claimed=True)
+                trace.job = job_id
+                prepared = Prepared(resolved, attachments.pop_all().close)
+                self.runner.start(job, caller.credential, prepared)
         return job
 
     def stream(self, request: Request, caller: Caller, trace: Trace) -> Events:
@@ -120,7 +124,7 @@ class GenerationService:
         job = self.get(job_id, caller)
         trace.job = job_id
         while True:
-            news = self.runner.news(job_id)
+            changed = self.runner.changed(job_id)
             job = self._latest(job, caller)
             batch: list[Event] = []
             media = (job.result or {}).get("media", [])
@@ -138,7 +142,7 @@ class GenerationService:
             if batch:
                 self._tell(job, trace)
                 yield batch
-            news.wait(_LOOK_S)
+            changed.wait(_LOOK_S)
         self._tell(job, trace)
         if job.status != "completed":
             raise from_record(job.error or {"message": f"The job was {job.status}."})
@@ -159,8 +163,8 @@ class GenerationService:
 
     def _latest(self, job: Job, caller: Caller) -> Job:
         """The job's state; while the database is away, the one last seen."""
-        if (moved := self.runner.moving(job.id)) is not None:
-            return moved
+        if (latest := self.runner.latest(job.id)) is not None:
+            return latest
         with suppress(StorageUnavailable):
             return self.get(job.id, caller)
         return job

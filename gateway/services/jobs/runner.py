@@ -1,9 +1,10 @@
-"""Who moves which job: a claim for each job that this process runs, and news for those who wait."""
+"""Runner of the jobs that this process has claimed, and news of them for waiting requests."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Event as Signal
 from threading import Lock, Thread
@@ -12,67 +13,67 @@ from gateway.domain.accounts import Secret
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.domain.jobs import Job
 from gateway.runtime.logs import log
-from gateway.services.jobs.steps import JobSteps, Moving
-from gateway.services.sessions.calm import Calm
-from gateway.storage.records.jobs import Claim, ClaimLost, JobStore
+from gateway.services.jobs.progress import JobProgress, Prepared
+from gateway.services.jobs.steps import JobSteps
+from gateway.storage.records.jobs import ClaimLost, JobStore
 
-_CLAIM_S = 12.0  # renewed every third of it
 _AT_ONCE = 50  # abandoned jobs looked at in one sweep
-_PATIENCE_S = (0.2, 0.5, 1.0, 2.0)  # before a result is written down again
-_SETTLED_S = 0.05
+_SAVE_RETRY_S = (0.2, 0.5, 1.0, 2.0)
+_STOP_POLL_S = 0.05
 
 
 @dataclass(slots=True)
 class _Run:
-    """A job that this process moves. `news` is set, and replaced, whenever the job changes."""
+    """A job that this process works on. `changed` is set, and replaced, whenever it changes."""
 
     job: Job
-    news: Signal = field(default_factory=Signal)
+    changed: Signal = field(default_factory=Signal)
     claimed: bool = False
 
     def publish(self, job: Job) -> None:
         self.job = job
-        news, self.news = self.news, Signal()
-        news.set()
+        changed, self.changed = self.changed, Signal()
+        changed.set()
 
 
 class JobRunner:
-    def __init__(
-        self,
-        jobs: JobStore,
-        steps: JobSteps,
-        *,
-        ended: Callable[[Job], object],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, jobs: JobStore, steps: JobSteps, *, ended: Callable[[Job], object]) -> None:
         self._jobs = jobs
         self._steps = steps
         self._ended = ended
         self._runs: dict[str, _Run] = {}
         self._lock = Lock()
         self._stopping = Signal()
-        self._quiet = Signal()
+        self._unchanged = Signal()
         self._after: str | None = None
-        self._calm = Calm(_CLAIM_S, clock=clock)
 
-    def start(self, job: Job, credential: Secret | None) -> bool:
-        """Move the job in the background, unless another process does."""
+    def start(self, job: Job, credential: Secret | None, prepared: Prepared | None = None) -> bool:
+        """Work on the job in the background, unless this process does so already or stops.
+
+        With `prepared` the job is one that this process has just created and claimed; it is
+        released when it ends, and `prepared` closed.
+        """
         with self._lock:
-            if job.id in self._runs or self._stopping.is_set():
-                return False
-            self._runs[job.id] = _Run(job)
-        Thread(target=self._run, args=(job.id, credential), name=job.id, daemon=True).start()
-        return True
+            started = job.id not in self._runs and not self._stopping.is_set()
+            if started:
+                self._runs[job.id] = _Run(job)
+        if started:
+            arguments = (job.id, credential, prepared)
+            Thread(target=self._run, args=arguments, name=job.id, daemon=True).start()
+        elif prepared is not None:
+            prepared.close()
+            self._jobs.release(job.id)
+        return started
 
-    def moving(self, job_id: str) -> Job | None:
-        """The job's latest state, if this process moves it."""
+    def latest(self, job_id: str) -> Job | None:
+        """The job's latest state, if this process works on it."""
         run = self._runs.get(job_id)
         return run.job if run is not None and run.claimed else None
 
-    def news(self, job_id: str) -> Signal:
-        """To be waited for with a timeout: other processes' news do not come here."""
+    def changed(self, job_id: str) -> Signal:
+        """Set when the job changes; wait with a timeout: others' changes do not set it."""
         run = self._runs.get(job_id)
-        return run.news if run is not None else self._quiet
+        return run.changed if run is not None else self._unchanged
 
     def publish(self, job: Job) -> None:
         run = self._runs.get(job.id)
@@ -80,11 +81,8 @@ class JobRunner:
             run.publish(job)
 
     def sweep(self) -> int:
-        """Take over jobs that nobody moves; returns how many."""
-        with self._calm.watched():
-            found = self._jobs.claimable(limit=_AT_ONCE, after=self._after)
-        if not self._calm:
-            return 0
+        """Take over jobs that no living process works on; returns how many."""
+        found = self._jobs.claimable(limit=_AT_ONCE, after=self._after)
         self._after = found[-1] if len(found) == _AT_ONCE else None
         taken = 0
         for job_id in found:
@@ -94,47 +92,49 @@ class JobRunner:
         return taken
 
     def stop(self) -> None:
-        """Put every job down for another process; returns when all are.
+        """Release every job for another process; returns when all are.
 
-        What a vendor works on under its task id is put down at once; what is being
-        submitted, painted or stored is seen through.
+        A job that a vendor works on under its task id is released at once; one that is being
+        submitted, generated or stored is finished first.
         """
         self._stopping.set()
         while self._runs:
-            time.sleep(_SETTLED_S)
+            time.sleep(_STOP_POLL_S)
 
-    def _run(self, job_id: str, credential: Secret | None) -> None:
+    def _run(self, job_id: str, credential: Secret | None, prepared: Prepared | None) -> None:
         run = self._runs[job_id]
         try:
-            self._move(run, credential)
+            with ExitStack() as stack:
+                created = None if prepared is None else run.job
+                if prepared is not None:
+                    stack.callback(prepared.close)
+                job = stack.enter_context(self._jobs.claim(job_id, created=created))
+                if job is not None:
+                    run.job, run.claimed = job, True
+                    self._work(run, credential, prepared)
         except ClaimLost:
-            log.info("job_taken_away", job=job_id)
+            log.info("job_claim_lost", job=job_id)
         except GatewayError as err:
-            log.warning("job_put_down", job=job_id, code=err.code, message=err.message)
+            log.warning("job_released", job=job_id, code=err.code, message=err.message)
         finally:
             with self._lock:
                 del self._runs[job_id]
-            run.news.set()
+            run.changed.set()
 
-    def _move(self, run: _Run, credential: Secret | None) -> None:
+    def _work(self, run: _Run, credential: Secret | None, prepared: Prepared | None) -> None:
         """Step by step until the job is done, its claim is lost, or the process stops."""
-        with self._jobs.claim(run.job.id, ttl_s=_CLAIM_S) as claim:
-            if claim is None:
-                return
-            moving = Moving(claim.job, lambda job: self._write(run, job, claim, credential))
-            run.job, run.claimed = claim.job, True
-            with claim.keep_alive():
-                tries = 0
-                while not (moving.job.done or claim.lost or self._stopping.is_set()):
-                    status = moving.job.status
-                    self._steps.advance(moving, credential)
-                    tries = tries + 1 if moving.job.status == status else 1
-                    if not moving.job.done:
-                        self._stopping.wait(self._steps.pause_s(moving, tries))
+        progress = JobProgress(run.job, lambda job: self._write(run, job, credential), prepared)
+        tries = 0
+        while not (progress.job.done or run.job.done or self._stopping.is_set()):
+            status = progress.job.status
+            self._steps.advance(progress, credential)
+            tries = tries + 1 if progress.job.status == status else 1
+            if not progress.job.done:
+                self._stopping.wait(self._steps.pause_s(progress, tries))
 
-    def _write(self, run: _Run, job: Job, claim: Claim, credential: Secret | None) -> Job:
+    def _write(self, run: _Run, job: Job, credential: Secret | None) -> Job:
         try:
-            saved = self._save(job, claim)
+            saved = self._save(job)
         except ClaimLost:
             stored = self._jobs.get(job.id)
             if stored is None or stored.status == "cancelled":
@@ -145,14 +145,14 @@ class JobRunner:
             self._ended(saved)
         return saved
 
-    def _save(self, job: Job, claim: Claim) -> Job:
-        """What a vendor has done for money is written down however long the database is away."""
+    def _save(self, job: Job) -> Job:
+        """Save the job; one that a vendor may have been paid for, through every outage."""
         tries = 0
         while True:
             try:
-                return self._jobs.save(job, claim)
+                return self._jobs.save(job)
             except StorageUnavailable:
                 if job.status in ("queued", "submitting") and not job.result:
                     raise
-                time.sleep(_PATIENCE_S[min(tries, len(_PATIENCE_S) - 1)])
+                time.sleep(_SAVE_RETRY_S[min(tries, len(_SAVE_RETRY_S) - 1)])
                 tries += 1

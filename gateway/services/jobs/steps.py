@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 from gateway.domain.accounts import Account, Caller, Secret
@@ -30,6 +29,7 @@ from gateway.domain.media import MediaSource, StoredMedia
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.runtime.logs import log
+from gateway.services.jobs.progress import JobProgress
 from gateway.services.jobs.records import media_entry, request_of, usage_record
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
@@ -51,30 +51,13 @@ _QUEUED_PAUSES_S = (1.0, 2.0, 5.0, 10.0)  # while no account is free
 _STORING_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 _SOON = 3  # tries to store a result, after which nobody waits for it any longer
 _HOLDING_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # with the only copy of a picture in memory
-_MOST_PUZZLES = 120  # in a row, which is an hour: then nothing is to be made of the answers
+_MAX_UNREADABLE = 120  # in a row, which is an hour: then nothing is to be made of the answers
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
 _LONGEST_QUEUE_S = 7200.0  # an hour, though the clock may be set by one
 _UNKNOWN = (
     "The connection was lost while the vendor was accepting the job. It may be running and "
     "billed there, so it is not submitted again by itself."
 )
-
-
-class Moving:
-    """A job on its way, as it was last written down.
-
-    `puzzles` counts the steps in a row that met something nobody understands, `failures`
-    those in which a result could not be stored.
-    """
-
-    def __init__(self, job: Job, write: Callable[[Job], Job]) -> None:
-        self.job = job
-        self.puzzles = self.failures = 0
-        self._write = write
-
-    def to(self, **changes: Any) -> None:
-        """Write changes down. Raises ClaimLost when the job is no longer ours to move."""
-        self.job = self._write(replace(self.job, **changes))
 
 
 class JobSteps:
@@ -97,12 +80,12 @@ class JobSteps:
         self._fetcher = fetcher
         self._clock = clock
 
-    def pause_s(self, moving: Moving, tries: int) -> float:
-        status = "storing" if moving.puzzles else moving.job.status
+    def pause_s(self, progress: JobProgress, tries: int) -> float:
+        status = "storing" if progress.unreadable else progress.job.status
         pauses = {"queued": _QUEUED_PAUSES_S, "storing": _STORING_PAUSES_S}.get(status, _PAUSES_S)
-        return pauses[min(moving.puzzles or tries, len(pauses)) - 1]
+        return pauses[min(progress.unreadable or tries, len(pauses)) - 1]
 
-    def advance(self, moving: Moving, credential: Secret | None) -> None:
+    def advance(self, progress: JobProgress, credential: Secret | None) -> None:
         """Take the job as far as it goes without waiting.
 
         A failure that time may mend (no free account, a check lost on the network, a full
@@ -110,52 +93,52 @@ class JobSteps:
         an hour. Raises ClaimLost.
         """
         try:
-            self._step(moving, Caller(moving.job.owner, credential=credential))
+            self._step(progress, Caller(progress.job.owner, credential=credential))
         except ClaimLost:
             raise
         except GatewayError as err:
-            self._failed(moving, err, puzzling=isinstance(err, UpstreamInvalidResponse))
+            self._failed(progress, err, unreadable=isinstance(err, UpstreamInvalidResponse))
         except Exception as err:  # noqa: BLE001  # the boundary of what happens to a job
-            log.error("job_crashed", job=moving.job.id, error=err)
-            asked = moving.job.status != "queued"
+            log.error("job_crashed", job=progress.job.id, error=err)
+            asked = progress.job.status != "queued"
             failure = GatewayError("The server failed while it worked on the job.", sent=asked)
-            self._failed(moving, failure, puzzling=True)
+            self._failed(progress, failure, unreadable=True)
         else:
-            moving.puzzles = moving.failures = 0
+            progress.unreadable = progress.failures = 0
 
-    def _step(self, moving: Moving, caller: Caller) -> None:
-        if self._too_old(moving.job):
-            if moving.job.status == "queued":
+    def _step(self, progress: JobProgress, caller: Caller) -> None:
+        if self._too_old(progress.job):
+            if progress.job.status == "queued":
                 raise UpstreamTimeout("No account was free in time for the job.")
             raise UpstreamTimeout("The vendor did not finish the job in time.", sent=True)
-        if moving.job.status == "submitting":
-            self._recover(moving)
-        elif moving.job.status == "queued":
-            self._submit(moving, caller)
+        if progress.job.status == "submitting":
+            self._recover(progress)
+        elif progress.job.status == "queued":
+            self._submit(progress, caller)
         else:
             with _ordered():
-                self._follow_up(moving, caller)
+                self._follow_up(progress, caller)
 
-    def _failed(self, moving: Moving, err: GatewayError, *, puzzling: bool) -> None:
-        job = moving.job
+    def _failed(self, progress: JobProgress, err: GatewayError, *, unreadable: bool) -> None:
+        job = progress.job
         if job.status == "submitting" and job.result:
             log.warning("job_cut_short", job=job.id, code=err.code, message=err.message)
-            return self._painted(moving, Usage())
-        moving.puzzles = moving.puzzles + 1 if puzzling else 0
-        if puzzling and job.status in ("in_progress", "storing"):
-            passes = moving.puzzles < _MOST_PUZZLES
+            return self._generated(progress, Usage())
+        progress.unreadable = progress.unreadable + 1 if unreadable else 0
+        if unreadable and job.status in ("in_progress", "storing"):
+            passes = progress.unreadable < _MAX_UNREADABLE
         else:
             passes = self._may_pass(job, err)
         kept = job.result if job.status == "storing" else None
         if not passes and kept and kept["media"]:
             log.warning("job_cut_short", job=job.id, code=err.code, message=err.message)
-            self._complete(moving, kept["media"], Usage(**kept["usage"]))
+            self._complete(progress, kept["media"], Usage(**kept["usage"]))
         elif not passes:
-            moving.to(status="failed", error=to_record(err))
+            progress.to(status="failed", error=to_record(err))
         elif job.status == "storing":
-            moving.failures += 1
-            if moving.failures == _SOON:
-                moving.to(error=to_record(_later(job)))
+            progress.failures += 1
+            if progress.failures == _SOON:
+                progress.to(error=to_record(_later(job)))
 
     def cancel(self, job: Job, credential: Secret | None) -> None:
         """Ask the vendor to stop, where it can; what cannot be stopped is left to end unseen."""
@@ -186,43 +169,61 @@ class JobSteps:
             err, StorageUnavailable | AccountExhausted | NoAccountAvailable
         ) or err.fault in (Fault.VENDOR, Fault.ACCOUNT)
 
-    def _recover(self, moving: Moving) -> None:
+    def _recover(self, progress: JobProgress) -> None:
         """Whoever submitted the job is gone: what was not written down is lost."""
-        result = moving.job.result or {}
+        result = progress.job.result or {}
         if not (result.get("media") or result.get("waiting")):
             raise OutcomeUnknown(_UNKNOWN, sent=True)
-        self._painted(moving, Usage())
+        self._generated(progress, Usage())
 
-    def _submit(self, moving: Moving, caller: Caller) -> None:
-        model = self._catalog.find(moving.job.model, Caller(moving.job.owner))
-        trace = Trace(moving.job.id)
+    def _submit(self, progress: JobProgress, caller: Caller) -> None:
+        model = self._catalog.find(progress.job.model, Caller(progress.job.owner))
+        trace = Trace(progress.job.id)
         try:
-            with self._media.resolved(request_of(moving.job), caller) as request:
+            with self._request(progress, caller) as request:
                 if isinstance(request, ImageRequest):
-                    self._paint(moving, request, model, caller, trace)
+                    self._generate_image(progress, request, model, caller, trace)
                 else:
-                    self._start_video(moving, request, model, caller, trace)
+                    self._start_video(progress, request, model, caller, trace)
         except (UpstreamDisconnected, UpstreamTimeout, UpstreamInvalidResponse) as err:
             unreadable = isinstance(err, UpstreamInvalidResponse)
-            if err.sent and not (unreadable and moving.job.kind == "image"):
+            if err.sent and not (unreadable and progress.job.kind == "image"):
                 raise OutcomeUnknown(_UNKNOWN, sent=True) from err
             raise
         except NoAccountAvailable:
-            if moving.job.status == "submitting":  # at accounts that did not take it
-                moving.to(status="queued", upstream=None, account=None)
+            if progress.job.status == "submitting":  # at accounts that did not take it
+                progress.to(status="queued", upstream=None, account=None)
             raise
 
-    def _begin(self, moving: Moving, route: Route, account: Account) -> CallContext:
-        """From here on the vendor may have the job."""
-        moving.to(status="submitting", upstream=route.upstream.name, account=account.name)
-        return CallContext(moving.job.id, self._journal)
+    @contextlib.contextmanager
+    def _request(
+        self, progress: JobProgress, caller: Caller
+    ) -> Iterator[ImageRequest | VideoRequest]:
+        """The resolved request: as its creator resolved it, or again."""
+        prepared, progress.prepared = progress.prepared, None
+        if prepared is None:
+            with self._media.resolved(request_of(progress.job), caller) as request:
+                yield request
+        else:
+            with contextlib.closing(prepared):
+                yield prepared.request
 
-    def _paint(
-        self, moving: Moving, request: ImageRequest, model: Model, caller: Caller, trace: Trace
+    def _begin(self, progress: JobProgress, route: Route, account: Account) -> CallContext:
+        """From here on the vendor may have the job."""
+        progress.to(status="submitting", upstream=route.upstream.name, account=account.name)
+        return CallContext(progress.job.id, self._journal)
+
+    def _generate_image(
+        self,
+        progress: JobProgress,
+        request: ImageRequest,
+        model: Model,
+        caller: Caller,
+        trace: Trace,
     ) -> None:
         def call(route: Route, account: Account) -> Events:
             wanted = adapted(request, route)
-            context = self._begin(moving, route, account)
+            context = self._begin(progress, route, account)
             return image_upstream(route.upstream).image(wanted, account, context)
 
         usage = Usage()
@@ -231,34 +232,34 @@ class JobSteps:
             for batch in batches:
                 for event in batch:
                     if isinstance(event, MediaReady):
-                        self._keep(moving, event)
+                        self._keep(progress, event)
                     elif isinstance(event, Usage):
                         usage = event
-        if not moving.job.result:
+        if not progress.job.result:
             raise JobFailed("The vendor made no picture.", sent=True)
-        self._painted(moving, usage)
+        self._generated(progress, usage)
 
-    def _painted(self, moving: Moving, usage: Usage) -> None:
-        result = moving.job.result or {}
+    def _generated(self, progress: JobProgress, usage: Usage) -> None:
+        result = progress.job.result or {}
         made, waiting = result["media"], result.get("waiting")
         usage.images = usage.images or len(made) + len(waiting or ())
         if waiting:
             result = {**result, "usage": usage_record(usage)}
-            moving.to(status="storing", progress=99, result=result)
+            progress.to(status="storing", progress=99, result=result)
         else:
-            self._complete(moving, made, usage)
+            self._complete(progress, made, usage)
 
-    def _keep(self, moving: Moving, event: MediaReady) -> None:
+    def _keep(self, progress: JobProgress, event: MediaReady) -> None:
         """Store a picture and write it down; where the store is away, the vendor's link.
 
         A picture that came without a link is held and tried again, for a minute.
         """
-        result = moving.job.result or {"media": [], "waiting": []}
+        result = progress.job.result or {"media": [], "waiting": []}
         made, waiting = list(result["media"]), list(result["waiting"])
         for pause_s in (*_HOLDING_PAUSES_S, None):
             try:
                 with _ordered():
-                    stored = self._media.archive(event.source, moving.job.owner)
+                    stored = self._media.archive(event.source, progress.job.owner)
             except StorageUnavailable:
                 if event.source.url is not None:
                     link = {"url": event.source.url, "mime_type": event.source.mime_type}
@@ -270,39 +271,44 @@ class JobSteps:
             else:
                 made.append(media_entry(MediaStored(event.kind, stored)))
                 break
-        moving.to(result={"media": made, "waiting": waiting})
+        progress.to(result={"media": made, "waiting": waiting})
 
-    def _store_waiting(self, moving: Moving) -> None:
-        result = moving.job.result or {}
+    def _store_waiting(self, progress: JobProgress) -> None:
+        result = progress.job.result or {}
         made, waiting = list(result["media"]), list(result["waiting"])
         while waiting:
             source: MediaSource = from_url(
                 self._fetcher, waiting[0]["url"], waiting[0]["mime_type"]
             )
-            stored = self._media.archive(source, moving.job.owner)
+            stored = self._media.archive(source, progress.job.owner)
             made.append(media_entry(MediaStored(waiting.pop(0)["kind"], stored)))
-            moving.to(result={**result, "media": list(made), "waiting": list(waiting)})
-        self._complete(moving, made, Usage(**result["usage"]))
+            progress.to(result={**result, "media": list(made), "waiting": list(waiting)})
+        self._complete(progress, made, Usage(**result["usage"]))
 
     def _start_video(
-        self, moving: Moving, request: VideoRequest, model: Model, caller: Caller, trace: Trace
+        self,
+        progress: JobProgress,
+        request: VideoRequest,
+        model: Model,
+        caller: Caller,
+        trace: Trace,
     ) -> None:
         def call(route: Route, account: Account) -> str:
             wanted = adapted(request, route)
-            context = self._begin(moving, route, account)
+            context = self._begin(progress, route, account)
             return video_upstream(route.upstream).submit_video(wanted, account, context)
 
         task_id = self._dispatcher.once(model, "video", caller, trace, call)
-        moving.to(status="in_progress", task_id=task_id)
+        progress.to(status="in_progress", task_id=task_id)
 
-    def _follow_up(self, moving: Moving, caller: Caller) -> None:
-        if moving.job.task_id is None:
-            self._store_waiting(moving)
+    def _follow_up(self, progress: JobProgress, caller: Caller) -> None:
+        if progress.job.task_id is None:
+            self._store_waiting(progress)
         else:
-            self._check(moving, caller)
+            self._check(progress, caller)
 
-    def _check(self, moving: Moving, caller: Caller) -> None:
-        job = moving.job
+    def _check(self, progress: JobProgress, caller: Caller) -> None:
+        job = progress.job
         assert job.task_id is not None
         account = self._account(job, caller.credential)
         with self._pool.query(account):
@@ -310,14 +316,14 @@ class JobSteps:
         if task.running:
             percent = task.percent or min(95, job.progress + 5)
             if percent != job.progress:
-                moving.to(progress=percent)
+                progress.to(progress=percent)
             return
         if job.status != "storing":
-            moving.to(status="storing", progress=99)
+            progress.to(status="storing", progress=99)
         assert task.video is not None
         stored = self._media.archive(task.video, job.owner)
         entry = media_entry(MediaStored("video", stored, self._cover(task, job)))
-        self._complete(moving, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
+        self._complete(progress, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
         with contextlib.suppress(GatewayError):  # not before: until then only the vendor has it
             video_upstream(self._upstream(job)).release_video(job.task_id, account)
 
@@ -331,9 +337,9 @@ class JobSteps:
             log.warning("cover_lost", job=job.id, code=err.code, message=err.message)
             return None
 
-    def _complete(self, moving: Moving, media: list[dict[str, Any]], usage: Usage) -> None:
+    def _complete(self, progress: JobProgress, media: list[dict[str, Any]], usage: Usage) -> None:
         result = {"media": media, "usage": usage_record(usage)}
-        moving.to(status="completed", progress=100, result=result, error=None)
+        progress.to(status="completed", progress=100, result=result, error=None)
 
     def _upstream(self, job: Job) -> Upstream:
         assert job.upstream is not None

@@ -22,7 +22,6 @@ from gateway.services.observability.metrics import BOUNDS_S, COUNTERS, Snapshot
 from gateway.services.pool.pool import Pool
 from gateway.services.pool.views import AccountView
 from gateway.storage.records.jobs import JobStore
-from gateway.storage.records.journal import JournalCounts, SessionJournalStore
 from gateway.storage.records.notes import Notes
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -31,6 +30,8 @@ _LARGEST = {"loop_lag_seconds"}  # of gauges; the others of the processes are ad
 _GAUGES = {
     "requests_in_flight": "Requests that are being answered",
     "requests_waiting": "Requests that wait for an account",
+    "sessions_open": "Vendor sessions in use",
+    "sessions_undeleted": "Vendor sessions whose deletion failed and is tried again",
     "sessions_leaked": "Vendor sessions that were left behind with their caller's own credential",
     "loop_lag_seconds": "Latest turn of an event loop in the last ten seconds",
     "limits_redis_away": "Processes that count limits without Redis, because it does not answer",
@@ -47,14 +48,12 @@ class Exposition:
         pool: Pool,
         *,
         jobs: JobStore,
-        sessions: SessionJournalStore,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
         self._notes = notes
         self._pool = pool
         self._jobs = jobs
-        self._sessions = sessions
         self._clock = clock
         self._shared: list[Metric] = []
         self._looked_at = -_FRESH_S
@@ -87,7 +86,7 @@ class Exposition:
 
     def _stored(self) -> Iterator[Metric]:
         try:
-            yield from _counts(self._sessions.counts(), self._jobs.counts())
+            yield from _counts(self._jobs.counts())
             up = 1
         except StorageUnavailable:
             up = 0
@@ -139,15 +138,7 @@ def _accounts(views: list[AccountView]) -> Iterator[Metric]:
     yield resting
 
 
-def _counts(sessions: JournalCounts, jobs: dict[str, int]) -> Iterator[Metric]:
-    open_ = GaugeMetricFamily(
-        "gateway_sessions",
-        "Vendor sessions: in use, left behind by a process that died, or failing to be deleted",
-        labels=["state"],
-    )
-    for state in ("open", "lapsed", "failing"):
-        open_.add_metric([state], getattr(sessions, state))
-    yield open_
+def _counts(jobs: dict[str, int]) -> Iterator[Metric]:
     moving = GaugeMetricFamily("gateway_jobs_unfinished", "Unfinished jobs", labels=["status"])
     for status, count in jobs.items():
         moving.add_metric([status], count)

@@ -1,20 +1,18 @@
-"""Vendor sessions, none of which may outlive its request.
+"""Sessions at vendors that this process has open, none of which may outlive its request.
 
-A row is written before the vendor is asked to create a session and removed once the vendor
-has confirmed that it is gone. Whatever a crash leaves behind is found by its lapsed lease,
-and by the label that it carries at the vendor.
+A session's label names the installation and the process. It is deleted in the block's
+`finally`; a deletion that fails is tried again by this process, and the sessions of a process
+that died are deleted by the reaper of another. What a caller's own credential opened can only
+be deleted with it, so such a session stays at the vendor when its process is killed.
 """
 
 from __future__ import annotations
 
-import os
+import secrets
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
-from random import shuffle
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (
@@ -23,33 +21,24 @@ from gateway.domain.errors import (
     GatewayError,
     InvalidApiKey,
     StorageUnavailable,
-    UpstreamError,
 )
 from gateway.runtime.concurrent import concurrent_map
 from gateway.runtime.interruption import shielded
 from gateway.runtime.logs import log
-from gateway.services.pool.pool import Pool
-from gateway.services.sessions.calm import Calm
-from gateway.storage.records.journal import JournaledSession, SessionJournalStore
+from gateway.services.sessions.reaper import label_prefix
+from gateway.storage.db.processes import Processes
 from gateway.upstreams.base import SessionReaper, Upstream
 
-_LEASE_S = 12.0  # renewed every 3 seconds
 _RETRY_S = (2.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0)
-_LOOKS = 5  # two minutes: then a session that was never seen was never made
-_MOST_ATTEMPTS = 100  # a day, for an account that nobody knows any more
-_OWN_ATTEMPTS = 12  # an hour and a half, for which a caller's credential is kept at most
+_MAX_SEARCHES = 5  # two minutes: then a session that was never seen was never created
+_MAX_ATTEMPTS = 12  # an hour and a half
 _REFUSED = (InvalidApiKey, Forbidden, AccountRejected)
-_ROWS = 100  # taken over in one sweep
-_SWEEP_S = 120.0  # and left alone by the others for so long
-_SIDE_BY_SIDE = 8
-_STRAY_S = 600.0  # unknown for so long, a session belongs to no request
-_FORGOTTEN_S = 86_400.0
-_ACCOUNTS_A_ROUND = 10
+_AT_ONCE = 8
 
 
 @dataclass(slots=True)
-class _Owned:
-    """A session to be deleted with a caller's own credential, which only this process has."""
+class _Undeleted:
+    """A session whose deletion failed, or whose creation was interrupted."""
 
     account: Account
     attempts: int = 0
@@ -57,31 +46,28 @@ class _Owned:
 
 
 class Sessions:
-    """The journal that upstreams are given (`upstreams.base.SessionJournal`), and its sweeper."""
+    """The sessions of one process, as upstreams use them (`upstreams.base.SessionJournal`)."""
 
     def __init__(
         self,
-        store: SessionJournalStore,
-        pool: Pool,
+        processes: Processes,
         upstream: Callable[[str], Upstream],
         *,
-        stray_s: float = _STRAY_S,
+        installation: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
-        self._stray_s = stray_s
-        self._pool = pool
+        self._processes = processes
         self._upstream = upstream
+        self._prefix = label_prefix(installation)
         self._clock = clock
-        self._made = uuid.uuid4().hex
-        self._mark: str | None = None
-        self._open: set[str] = set()
-        self._untold: dict[str, bool] = {}  # deleted or given up, while the journal was away
-        self._own: dict[str, _Owned] = {}
-        self._strays: dict[str, float] = {}  # when each was seen first
-        self._round: list[str] = []
-        self._calm = Calm(_LEASE_S, clock=clock)
-        self.leaked = 0  # sessions that nobody can delete: their credential is gone
+        self._undeleted: dict[str, _Undeleted] = {}
+        self.open = 0
+        self.leaked = 0  # given up: their credential is refused, or the vendor is away for long
+
+    @property
+    def undeleted(self) -> int:
+        """Sessions whose deletion failed and is tried again."""
+        return len(self._undeleted)
 
     @contextmanager
     def session(
@@ -94,221 +80,74 @@ class Sessions:
     ) -> Iterator[str]:
         """See `upstreams.base.SessionJournal`.
 
-        An interruption while the vendor creates the session is not waited out: the row
-        stays, and the sweeper looks for the label. A caller's own credential is not
-        written down, so only this process can delete such a session.
+        An interruption while the vendor creates the session is not waited out: the session
+        is looked for by its label afterwards.
         """
+        with suppress(StorageUnavailable):  # or the reaper takes the session for an orphan
+            self._processes.register()
         label = self._label(keep=keep)
         name: str | None = None
-        unsent = True
-        self._open.add(label)
+        created = True  # or may have been
+        self.open += 1
         try:
-            with shielded():  # or the row might be there without anybody knowing
-                self._store.add(
-                    label,
-                    upstream=account.upstream,
-                    account=None if account.own else account.name,
-                    owner_token=self._owner,
-                    ttl_s=_LEASE_S,
-                )
-            unsent = False
             try:
                 name = create(label)
             except GatewayError as err:
-                unsent = not err.sent
+                created = err.sent
                 raise
-            if account.own:
-                self._note_name(label, name)
             yield name
         finally:
-            with shielded():
-                kept = keep and name is not None
-                self._end(label, name, account, delete, deleted=unsent or kept)
-
-    def _end(
-        self,
-        label: str,
-        name: str | None,
-        account: Account,
-        delete: Callable[[str], None],
-        *,
-        deleted: bool,
-    ) -> None:
-        if not deleted and name is not None:
-            try:
-                delete(name)
-                deleted = True
-            except GatewayError as err:
-                log.warning("session_not_deleted", label=label, code=err.code, message=err.message)
-        if account.own and not deleted:
-            self._own[label] = _Owned(account)  # and its row stays ours
-        else:
-            self._tell(label, deleted=deleted)
-        self._open.discard(label)
-
-    def _tell(self, label: str, *, deleted: bool) -> None:
-        """Tell the journal what became of a session; what it does not take it is told again."""
-        try:
-            if deleted:
-                self._store.closed(label)
-            else:
-                self._store.failed(label, retry_in_s=0)
-        except StorageUnavailable:
-            self._untold[label] = deleted
-
-    @property
-    def _owner(self) -> str:
-        """This process: with `--preload` several are made of one that was there before."""
-        return f"{self._made}-{os.getpid()}"
+            self.open -= 1
+            if created and not (keep and name is not None):
+                with shielded():
+                    self._delete(label, name, account, delete)
 
     def _label(self, *, keep: bool) -> str:
-        """What is kept on purpose has a label that no sweep for strays looks for."""
-        unique = uuid.uuid4().hex
-        return f"kept-{unique}" if keep else f"{self.mark()}{unique}"
+        """A session that is kept on purpose has a label that the reaper does not look for."""
+        unique = secrets.token_hex(8)
+        return f"kept-{unique}" if keep else f"{self._prefix}{self._processes.id}-{unique}"
 
-    def mark(self) -> str:
-        """How the labels of this installation begin; others may share its accounts."""
-        if self._mark is None:
-            self._mark = f"gw-{self._store.installation()}-"
-        return self._mark
-
-    def _note_name(self, label: str, name: str) -> None:
-        with suppress(StorageUnavailable):  # it only helps whoever reads of a leak
-            self._store.named(label, name)
-
-    # -- tasks ------------------------------------------------------------------------
-
-    def renew(self) -> None:
-        """Hold the rows of this process; every few seconds, also while it ends."""
-        for label in tuple(self._untold):
-            self._tell(label, deleted=self._untold.pop(label))
-        if self._open or self._own:
-            self._store.renew(self._owner, ttl_s=_LEASE_S)
-
-    def sweep(self) -> int:
-        """Delete what was left at the vendors, also by crashed processes; returns how many."""
-        now = self._clock()
-        own = [label for label, session in tuple(self._own.items()) if session.due_at <= now]
-        settling = (partial(self._settle_own, label) for label in own)
-        return _sum_of_all([*settling, self._sweep_abandoned])
-
-    def _sweep_abandoned(self) -> int:
-        return _sum_of_all([partial(self._settle, row) for row in self._abandoned()])
-
-    def _abandoned(self) -> Sequence[JournaledSession]:
-        with self._calm.watched():
-            due = self._store.due()
-        if not due or not self._calm:
-            return ()
-        return self._store.lapsed(self._owner, limit=_ROWS, ttl_s=_SWEEP_S)
-
-    def _settle(self, row: JournaledSession) -> bool:
-        """Whether nothing is left of a session; else it has been put off."""
-        if row.label in self._open or row.label in self._own:
-            self._store.failed(row.label, retry_in_s=_LEASE_S)  # we were too slow to hold it
-            return False
-        account = self._pool.get(row.account) if row.account else None
-        if row.account is None or (account is None and row.attempts >= _MOST_ATTEMPTS):
-            self._report_leak(row.label, row.upstream, row.account, row.resource)
-        elif account is None or not self._deleted(row, account):
-            pause_s = _RETRY_S[min(row.attempts, len(_RETRY_S) - 1)]
-            self._store.failed(row.label, retry_in_s=pause_s)
-            return False
-        self._store.closed(row.label)
-        return True
-
-    def _deleted(self, row: JournaledSession, account: Account) -> bool:
-        """What is not there may still come: a vendor may be slow to do what nobody waits for."""
-        try:
-            found = self._sweep(account, row.label)
-        except GatewayError as err:
-            log.warning("session_sweep_failed", label=row.label, code=err.code, message=err.message)
-            return False
-        return found > 0 or row.attempts >= _LOOKS
-
-    def _sweep(self, account: Account, label: str) -> int:
-        upstream = self._upstream(account.upstream)
-        return upstream.sweep_sessions(account, label) if isinstance(upstream, SessionReaper) else 0
-
-    def _report_leak(
-        self, label: str, upstream: str, account: str | None, resource: str | None = None
+    def _delete(
+        self, label: str, name: str | None, account: Account, delete: Callable[[str], None]
     ) -> None:
-        self.leaked += 1
-        log.error(
-            "session_leaked",
-            label=label,
-            upstream=upstream,
-            account=account or "the caller's own",
-            session=resource,
-        )
-
-    def _settle_own(self, label: str) -> bool:
-        """As `_settle`; a credential that the vendor refuses will delete nothing any more."""
-        session = self._own.get(label)
-        if session is None:
-            return False
-        upstream, tried = session.account.upstream, session.attempts
-        session.attempts += 1
-        session.due_at = self._clock() + _RETRY_S[min(tried, len(_RETRY_S) - 1)]
-        try:
-            found = self._sweep(session.account, label)
-        except GatewayError as err:
-            log.warning("session_sweep_failed", label=label, code=err.code, message=err.message)
-            if not isinstance(err, _REFUSED) and session.attempts < _OWN_ATTEMPTS:
-                return False
-            self._report_leak(label, upstream, None)
-        else:
-            if not found and tried < _LOOKS:
-                return False
-        self._own.pop(label, None)
-        self._tell(label, deleted=True)
-        return True
-
-    def reconcile(self) -> int:
-        """Delete sessions of this installation that no row knows, at a few accounts in turn.
-
-        They come from rows lost with their database, or from a creation that the vendor
-        finished long after it was given up. Returns how many were deleted.
-        """
-        deleted = 0
-        for account in self._next_accounts():
+        if name is not None:
             try:
-                deleted += self._delete_strays(account)
-            except UpstreamError as err:
-                log.warning("strays_not_sought", account=account.name, code=err.code)
-        return deleted
+                delete(name)
+                return
+            except GatewayError as err:
+                log.warning("session_not_deleted", label=label, code=err.code, message=err.message)
+        self._undeleted[label] = _Undeleted(account)
 
-    def _delete_strays(self, account: Account) -> int:
-        upstream = self._upstream(account.upstream)
-        if not isinstance(upstream, SessionReaper):
-            return 0
-        # In this order: what is at the vendor by now was written down before.
-        found = set(upstream.session_labels(account, self.mark()))
-        found -= self._store.known(found)
-        now, deleted = self._clock(), 0
-        for label in found:
-            if now - self._strays.setdefault(label, now) >= self._stray_s:
-                deleted += upstream.sweep_sessions(account, label)
-                log.warning("stray_session_deleted", label=label, account=account.name)
-        self._strays = {
-            label: seen_at
-            for label, seen_at in self._strays.items()
-            if now - seen_at < _FORGOTTEN_S
-        }
-        return deleted
-
-    def _next_accounts(self) -> Iterable[Account]:
-        if not self._round:
-            self._round = [view.name for view in self._pool.snapshot()]
-            shuffle(self._round)
-        names, self._round = self._round[:_ACCOUNTS_A_ROUND], self._round[_ACCOUNTS_A_ROUND:]
-        return filter(None, map(self._pool.get, names))
+    def retry(self) -> int:
+        """Try again to delete what could not be deleted; returns how many are gone now."""
+        now = self._clock()
+        due = [label for label, session in self._undeleted.items() if session.due_at <= now]
+        return sum(concurrent_map(self._delete_by_label, due, at_once=_AT_ONCE, run_all=True))
 
     def stop(self) -> None:
-        """The last chance of what only this process can delete."""
-        _sum_of_all([partial(self._settle_own, label) for label in tuple(self._own)])
+        """Try once more, before the process ends."""
+        labels = list(self._undeleted)
+        concurrent_map(self._delete_by_label, labels, at_once=_AT_ONCE, run_all=True)
 
-
-def _sum_of_all(work: Sequence[Callable[[], int]]) -> int:
-    """Do it side by side, to the end whatever fails; then raise what did."""
-    return sum(concurrent_map(lambda step: step(), work, at_once=_SIDE_BY_SIDE, run_all=True))
+    def _delete_by_label(self, label: str) -> bool:
+        session = self._undeleted.get(label)
+        if session is None:
+            return False
+        session.attempts += 1
+        session.due_at = self._clock() + _RETRY_S[min(session.attempts, len(_RETRY_S)) - 1]
+        upstream = self._upstream(session.account.upstream)
+        assert isinstance(upstream, SessionReaper)
+        try:
+            deleted = upstream.sweep_sessions(session.account, label)
+        except GatewayError as err:
+            log.warning("session_not_deleted", label=label, code=err.code, message=err.message)
+            if not isinstance(err, _REFUSED) and session.attempts < _MAX_ATTEMPTS:
+                return False
+            self.leaked += 1
+            account = "the caller's own" if session.account.own else session.account.name
+            log.error("session_leaked", label=label, upstream=upstream.name, account=account)
+        else:
+            if not deleted and session.attempts <= _MAX_SEARCHES:
+                return False
+        self._undeleted.pop(label, None)
+        return True

@@ -24,3 +24,11 @@ def opened(path: Path, size: int) -> int:
         os.close(file)
         raise
     return file
+
+
+def boot_id() -> str:
+    """Random id of the machine's boot; "" where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""

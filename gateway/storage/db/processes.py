@@ -25,7 +25,6 @@ from gateway.storage.db.schema import processes
 HEARTBEAT_S = 5.0
 DEAD_AFTER_S = 15.0
 _OUTAGE_S = 2 * HEARTBEAT_S  # without a look at the table: then all get a further period
-_FRESH_S = 1.0  # nobody is declared dead by an older look at the table
 _LATE_S = HEARTBEAT_S + 1.0
 _SLOW_S = 1.0  # a look that takes longer is an outage, too
 
@@ -89,7 +88,7 @@ class Processes:
         """Renew the row, note the others' heartbeats, remove the rows of dead processes."""
         self._write()
         self._read()
-        if gone := self.dead(self._seen):
+        if gone := self._dead(self._seen):
             with self._database.write() as connection:
                 connection.execute(delete(processes).where(processes.c.id.in_(gone)))
             for name in gone:
@@ -100,15 +99,13 @@ class Processes:
         asked = set(ids) - {self.id}
         if not asked:
             return frozenset()
-        fresh = self._read_at is not None and self._clock() - self._read_at <= _FRESH_S
-        if not fresh or not asked <= self._seen.keys():
-            self._read()  # a process that has just started, or beaten, is not dead
-        return frozenset(name for name in asked if self._dead_in_s(name) <= 0)
+        self._read()
+        return self._dead(asked)
 
     def alive(self) -> frozenset[str]:
         """Ids of all processes that are not dead. Raises StorageUnavailable."""
         self._read()
-        return frozenset(self._seen.keys() - self.dead(self._seen)) | {self.id}
+        return frozenset(self._seen.keys() - self._dead(self._seen)) | {self.id}
 
     def dead_in_s(self, ids: Iterable[str]) -> float | None:
         """Seconds until the first of `ids` is declared dead if it stays silent.
@@ -118,6 +115,9 @@ class Processes:
         left = map(self._dead_in_s, ids)
         late = [left_s for left_s in left if left_s < DEAD_AFTER_S - _LATE_S]
         return max(0.0, min(late)) if late else None
+
+    def _dead(self, ids: Iterable[str]) -> frozenset[str]:
+        return frozenset(name for name in ids if self._dead_in_s(name) <= 0)
 
     def _dead_in_s(self, name: str) -> float:
         row = self._seen.get(name)

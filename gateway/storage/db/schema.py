@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     Column,
     ColumnElement,
     Dialect,
@@ -109,26 +108,10 @@ jobs = Table(
     Column("created_at", Double, nullable=False),
     Column("completed_at", Double, index=True),
     Column("fingerprint", String),
-    Column("claimed_by", String),
-    Column("claim_expires_at", Double, nullable=False),
+    Column("claimed_by", String),  # a process
     Index(None, "owner", "created_at", "id"),
     Index(None, "owner", "fingerprint"),
     Index(None, "status", "id"),
-)
-
-sessions = Table(
-    "sessions",
-    metadata,
-    Column("label", String, primary_key=True),
-    Column("upstream", String, nullable=False),
-    Column("account", String),
-    Column("resource", String),
-    Column("owner_token", String, nullable=False, index=True),
-    Column("closing", Boolean, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    # From then on a sweeper may take it: the owner's lease, or the time of the next try.
-    Column("due_at", Double, nullable=False, index=True),
-    Column("created_at", Double, nullable=False),
 )
 
 keys = Table(
@@ -219,13 +202,11 @@ idempotency = Table(
     Column("scope", String, primary_key=True),
     Column("key", Words, primary_key=True),
     Column("fingerprint", String, nullable=False),
-    Column("token", String, nullable=False, unique=True),
-    Column("attempt", Integer, nullable=False),
+    Column("process", String),  # that serves the request
     Column("job_id", String),
     Column("status", Integer),
     Column("headers", _Json),
     Column("body", LargeBinary),
-    Column("lease_expires_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
 )
 

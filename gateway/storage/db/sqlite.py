@@ -14,7 +14,6 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.runtime.cooperative import run_in_thread
-from gateway.storage.db.clock import SteadyClock
 from gateway.storage.db.schema import SQLITE_NOW
 from gateway.storage.media.base import MIGRATION_WAIT_S, pooled
 
@@ -30,7 +29,6 @@ class Sqlite:
         self._url = url
         self._wait_s = wait_s
         self._path = Path(url.database)
-        self._clock = SteadyClock(self._path.with_name(f"{self._path.name}-clock"))
 
     def engines(self) -> tuple[Engine, Engine]:
         """One for reading and one for writing.
@@ -82,7 +80,7 @@ class Sqlite:
 
     def _give_time(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         # Deterministic: the same throughout a statement, so that it can use an index.
-        connection.create_function(SQLITE_NOW, 0, self._clock, deterministic=True)
+        connection.create_function(SQLITE_NOW, 0, time.time, deterministic=True)
 
 
 class _Connection(sqlite3.Connection):

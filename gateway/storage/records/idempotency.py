@@ -1,29 +1,31 @@
-"""Requests that carry an Idempotency-Key: one does the work, the others get its answer."""
+"""Requests that carry an Idempotency-Key: one is served, equal ones get its answer."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, case, delete, or_, select, update
+from sqlalchemy import Connection, Update, bindparam, delete, select, update
 from sqlalchemy.sql.dml import ReturningInsert
 
-from gateway.domain.errors import Conflict
+from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.storage.db.engine import Database, Write
+from gateway.storage.db.processes import Processes
 from gateway.storage.db.rows import remove
-from gateway.storage.db.schema import idempotency, lapsed, now
+from gateway.storage.db.schema import idempotency
 
 if TYPE_CHECKING:
     from gateway.storage.media.base import Upsert
 
 
 @dataclass(frozen=True, slots=True)
-class New:
-    """The request is the caller's to serve."""
+class Claim:
+    """The right, and the duty, to serve the request of a key: ends in `finish` or `abandon`."""
 
-    token: str
+    scope: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,146 +48,176 @@ class Mismatch:
     """The key belongs to another request."""
 
 
-_KEPT = ("scope", "key", "attempt")
-_EXPIRED = idempotency.c.expires_at <= now()
-_ABANDONED = and_(
-    idempotency.c.status.is_(None),
-    idempotency.c.job_id.is_(None),  # a job is moved on by other processes
-    lapsed(idempotency.c.lease_expires_at),
-)
-_LOOK = select(idempotency).where(
+Found = Running | Done | Mismatch
+
+_THIS = (
     idempotency.c.scope == bindparam("of_scope"),
     idempotency.c.key == bindparam("of_key"),
-    ~_EXPIRED,
+)
+_GET = select(idempotency).where(*_THIS, idempotency.c.expires_at > bindparam("now"))
+_TAKE_OVER = update(idempotency).where(
+    *_THIS,
+    idempotency.c.status.is_(None),
+    idempotency.c.job_id.is_(None),
+    idempotency.c.process.is_not_distinct_from(bindparam("of_process")),
 )
 
 
 class IdempotencyStore:
-    def __init__(self, database: Database) -> None:
+    """A key is claimed by a process; what a dead process claimed is free, unless it is a job."""
+
+    def __init__(
+        self,
+        database: Database,
+        processes: Processes,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
-        self._claim = _claim(database.insert(idempotency))
+        self._processes = processes
+        self._clock = clock
+        self._insert = _insert(database.insert(idempotency))
+        self._unreleased: set[Claim] = set()  # while the database was away
 
     def begin(
-        self,
-        scope: str,
-        key: str,
-        fingerprint: str,
-        *,
-        ttl_s: float = 86_400,
-        lease_s: float = 60,
-    ) -> New | Running | Done | Mismatch:
-        """Win the key, or learn what became of it. New must end in `finish` or `abandon`."""
+        self, scope: str, key: str, fingerprint: str, *, ttl_s: float = 86_400
+    ) -> Claim | Found:
+        """Claim the key, or tell the state of the equal request."""
+        claim = Claim(scope, key)
+        process = self._processes.register()
+        given = {
+            "scope": scope,
+            "key": key,
+            "fingerprint": fingerprint,
+            "process": process,
+            "now": self._clock(),
+            "expires_at": self._clock() + ttl_s,
+        }
+        self._release()
         while True:
-            token = secrets.token_hex(16)
-            if self._win(scope, key, fingerprint, token, ttl_s, lease_s):
-                return New(token)
-            found = self.look(scope, key, fingerprint)
-            if found is not None:  # else it was given up in between
+            with self._database.write() as connection:
+                if connection.execute(self._insert, given).first() is not None:
+                    return claim
+            row = self._row(scope, key)
+            if row is None:
+                continue  # it was abandoned in between
+            found = _found(row, fingerprint)
+            if not (isinstance(found, Running) and self._abandoned(row)):
                 return found
+            if self._take_over(row, process):
+                return claim
 
-    def look(self, scope: str, key: str, fingerprint: str) -> Running | Done | Mismatch | None:
-        """What became of the key, without winning it; None when nobody has it."""
-        with self._database.read() as connection:
-            row = connection.execute(_LOOK, {"of_scope": scope, "of_key": key}).first()
+    def find(self, scope: str, key: str, fingerprint: str) -> Found | None:
+        """The state of the key's request; None when nobody serves or has answered it."""
+        row = self._row(scope, key)
         if row is None:
             return None
-        if row.fingerprint != fingerprint:
-            return Mismatch()
-        if row.status is None:
-            return Running(row.job_id)
-        return Done(row.status, row.headers, row.body, row.job_id)
+        found = _found(row, fingerprint)
+        return None if isinstance(found, Running) and self._abandoned(row) else found
 
-    def attach(self, token: str, job_id: str) -> Write:
-        """To be written with a job that the request becomes, and that others may follow.
+    def attach(self, claim: Claim, job_id: str) -> Write:
+        """To be written with the job that the request becomes, and that others may follow.
 
-        Raises Conflict when another request has taken over: that one is served.
+        Raises Conflict when another request has taken the key over: that one is served.
         """
-        statement = _unanswered(token).values(job_id=job_id)
+        statement = self._claimed(claim).values(job_id=job_id)
 
         def write(connection: Connection) -> None:
             if connection.execute(statement).rowcount == 0:
-                raise Conflict("Another request with this Idempotency-Key is served by now.")
+                raise Conflict("Another request with this Idempotency-Key is being served.")
 
         return write
 
-    def renew(self, tokens: Collection[str], *, lease_s: float = 60) -> int:
-        """Hold requests that are still being served; returns how many are still held."""
-        statement = (
-            update(idempotency)
-            .where(idempotency.c.token.in_(tokens), idempotency.c.status.is_(None))
-            .values(lease_expires_at=now() + lease_s)
-        )
-        with self._database.write() as connection:
-            return connection.execute(statement).rowcount
-
     def finish(
         self,
-        token: str,
+        claim: Claim,
         *,
         status: int,
         headers: Mapping[str, str],
         body: bytes,
         keep_s: float | None = None,
     ) -> bool:
-        """Keep the answer for those who ask again; False when another has taken over.
+        """Keep the answer for equal requests; False when another has taken the key over.
 
-        For as long as the key was won for, or for `keep_s`.
+        For as long as the key was claimed for, or for `keep_s`.
         """
-        statement = _unanswered(token).values(status=status, headers=dict(headers), body=body)
+        statement = self._claimed(claim).values(status=status, headers=dict(headers), body=body)
         if keep_s is not None:
-            statement = statement.values(expires_at=now() + keep_s)
-        with self._database.write(durable=True) as connection:
-            return connection.execute(statement).rowcount > 0
+            statement = statement.values(expires_at=self._clock() + keep_s)
+        try:
+            with self._database.write(durable=True) as connection:
+                return connection.execute(statement).rowcount > 0
+        except StorageUnavailable:
+            self._unreleased.add(claim)
+            raise
 
-    def abandon(self, token: str, job_id: str | None = None) -> bool:
-        """Forget the request, so that it may be sent again.
+    def abandon(self, claim: Claim, job_id: str | None = None) -> bool:
+        """Free the key, so that the request may be sent again.
 
-        Not when it has become a job, unless that is the one named.
+        Not when the request has become a job, unless that is the one named.
         """
         statement = delete(idempotency).where(
-            idempotency.c.token == token,
+            idempotency.c.scope == claim.scope,
+            idempotency.c.key == claim.key,
+            idempotency.c.process == self._processes.id,
             idempotency.c.status.is_(None),
             idempotency.c.job_id.is_not_distinct_from(job_id),
         )
-        with self._database.write() as connection:
-            return connection.execute(statement).rowcount > 0
+        try:
+            with self._database.write() as connection:
+                return connection.execute(statement).rowcount > 0
+        except StorageUnavailable:
+            self._unreleased.add(claim)
+            raise
+
+    def _release(self) -> None:
+        """Give back what could not be given back while the database was away."""
+        while self._unreleased:
+            self.abandon(self._unreleased.pop())
 
     def purge(self) -> int:
-        return remove(self._database, idempotency, _EXPIRED)
+        """Delete what has expired; returns how many."""
+        return remove(self._database, idempotency, idempotency.c.expires_at <= self._clock())
 
-    def _win(
-        self, scope: str, key: str, fingerprint: str, token: str, ttl_s: float, lease_s: float
-    ) -> bool:
-        given = {
-            "scope": scope,
-            "key": key,
-            "fingerprint": fingerprint,
-            "token": token,
-            "ttl_s": ttl_s,
-            "lease_s": lease_s,
-        }
+    def _row(self, scope: str, key: str) -> Any:
+        given = {"of_scope": scope, "of_key": key, "now": self._clock()}
+        with self._database.read() as connection:
+            return connection.execute(_GET, given).first()
+
+    def _abandoned(self, row: Any) -> bool:
+        """Tell whether a request is neither answered, nor a job, nor being served."""
+        if row.status is not None or row.job_id is not None:
+            return False
+        return row.process is None or bool(self._processes.dead([row.process]))
+
+    def _take_over(self, row: Any, process: str) -> bool:
+        given = {"of_scope": row.scope, "of_key": row.key, "of_process": row.process}
         with self._database.write() as connection:
-            return connection.execute(self._claim, given).first() is not None
+            return connection.execute(_TAKE_OVER, given | {"process": process}).rowcount > 0
+
+    def _claimed(self, claim: Claim) -> Update:
+        return update(idempotency).where(
+            idempotency.c.scope == claim.scope,
+            idempotency.c.key == claim.key,
+            idempotency.c.process == self._processes.id,
+            idempotency.c.status.is_(None),
+        )
 
 
-def _unanswered(token: str) -> Update:
-    return update(idempotency).where(idempotency.c.token == token, idempotency.c.status.is_(None))
+def _found(row: Any, fingerprint: str) -> Found:
+    if row.fingerprint != fingerprint:
+        return Mismatch()
+    if row.status is None:
+        return Running(row.job_id)
+    return Done(row.status, row.headers, row.body, row.job_id)
 
 
-def _claim(insert: Upsert) -> ReturningInsert[int]:
-    """Take a key that is free, expired or abandoned; returns a row if it was."""
-    insert = insert.values(
-        attempt=1,
-        lease_expires_at=now() + bindparam("lease_s"),
-        expires_at=now() + bindparam("ttl_s"),
-    )
+def _insert(insert: Upsert) -> ReturningInsert[str]:
+    """Claim a key that is free or expired; returns a row if it was."""
     fresh = insert.excluded
     statement = insert.on_conflict_do_update(
         index_elements=[idempotency.c.scope, idempotency.c.key],
-        set_={
-            "attempt": case((_EXPIRED, 1), else_=idempotency.c.attempt + 1),
-            **{c.name: fresh[c.name] for c in idempotency.c if c.name not in _KEPT},
-        },
-        where=or_(_EXPIRED, and_(_ABANDONED, idempotency.c.fingerprint == fresh.fingerprint)),
+        set_={c.name: fresh[c.name] for c in idempotency.c if not c.primary_key},
+        where=idempotency.c.expires_at <= bindparam("now"),
     )
-    return statement.returning(idempotency.c.attempt)
+    return statement.returning(idempotency.c.key)

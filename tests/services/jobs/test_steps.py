@@ -9,6 +9,7 @@ import pytest
 from gateway.domain.accounts import Secret
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.jobs import Job
+from gateway.storage.db.processes import Processes
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.media_index import MediaIndex
@@ -101,12 +102,12 @@ def test_a_film_whose_process_dies_before_it_is_written_down_is_made_by_another(
     works, world, gemini
 ):
     class Dying(JobStore):
-        def save(self, job, claim):
+        def save(self, job):
             if job.status == "completed":
                 raise SystemExit
-            return super().save(job, claim)
+            return super().save(job)
 
-    first = works(jobs=Dying(world.database))
+    first = works(jobs=Dying(world.database, Processes(world.database)))
     job = first.film("gemini")
     with pytest.raises(SystemExit):
         first.moved(job)

@@ -16,6 +16,7 @@ from gateway.domain.jobs import Job
 from gateway.services.media.resolve import MediaLimits
 from gateway.services.media.urls import MediaUrls
 from gateway.storage.db.engine import Database
+from gateway.storage.db.processes import Processes
 from gateway.storage.media.open import open_media_store
 from gateway.storage.records.jobs import JobStore
 from tests.services.media.kit import (
@@ -133,7 +134,7 @@ def test_what_a_job_reads_is_never_swept(make, tmp_path, clock):
     media = make(keep_s=DAY, max_bytes=1)
     stored = media.archive(Source([picture()]), "alice")
     with closing(Database(f"sqlite:///{tmp_path / 'gateway.db'}")) as database:
-        jobs = JobStore(database)
+        jobs = JobStore(database, Processes(database))
         job = Job("j", "image", "alice", "m", request={}, created_at=clock.now)
         jobs.create(job, [media.need("j", [stored.name])])
         clock.now += 60 * DAY

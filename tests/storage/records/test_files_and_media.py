@@ -8,6 +8,7 @@ import pytest
 
 from gateway.domain.jobs import Job
 from gateway.domain.media import StoredMedia
+from gateway.storage.db.processes import Processes
 from gateway.storage.records.files import FileStore
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.media_index import MediaIndex
@@ -53,7 +54,7 @@ def test_whatever_is_asked_for_is_at_most_not_there(index, files, database, name
     assert index.get(name) is None
     assert index.owned(name, "ann") is None
     assert files.get(name, "ann") is None
-    assert JobStore(database).get_owned(name, "ann") is None
+    assert JobStore(database, Processes(database)).get_owned(name, "ann") is None
     assert files.list("ann", purpose=name, after=name) == []
 
 
@@ -85,7 +86,7 @@ def test_media_of_files_stay(index, files, clock):
 
 
 def test_media_of_unfinished_jobs_stay_until_the_job_has_ended(index, database, clock):
-    jobs = JobStore(database, clock=clock)
+    jobs = JobStore(database, Processes(database), clock=clock)
     index.add(media("x"), "ann")
     for name, needed in (("j", ["x"]), ("k", ["x", "x"]), ("l", [])):
         links = index.need(name, [media(word).id for word in needed])
@@ -167,7 +168,7 @@ def test_a_strangers_file_lasts_a_day_until_its_owner_is_proven(files, index, cl
 def test_strangers_media_may_go_with_their_files_unless_others_have_them(
     files, index, database, clock
 ):
-    jobs = JobStore(database, clock=clock)
+    jobs = JobStore(database, Processes(database), clock=clock)
     for name in ("alone", "shared", "needed", "adopted"):
         index.add(media(name), "own:eve", stranger="192.0.2.1")
     index.add(media("shared"), "ann")

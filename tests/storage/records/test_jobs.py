@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
 
 from gateway.domain.errors import Conflict, StorageUnavailable
 from gateway.domain.jobs import Job
-from gateway.storage.db import schema as tables
-from gateway.storage.records.idempotency import IdempotencyStore
+from gateway.storage.db.processes import Processes
+from gateway.storage.db.schema import processes
+from gateway.storage.records.idempotency import Claim, IdempotencyStore
 from gateway.storage.records.jobs import ClaimLost, JobStore
-
-
-def eventually(holds) -> None:
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-LAPSED = -1.0  # a claim or lease that is over as soon as it is taken
 
 
 @pytest.fixture
 def jobs(database, clock) -> JobStore:
-    return JobStore(database, clock=clock)
+    return JobStore(database, Processes(database, host="here"), clock=clock)
+
+
+@pytest.fixture
+def others(database, clock) -> JobStore:
+    """The store of a process of another host."""
+    return JobStore(database, Processes(database, host="there"), clock=clock)
+
+
+def end(database, host: str) -> None:
+    with database.write() as connection:
+        connection.execute(processes.delete().where(processes.c.host == host))
 
 
 def job(job_id: str, **fields) -> Job:
@@ -45,7 +45,9 @@ def test_a_job_comes_back_as_it_was_written(jobs):
 
 def test_a_job_and_what_is_written_with_it_are_there_together_or_not_at_all(jobs, database):
     with pytest.raises(Conflict):
-        jobs.create(job("a"), [IdempotencyStore(database).attach("lost", "a")])
+        jobs.create(
+            job("a"), [IdempotencyStore(database, Processes(database)).attach(Claim("s", "k"), "a")]
+        )
     assert jobs.get("a") is None
 
 
@@ -79,83 +81,71 @@ def test_a_running_job_is_found_by_its_fingerprint(jobs, clock):
     assert jobs.find_running("ann", "f").id == "old"
 
 
-def test_only_one_holds_a_claim_until_it_is_given_back(jobs):
+def test_only_one_claims_a_job_until_it_is_given_back(jobs, others):
     made = jobs.create(job("a"))
-    with jobs.claim("a") as claim:
-        assert claim.job == made
-        assert jobs.claimable() == []
-        with jobs.claim("a") as second:
-            assert second is None
+    with jobs.claim("a") as claimed:
+        assert claimed == made
+        assert jobs.claimable() == others.claimable() == []
+        for store in (jobs, others):
+            with store.claim("a") as second:
+                assert second is None
     assert jobs.claimable() == ["a"]
-    with jobs.claim("a") as again:
+    with others.claim("a") as again:
         assert again is not None
 
 
-def test_a_claim_that_lapsed_goes_to_the_next_and_the_first_can_change_nothing(jobs):
+def test_a_job_may_be_created_as_claimed(jobs, others):
+    made = jobs.create(job("a"), claimed=True)
+    assert others.claimable() == []
+    jobs.save(replace(made, progress=5))
+    jobs.release("a")
+    assert others.claimable() == ["a"]
+
+
+def test_a_job_of_a_dead_process_goes_to_the_next_and_the_first_can_change_nothing(
+    jobs, others, database
+):
     jobs.create(job("a"))
-    with jobs.claim("a", ttl_s=LAPSED) as first:
-        assert jobs.claimable() == ["a"]
-        with jobs.claim("a") as second:
+    with jobs.claim("a") as first:
+        end(database, "here")
+        assert others.claimable() == ["a"]
+        with others.claim("a") as second:
             with pytest.raises(ClaimLost):
-                jobs.save(replace(first.job, progress=10), first)
-            assert first.lost
-            assert not first.renew()
-            assert jobs.save(replace(second.job, progress=20), second).progress == 20
+                jobs.save(replace(first, progress=10))
+            assert others.save(replace(second, progress=20)).progress == 20
     assert jobs.get("a").progress == 20
 
 
-def test_a_claim_that_lapsed_unnoticed_is_still_good(jobs):
+def test_the_claim_of_a_process_that_was_taken_for_dead_is_still_good(jobs, database):
     jobs.create(job("a"))
-    with jobs.claim("a", ttl_s=LAPSED) as claim:
-        jobs.save(replace(claim.job, status="submitting"), claim)
-        assert claim.renew()
+    with jobs.claim("a") as claimed:
+        end(database, "here")
+        jobs.save(replace(claimed, status="submitting"))
     assert jobs.get("a").status == "submitting"
 
 
-def test_a_claim_is_kept_alive_in_the_background_until_it_is_lost(jobs, database):
-    def lives_until() -> float:
-        with database.read() as connection:
-            return connection.execute(select(tables.jobs.c.claim_expires_at)).scalar_one()
-
-    jobs.create(job("a"))
-    with jobs.claim("a", ttl_s=0.6) as claim, claim.keep_alive():
-        for _ in range(3):
-            before = lives_until()
-            eventually(lambda before=before: lives_until() > before)
-        assert not claim.lost
-        jobs.cancel("a", "ann")
-        eventually(lambda: claim.lost)
-
-
-def test_a_claim_that_could_not_be_renewed_is_tried_again_before_it_lapses(
-    jobs, database, monkeypatch
+def test_a_claim_that_could_not_be_given_back_is_given_back_later(
+    jobs, others, database, monkeypatch
 ):
-    ttl_s, failures, write = 3.0, [StorageUnavailable("away")] * 3, database.write
-    renewed = []
+    def away(**options):
+        raise StorageUnavailable("away")
 
-    def flaky():
-        if failures:
-            raise failures.pop()
-        renewed.append(time.monotonic())
-        return write()
-
-    jobs.create(job("a"))
-    with jobs.claim("a", ttl_s=ttl_s) as claim:
-        began = time.monotonic()
-        monkeypatch.setattr(database, "write", flaky)
-        with claim.keep_alive():
-            eventually(lambda: renewed)
-    assert renewed[0] - began < ttl_s
+    jobs.create(job("a"), claimed=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "write", away)
+        jobs.release("a")
+    assert others.claimable() == []
+    assert jobs.claimable() == others.claimable() == ["a"]
 
 
 def test_saving_an_ended_job_dates_it_and_nothing_changes_it_afterwards(jobs, clock):
     jobs.create(job("a"))
     with jobs.claim("a") as claim:
         clock.time += 5
-        ended = jobs.save(replace(claim.job, status="completed", result={"n": [1]}), claim)
+        ended = jobs.save(replace(claim, status="completed", result={"n": [1]}))
         assert ended.completed_at == clock.time
         with pytest.raises(ClaimLost):
-            jobs.save(replace(ended, status="failed"), claim)
+            jobs.save(replace(ended, status="failed"))
     assert jobs.get("a") == ended
     assert jobs.cancel("a", "ann") is None
     assert jobs.claimable() == []
@@ -163,17 +153,17 @@ def test_saving_an_ended_job_dates_it_and_nothing_changes_it_afterwards(jobs, cl
         assert claim is None
 
 
-def test_cancelling_ends_a_job_under_the_hands_of_who_moves_it(jobs):
+def test_cancelling_ends_a_job_while_a_process_works_on_it(jobs):
     jobs.create(job("a"))
     assert jobs.cancel("a", "bob") is None
     with jobs.claim("a") as claim:
         assert jobs.cancel("a", "ann").status == "cancelled"
         with pytest.raises(ClaimLost):
-            jobs.save(replace(claim.job, status="completed"), claim)
+            jobs.save(replace(claim, status="completed"))
     assert jobs.get("a").status == "cancelled"
 
 
-def test_abandoned_jobs_can_be_walked_page_by_page(jobs):
+def test_abandoned_jobs_are_listed_page_by_page(jobs):
     for number in range(5):
         jobs.create(job(f"j{number}"))
     assert jobs.claimable(limit=2) == ["j0", "j1"]
