@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext, current
 from gateway.api.http.body import json_body, load
+from gateway.api.http.described import EVENTS, JSON, ONCE, described
 from gateway.api.http.heartbeat import announce_job, error_frames, event_stream, kept_alive
 from gateway.api.http.idempotency import answer_once
 from gateway.api.http.responses import dry_run, json_response
@@ -23,6 +24,7 @@ _schema = ChatRequestSchema()
 
 
 @bp.post("/v1/chat/completions")
+@described(body=_schema, headers=ONCE, answers=(JSON, EVENTS))
 def create_completion() -> ResponseReturnValue:
     """Answer a conversation, as one object or as a stream of chunks."""
     context = current()

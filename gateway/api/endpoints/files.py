@@ -13,6 +13,7 @@ from werkzeug.datastructures import FileStorage
 from gateway.api.app import ApiResponse
 from gateway.api.context import current
 from gateway.api.endpoints.media import send
+from gateway.api.http.described import BYTES, FILE, described, page_query
 from gateway.api.http.forms import pieces, read_form
 from gateway.api.http.idempotency import answer_once
 from gateway.api.http.pagination import page_response, requested_page
@@ -21,11 +22,17 @@ from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.storage.records.files import FileRecord
 
 bp = Blueprint("files", __name__)
+_UPLOAD = {
+    "file": FILE,
+    "purpose": {"type": "string", "default": "user_data"},
+    "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
+}
 MAX_FILES = 10_000  # of one page
 _LONGEST_NUMBER = 18  # digits; the service knows the range
 
 
 @bp.post("/v1/files")
+@described(form=_UPLOAD, required=("file",), headers=("Idempotency-Key",))
 def upload() -> ResponseReturnValue:
     """Upload a file to refer to as file_id."""
     context = current()
@@ -58,6 +65,7 @@ def _digest(file: FileStorage) -> str:
 
 
 @bp.get("/v1/files")
+@described(query=page_query(MAX_FILES) | {"purpose": {"type": "string"}})
 def list_files() -> ResponseReturnValue:
     """List your files."""
     context, page = current(), requested_page(default=100, maximum=MAX_FILES)
@@ -79,6 +87,7 @@ def get_file(file_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/v1/files/<file_id>/content")
+@described(answers=(BYTES,))
 def get_content(file_id: str) -> ResponseReturnValue:
     """Send the bytes of a file."""
     context = current()

@@ -13,6 +13,15 @@ from flask.typing import ResponseReturnValue
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext, current
 from gateway.api.http.body import json_body, load
+from gateway.api.http.described import (
+    EVENTS,
+    FILE,
+    FILES,
+    JSON,
+    ONCE_OR_LATER,
+    described,
+    page_query,
+)
 from gateway.api.http.forms import load_form
 from gateway.api.http.heartbeat import announce_job, error_frames, event_stream, kept_alive
 from gateway.api.http.idempotency import answer_once
@@ -38,6 +47,7 @@ _video = VideoRequestSchema()
 
 
 @bp.post("/v1/images/generations")
+@described(body=_image, headers=ONCE_OR_LATER, answers=(JSON, EVENTS))
 def create_image() -> ResponseReturnValue:
     """Make images."""
     context = current()
@@ -46,6 +56,13 @@ def create_image() -> ResponseReturnValue:
 
 
 @bp.post("/v1/images/edits")
+@described(
+    body=_edit,
+    form={"image": FILES, "mask": FILE},
+    required=("image",),
+    headers=ONCE_OR_LATER,
+    answers=(JSON, EVENTS),
+)
 def edit_image() -> ResponseReturnValue:
     """Make images from uploaded ones."""
     context = current()
@@ -53,6 +70,7 @@ def edit_image() -> ResponseReturnValue:
 
 
 @bp.post("/v1/video/generations")
+@described(body=_video, headers=ONCE_OR_LATER, answers=(JSON, EVENTS))
 def create_video() -> ResponseReturnValue:
     """Make a video: wait, stream the progress, or respond-async."""
     context = current()
@@ -61,6 +79,7 @@ def create_video() -> ResponseReturnValue:
 
 
 @bp.get("/v1/jobs")
+@described(query=page_query(100))
 def list_jobs() -> ResponseReturnValue:
     """List your jobs."""
     context, page = current(), requested_page(default=20, maximum=100)

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.http import dump_options_header
 
 from gateway.api.context import RequestContext, current
+from gateway.api.http.described import BYTES, described
 from gateway.api.http.errors import error_response
 from gateway.api.http.responses import json_response
 from gateway.domain.errors import NotFound, RangeNotSatisfiable
@@ -20,12 +21,14 @@ from gateway.domain.media import StoredMedia
 from gateway.storage.media.store import inline
 
 bp = Blueprint("media", __name__)
+_REQUIRED = {"type": "string", "x-required": True}
 _MONTH_S = 30 * 86400
 # A browser that opens a video by itself makes a page around it, which loads it from here.
 _POLICY = "default-src 'none'; sandbox; media-src 'self'"
 
 
 @bp.get("/media/<name>")
+@described(query={"exp": _REQUIRED, "sig": _REQUIRED}, answers=(BYTES,))
 def serve(name: str) -> ResponseReturnValue:
     """Send a stored image or video, authorised by its signature."""
     context = current()

@@ -1,90 +1,78 @@
-"""/openapi.json from the schemas that validate requests, and /docs, a page made from it."""
+"""/openapi.json from the views and the schemas that validate requests, and /docs from it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, current_app, render_template
 from flask.typing import ResponseReturnValue
+from werkzeug.routing import Rule
 
 from gateway.api.context import current
+from gateway.api.dialects.base import OPENAI, Dialect
+from gateway.api.dialects.paths import dialect_at
 from gateway.api.hooks import auth
+from gateway.api.http.described import JSON, Description, described, description_of
 from gateway.api.http.responses import json_response
-from gateway.api.schemas import fields as ours
-from gateway.api.schemas.chat import ChatRequestSchema
-from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema, Size
-from gateway.api.schemas.parts import ROLES
-from gateway.api.schemas.videos import VideoRequestSchema
 
 if TYPE_CHECKING:
-    from apispec.ext.marshmallow import MarshmallowPlugin
+    from apispec import APISpec
 
 bp = Blueprint("reference", __name__, template_folder="templates")
 
-_JSON, _FORM = "application/json", "multipart/form-data"
-_BODIES = {
-    "chat.create_completion": ("ChatRequest", (_JSON,)),
-    "generations.create_image": ("ImageRequest", (_JSON,)),
-    "generations.edit_image": ("ImageEdit", (_FORM,)),
-    "generations.create_video": ("VideoRequest", (_JSON,)),
-    "videos.create": ("VideoRequest", (_JSON, _FORM)),
-    "files.upload": ("FileUpload", (_FORM,)),
+_FORM = "multipart/form-data"
+_ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+_WITHOUT_WORDS = frozenset({"unsupported"})  # blueprints whose routes only point elsewhere
+_HEADERS: Mapping[str, Mapping[str, Any]] = {
+    "Idempotency-Key": {
+        "description": "The same key and body get the same answer for a day",
+        "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
+    },
+    "Prefer": {
+        "description": "respond-async: answer 202 with the job, for images and videos",
+        "schema": {"type": "string"},
+    },
+    "X-Gateway-Dry-Run": {
+        "description": "1: show the vendor's request and send nothing",
+        "schema": {"type": "string"},
+    },
 }
-_PAGE = ("limit", "order", "after")
-_QUERIES = {
-    "generations.list_jobs": _PAGE,
-    "videos.list_videos": _PAGE,
-    "videos.content": ("variant",),
-    "files.list_files": (*_PAGE, "purpose"),
-    "media.serve": ("exp", "sig"),
-}
-_ASYNC = ("generations.create_image", "generations.edit_image", "generations.create_video")
-_STREAMS = (*_ASYNC, "chat.create_completion")
-_BYTES = ("videos.content", "files.get_content", "media.serve", "ops.metrics")
-_HEADERS = {
-    "Idempotency-Key": "The same key and body get the same answer for a day",
-    "Prefer": "respond-async: answer 202 with the job, for pictures and videos",
-    "X-Gateway-Dry-Run": "1: show the vendor's request and send nothing",
-}
-_SUMMARIES = {
-    "chat.create_completion": "Answer a conversation, as one object or as a stream of chunks",
-    "generations.create_image": "Make pictures",
-    "generations.edit_image": "Make pictures from uploaded ones",
-    "generations.create_video": "Make a video: wait, stream the progress, or respond-async",
-    "generations.list_jobs": "List your jobs",
-    "generations.get_job": "One job, with its result once it is completed",
-    "generations.cancel_job": "Cancel a job",
-    "videos.create": "Start a video job",
-    "videos.list_videos": "List your video jobs",
-    "videos.retrieve": "One video job",
-    "videos.delete": "Delete a video job, cancelling it if it runs",
-    "videos.content": "The bytes of a finished video",
-    "files.upload": "Upload a file to refer to as file_id",
-    "files.list_files": "List your files",
-    "files.get_file": "One file",
-    "files.get_content": "The bytes of a file",
-    "files.delete_file": "Delete a file",
-    "media.serve": "A stored picture or video, authorised by its signature",
-    "media.renew": "A fresh link to a picture or video of yours",
-    "models.list_models": "The models you can use",
-    "models.get_model": "One model",
-    "ops.health": "Is the process up",
-    "ops.ready": "Can it serve",
-    "ops.metrics": "Measurements in Prometheus' format",
+_STRING = {"type": "string"}
+_NULLABLE = {"type": ["string", "null"]}
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": _STRING,
+                "type": _STRING,
+                "param": _NULLABLE,
+                "code": _NULLABLE,
+            },
+        }
+    },
 }
 
 
 @bp.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
+    """Describe the endpoints in OpenAPI's format."""
     return json_response(_document(open_pool=_open_pool()))
 
 
 @bp.get("/docs")
+@described(answers=("text/html",))
 def docs() -> ResponseReturnValue:
-    page = Response(
-        render_template("docs.html", spec=_document(open_pool=_open_pool())), mimetype="text/html"
-    )
+    """Show the endpoints as a page."""
+    html = render_template("docs.html", spec=_document(open_pool=_open_pool()))
+    page = Response(html, mimetype="text/html")
     page.headers["Content-Security-Policy"] = (
         "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
     )
@@ -102,145 +90,85 @@ def _document(*, open_pool: bool) -> dict[str, Any]:
     from apispec import APISpec
     from apispec.ext.marshmallow import MarshmallowPlugin
 
-    plugin = MarshmallowPlugin()
     spec = APISpec(
         title="Gateway",
         version="1",
         openapi_version="3.1.0",
-        plugins=[plugin],
+        plugins=[MarshmallowPlugin()],
         info={"description": "One OpenAI-compatible endpoint in front of the AI accounts you own."},
         security=[{}, {"bearer": []}] if open_pool else [{"bearer": []}],
     )
-    _describe_fields(plugin)
-    bearer = {"type": "http", "scheme": "bearer"}
-    spec.components.security_scheme("bearer", bearer)
+    spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Error", _ERROR)
-    spec.components.schema("FileUpload", _UPLOAD)
-    for name, schema in (
-        ("ChatRequest", ChatRequestSchema),
-        ("ImageRequest", ImageRequestSchema),
-        ("ImageEdit", ImageEditSchema),
-        ("VideoRequest", VideoRequestSchema),
-    ):
-        spec.components.schema(name, schema=schema)
-    edit = spec.components.schemas["ImageEdit"]
-    edit["required"] = [*edit["required"], "image"]
-    edit["properties"]["image"] = {"oneOf": [_FILE, {"type": "array", "items": _FILE}]}
-    edit["properties"]["mask"] = _FILE
-    for endpoint in _SUMMARIES:
-        for rule in current_app.url_map.iter_rules(endpoint):
-            (method,) = (rule.methods or set()) & {"GET", "POST", "DELETE"}
-            path = rule.rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
-            named = [_parameter(name, "path") for name in sorted(rule.arguments)]
-            spec.path(path, operations={method.lower(): _operation(endpoint)}, parameters=named)
+    for rule in current_app.url_map.iter_rules():
+        if rule.endpoint.partition(".")[0] not in _WITHOUT_WORDS:
+            _add(spec, rule)
     document: dict[str, Any] = spec.to_dict()
     return document
 
 
-def _operation(endpoint: str) -> dict[str, Any]:
-    error = {"description": "An error", "content": {"application/json": {"schema": "Error"}}}
-    found: dict[str, Any] = {
-        "operationId": endpoint.replace(".", "_"),
-        "summary": _SUMMARIES[endpoint],
-        "responses": {"200": {"description": "Done"} | _content(endpoint), "default": error},
+def _add(spec: APISpec, rule: Rule) -> None:
+    view = current_app.view_functions[rule.endpoint]
+    words = description_of(view)
+    parameters = [
+        *(_parameter(name, "path", _STRING, required=True) for name in sorted(rule.arguments)),
+        *(_parameter(name, "query", schema) for name, schema in words.query.items()),
+        *({"name": name, "in": "header", **_HEADERS[name]} for name in words.headers),
+    ]
+    operation: dict[str, Any] = {
+        "summary": (view.__doc__ or "").partition("\n")[0].rstrip("."),
+        "parameters": parameters,
+        "responses": _responses(words, dialect_at(rule.rule)),
     }
-    if endpoint in auth.PUBLIC:
-        found["security"] = []
-    if endpoint in _ASYNC:
+    if words.body is not None or words.form is not None:
+        operation["requestBody"] = {"required": True, "content": _bodies(spec, words)}
+    if rule.endpoint in auth.PUBLIC:
+        operation["security"] = []
+    path = _ARGUMENT.sub(r"{\1}", rule.rule)
+    for method in sorted((rule.methods or set()) & _METHODS):
+        name = re.sub(r"\W+", "_", f"{method.lower()} {rule.rule}").strip("_")
+        spec.path(path, operations={method.lower(): {"operationId": name, **operation}})
+
+
+def _parameter(
+    name: str, place: str, schema: Mapping[str, Any], *, required: bool = False
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": place,
+        "required": required or schema.get("x-required", False),
+        "schema": {key: value for key, value in schema.items() if key != "x-required"},
+    }
+
+
+def _responses(described: Description, dialect: Dialect) -> dict[str, Any]:
+    kinds: dict[str, Any] = {JSON: {"schema": {"type": "object"}}}
+    content = {kind: kinds.get(kind, {}) for kind in described.answers}
+    responses: dict[str, Any] = {"200": {"description": "Done", "content": content}}
+    if "Prefer" in described.headers:
         job = {"description": "The job, where respond-async was preferred"}
-        found["responses"]["202"] = job | _content("generations.get_job")
-    parameters = [_parameter(name, "query") for name in _QUERIES.get(endpoint, ())]
-    for given in parameters:
-        if given["name"] == "limit":
-            most = 10_000 if endpoint == "files.list_files" else 100
-            given["schema"] = {"type": "integer", "minimum": 1, "maximum": most}
-    if body := _BODIES.get(endpoint):
-        schema, content_types = body
-        content = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
-        found["requestBody"] = {"required": True, "content": dict.fromkeys(content_types, content)}
-        if schema in ("ChatRequest", "ImageRequest", "ImageEdit", "VideoRequest"):
-            names = [name for name in _HEADERS if name != "Prefer" or endpoint in _ASYNC]
-            parameters += [_parameter(name, "header") for name in names]
-    if parameters:
-        found["parameters"] = parameters
-    return found
+        responses["202"] = job | {"content": {JSON: kinds[JSON]}}
+    error = {"schema": "Error"} if dialect is OPENAI else kinds[JSON]
+    responses["default"] = {"description": "An error", "content": {JSON: error}}
+    return responses
 
 
-def _content(endpoint: str) -> dict[str, Any]:
-    if endpoint in _BYTES:
-        return {"content": {"*/*": {}}}
-    content: dict[str, Any] = {_JSON: {"schema": {"type": "object"}}}
-    if endpoint in _STREAMS:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
-    return {"content": content}
-
-
-def _parameter(name: str, place: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": name, "in": place, "schema": {"type": "string"}}
-    if name == "order":
-        found["schema"]["enum"] = ["asc", "desc"]
-    if place == "path" or name in ("exp", "sig"):
-        found["required"] = True
-    if name in _HEADERS:
-        found["description"] = _HEADERS[name]
-    if name == "Idempotency-Key":
-        found["schema"]["pattern"] = "^[ -~]{1,255}$"
-    return found
-
-
-def _describe_fields(plugin: MarshmallowPlugin) -> None:
-    assert plugin.converter is not None
-    shapes: dict[type, dict[str, Any]] = {
-        ours.Number: {"type": "number"},
-        ours.Duration: {"type": ["number", "string"]},
-        ours.Flag: {"type": "boolean"},
-        ours.Object: {"type": "object"},
-        ours.Objects: {"type": "array", "items": {"type": "object"}},
-        ours.Word: {"type": "string"},
-        ours.StopField: {"type": ["string", "array"], "items": {"type": "string"}},
-        ours.ToolChoice: {"type": ["string", "object"]},
-        ours.MessagesField: {"type": "array", "minItems": 1, "items": _MESSAGE},
-        Size: {"type": "string", "examples": ["1024x1024", "2K", "auto", "16:9"]},
-    }
-
-    def shape(_: Any, field: Any, **__: Any) -> dict[str, Any]:
-        known = next((shapes[kind] for kind in type(field).__mro__ if kind in shapes), {})
-        return known | (field.describe() if isinstance(field, ours.Described) else {})
-
-    plugin.converter.add_attribute_function(shape)
-
-
-_MESSAGE = {
-    "type": "object",
-    "required": ["role"],
-    "properties": {
-        "role": {"type": "string", "enum": list(ROLES)},
-        "content": {"type": ["string", "array", "null"]},
-    },
-}
-_FILE = {"type": "string", "format": "binary"}
-_UPLOAD = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {
-        "file": _FILE,
-        "purpose": {"type": "string", "default": "user_data"},
-        "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
-    },
-}
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
+def _bodies(spec: APISpec, described: Description) -> dict[str, Any]:
+    """The body's schema for each of its content types."""
+    bodies: dict[str, Any] = {}
+    reference: dict[str, Any] = {}
+    if described.body is not None:
+        name = type(described.body).__name__.removesuffix("Schema")
+        if name not in spec.components.schemas:
+            spec.components.schema(name, schema=type(described.body))
+        reference = {"$ref": f"#/components/schemas/{name}"}
+        if not described.required:
+            bodies[JSON] = {"schema": reference}
+    if described.form is not None:
+        form = {
             "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
+            "properties": dict(described.form),
+            "required": list(described.required),
         }
-    },
-}
+        bodies[_FORM] = {"schema": {"allOf": [reference, form]} if reference else form}
+    return bodies

@@ -8,6 +8,7 @@ from flask import Blueprint, Response
 from flask.typing import ResponseReturnValue
 
 from gateway.api.context import current
+from gateway.api.http.described import BYTES, described
 from gateway.api.http.responses import json_response
 from gateway.domain.errors import GatewayError, NotFound
 from gateway.services import Services
@@ -49,6 +50,7 @@ def ready() -> ResponseReturnValue:
 
 
 @bp.get("/metrics")
+@described(answers=(BYTES,))
 def metrics() -> ResponseReturnValue:
     """Export metrics in Prometheus' format."""
     services = current().services

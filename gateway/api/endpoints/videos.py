@@ -16,13 +16,14 @@ from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext, current
 from gateway.api.endpoints.media import send
 from gateway.api.http.body import json_body, load
+from gateway.api.http.described import BYTES, FILE, ONCE, described, page_query
 from gateway.api.http.forms import load_form
 from gateway.api.http.heartbeat import kept_alive
 from gateway.api.http.idempotency import answer_once
 from gateway.api.http.pagination import page_response, requested_page
 from gateway.api.http.responses import dry_run, json_response, poll_response
 from gateway.api.renderers import generations as render
-from gateway.api.schemas.videos import VideoFormSchema, VideoRequestSchema
+from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.domain.errors import Conflict, NotFound
 from gateway.domain.jobs import Job
 from gateway.domain.requests import VideoRequest
@@ -30,16 +31,16 @@ from gateway.services.jobs.records import stored_of
 
 bp = Blueprint("videos", __name__)
 _schema = VideoRequestSchema()
-_form = VideoFormSchema()
 _POLL_MS = "2000"
 
 
 @bp.post("/v1/videos")
+@described(body=_schema, form={"input_reference": FILE}, headers=ONCE)
 def create() -> ResponseReturnValue:
     """Start a video job."""
     context = current()
     if request.mimetype == "multipart/form-data":
-        return _create(context, *load_form(context, _form, "input_reference"))
+        return _create(context, *load_form(context, _schema, "input_reference"))
     document = json_body(context)
     return _create(context, load(context, _schema, document), document)
 
@@ -66,6 +67,7 @@ def _create(
 
 
 @bp.get("/v1/videos")
+@described(query=page_query(100))
 def list_videos() -> ResponseReturnValue:
     """List your video jobs."""
     context, page = current(), requested_page(default=20, maximum=100)
@@ -92,6 +94,7 @@ def delete(job_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/v1/videos/<job_id>/content")
+@described(query={"variant": {"type": "string"}}, answers=(BYTES,))
 def content(job_id: str) -> ResponseReturnValue:
     """Send the bytes of a finished video."""
     context = current()

@@ -4,64 +4,92 @@ from __future__ import annotations
 
 from typing import Any
 
+from marshmallow import fields, missing
+
+from gateway.api.schemas import parts
 from gateway.api.schemas.fields import (
+    Choice,
     Flag,
-    Label,
-    MessagesField,
     Number,
     Object,
-    Objects,
     RequestSchema,
-    StopField,
-    ToolChoice,
-    Word,
+    Strings,
+    Text,
+    WholeNumber,
 )
-from gateway.api.schemas.members import IMAGE_CONFIG, RESPONSE_FORMAT, THINKING, TOOL
+from gateway.api.schemas.members import IMAGE_CONFIG, RESPONSE_FORMAT, THINKING
+from gateway.api.schemas.tools import ToolChoice, Tools
 from gateway.domain.requests import ChatRequest
 
 _OURS = ("model", "messages", "stream", "stream_options", "media_format", "auto_delete")
 
 
+_MESSAGE = {
+    "type": "object",
+    "required": ["role"],
+    "properties": {
+        "role": {"type": "string", "enum": list(parts.ROLES)},
+        "content": {"type": ["string", "array", "null"]},
+    },
+}
+
+
+class Messages(fields.Raw):
+    def __init__(self) -> None:
+        shape = {"type": "array", "minItems": 1, "items": _MESSAGE}
+        super().__init__(required=True, metadata=shape)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **_: Any) -> tuple[Any, ...]:
+        return parts.messages(value)
+
+
+class Label(Text):
+    """A string that names somebody; objects, which some clients send instead, are not used."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kw: Any) -> Any:
+        return missing if isinstance(value, dict) else super()._deserialize(value, attr, data, **kw)
+
+
 class ChatRequestSchema(RequestSchema):
-    model = Word(required=True, longest=256)
-    messages = MessagesField(required=True)
+    model = Text(256, required=True)
+    messages = Messages()
     stream = Flag(load_default=False)
     stream_options = Object()
-    media_format = Word("parts", "markdown")
+    media_format = Choice("parts", "markdown")
     auto_delete = Flag(load_default=True)
 
     temperature = Number(0, 2)
     top_p = Number(0, 1)
-    max_tokens = Number(1, whole=True)
-    max_completion_tokens = Number(1, whole=True)
-    n = Number(1, 128, whole=True)
-    stop = StopField()
-    seed = Number(whole=True)
+    max_tokens = WholeNumber(1)
+    max_completion_tokens = WholeNumber(1)
+    n = WholeNumber(1, 128)
+    stop = Strings()
+    seed = WholeNumber()
     presence_penalty = Number(-2, 2)
     frequency_penalty = Number(-2, 2)
     logit_bias = Object()
     logprobs = Flag()
-    top_logprobs = Number(0, 20, whole=True)
-    tools = Objects(TOOL)
+    top_logprobs = WholeNumber(0, 20)
+    tools = Tools()
     tool_choice = ToolChoice()
     parallel_tool_calls = Flag()
     response_format = Object(RESPONSE_FORMAT)
-    reasoning_effort = Word("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    reasoning_effort = Choice("none", "minimal", "low", "medium", "high", "xhigh", "max")
     thinking = Object(THINKING)
-    modalities = StopField()
+    modalities = Strings()
     image_config = Object(IMAGE_CONFIG)
     web_search_options = Object()
-    top_k = Number(-1, whole=True)
+    top_k = WholeNumber(-1)
     min_p = Number(0, 1)
     repetition_penalty = Number(0)
-    service_tier = Word()
+    service_tier = Text()
     user = Label()
     metadata = Object()
     store = Flag()
-    verbosity = Word()
+    verbosity = Text()
     prediction = Object()
-    safety_identifier = Word()
-    prompt_cache_key = Word()
+    safety_identifier = Text()
+    prompt_cache_key = Text()
     chat_template_kwargs = Object()
     enable_thinking = Flag()
 

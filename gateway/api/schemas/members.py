@@ -11,11 +11,13 @@ Members = Mapping[str, Any]
 """Name -> type, or the members of an object, or a list of the members of a list's objects."""
 
 _FUNCTION: Members = {"name": str, "description": str, "parameters": dict}
-TOOL: Members = {"type": str, "function": _FUNCTION}
+_EITHER: Members = {"type": str, "function": _FUNCTION, **_FUNCTION}  # nested or flat
+TOOL: Members = _EITHER
 TOOL_CHOICE: Members = {
-    "type": str,
-    "function": _FUNCTION,
-    "allowed_tools": {"mode": str, "tools": [{"type": str, "function": _FUNCTION}]},
+    **_EITHER,
+    "mode": str,
+    "tools": [_EITHER],
+    "allowed_tools": {"mode": str, "tools": [_EITHER]},
 }
 RESPONSE_FORMAT: Members = {
     "type": str,

@@ -14,6 +14,7 @@ from gateway.api.dialects.messages.schema import (
 )
 from gateway.api.dialects.serving import serve, vendor_of
 from gateway.api.http.body import json_body, load
+from gateway.api.http.described import EVENTS, JSON, ONCE, described
 from gateway.api.http.responses import json_response
 from gateway.domain.requests import ChatRequest
 from gateway.domain.token_estimate import request_tokens
@@ -24,6 +25,7 @@ _count_schema = CountTokensSchema()
 
 
 @bp.post("/v1/messages")
+@described(body=_schema, headers=ONCE, answers=(JSON, EVENTS))
 def create_message() -> ResponseReturnValue:
     """Answer a conversation in the form of Anthropic's Messages API."""
     context = current()
@@ -43,6 +45,7 @@ def create_message() -> ResponseReturnValue:
 
 
 @bp.post("/v1/messages/count_tokens")
+@described(body=_count_schema)
 def count_tokens() -> ResponseReturnValue:
     """Estimate the tokens of a conversation; no vendor is asked."""
     context = current()

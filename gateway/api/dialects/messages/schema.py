@@ -10,7 +10,15 @@ from marshmallow import ValidationError, fields
 from gateway.api.dialects.messages.errors import ThreadUnsupported
 from gateway.api.dialects.messages.tools import foreign_tools, read_tools
 from gateway.api.dialects.messages.turns import referenced_tools, system_message, turns
-from gateway.api.schemas.fields import Flag, Number, Object, RequestSchema, StopField, Word
+from gateway.api.schemas.fields import (
+    Flag,
+    Number,
+    Object,
+    RequestSchema,
+    Strings,
+    Text,
+    WholeNumber,
+)
 from gateway.domain.requests import ChatParams, ChatRequest
 
 _COPIED = ("temperature", "top_p", "top_k", "max_tokens")
@@ -20,9 +28,9 @@ _DEFAULT_EFFORT = "high"  # says no more than no effort at all
 class MessagesSchema(RequestSchema):
     """`context_management`, `mcp_servers`, `container` and the like are Anthropic's alone."""
 
-    model = Word(required=True, longest=256)
+    model = Text(256, required=True)
     messages = fields.Raw(required=True)
-    max_tokens = Number(1, whole=True, required=True)
+    max_tokens = WholeNumber(1, required=True)
     stream = Flag(load_default=False)
     system = fields.Raw()
     tools = fields.Raw()
@@ -30,10 +38,10 @@ class MessagesSchema(RequestSchema):
     thinking = Object({"type": str, "budget_tokens": int})
     output_config = Object({"effort": str, "format": {"type": str, "schema": dict}})
     output_format = Object({"type": str, "schema": dict})
-    stop_sequences = StopField()
+    stop_sequences = Strings()
     temperature = Number(0, 2)
     top_p = Number(0, 1)
-    top_k = Number(0, whole=True)
+    top_k = WholeNumber(0)
     metadata = Object()  # names the device and the session of the caller: not for vendors
     cache_control = Object()
     thread = Object()
@@ -60,7 +68,7 @@ class MessagesSchema(RequestSchema):
 
 
 class CountTokensSchema(MessagesSchema):
-    max_tokens = Number(1, whole=True)
+    max_tokens = WholeNumber(1)
 
 
 def shows_thinking(document: Mapping[str, Any]) -> bool:
