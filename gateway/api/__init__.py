@@ -22,7 +22,7 @@ from gateway.api.endpoints import (
 from gateway.api.http import errors
 from gateway.services import Services
 
-_ENDPOINTS = (
+ENDPOINTS = (
     *(chat, generations, videos, files, media, models, ops, openapi, unsupported),
     *(messages, responses),
 )
@@ -35,5 +35,5 @@ def register(app: Flask, *, trusted_proxies: int = 0, public_url: str | None = N
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted_proxies)  # type: ignore[method-assign]
     hooks.register(app, services, public_url=public_url)
     errors.register(app)
-    for endpoint in _ENDPOINTS:
+    for endpoint in ENDPOINTS:
         app.register_blueprint(endpoint.bp)

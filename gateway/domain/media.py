@@ -115,3 +115,24 @@ class StoredMedia:
     @property
     def name(self) -> str:
         return f"{self.id}.{self.extension}"
+
+    @property
+    def disposition(self) -> Literal["inline", "attachment"]:
+        """The kind of Content-Disposition: browsers show images, videos and sounds."""
+        shown = self.mime_type.startswith(("image/", "video/", "audio/"))
+        return "inline" if shown else "attachment"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """An uploaded file: a name that its owner has given to stored media."""
+
+    id: str
+    owner: str
+    media_id: str
+    filename: str
+    purpose: str
+    size: int  # bytes
+    mime_type: str
+    created_at: float
+    expires_at: float | None

@@ -143,7 +143,7 @@ class ImageRequest:
     n: int = 1
     seed: int | None = None
     watermark: bool | None = None
-    response_format: Literal["url", "b64_json"] = "url"
+    response_format: Literal["url", "b64_json", "both"] = "url"
     output_format: str | None = None
     quality: str | None = None
     background: str | None = None

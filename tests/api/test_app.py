@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
+from pathlib import Path
 
 import pytest
 from werkzeug.test import create_environ
 
+import gateway
 from gateway.api.app import ApiResponse, App
 from gateway.api.schemas.chat import ChatRequestSchema
 
@@ -113,3 +116,80 @@ def test_schemas_report_what_marshmallow_reports(document):
         return str(caught.value)
 
     assert problems(schema.loaded, document) == problems(schema.load, without_nulls(document))
+
+
+PRIVATE = re.compile(
+    r"_cv_\w+|_request_ctx|full_dispatch_request|def (?:pre)?process_re|def dispatch_request"
+    r"|flask\.(?:ctx|globals)|werkzeug\._|\._on_close|do_teardown|_get_current_object"
+)
+
+
+def test_no_module_uses_what_flask_and_werkzeug_keep_to_themselves():
+    root = Path(gateway.__file__).parent
+    users = {
+        f"{path.relative_to(root)}: {match[0]}"
+        for path in root.rglob("*.py")
+        for match in PRIVATE.finditer(path.read_text("utf-8"))
+    }
+    assert not users
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"temperature": "0.7"}, {"temperature": 0.7}),
+        ({"max_tokens": "100"}, {"max_tokens": 100}),
+        ({"logprobs": "true"}, {"logprobs": True}),
+        ({"store": "False"}, {"store": False}),
+        ({"n": 2.0}, {"n": 2}),
+    ],
+    ids=str,
+)
+def test_numbers_and_booleans_are_read_from_text(given, read):
+    document = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    assert ChatRequestSchema().read(document | given).params == read
+
+
+NOW = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        NOW,
+        {"type": "function", "name": "now", "parameters": {"type": "object"}},
+        {"name": "now", "input_schema": {"type": "object"}},
+        {"type": "custom", "name": "now", "input_schema": {"type": "object"}},
+    ],
+    ids=str,
+)
+def test_tools_are_read_in_the_shapes_of_other_apis(tool):
+    document = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": [tool]}
+    assert ChatRequestSchema().read(document).params["tools"] == [NOW]
+
+
+@pytest.mark.parametrize(
+    ("choice", "read"),
+    [
+        ({"type": "none"}, "none"),
+        ({"type": "any"}, "required"),
+        ("any", "required"),
+        ({"type": "tool", "name": "now"}, {"type": "function", "function": {"name": "now"}}),
+        ({"type": "function", "name": "now"}, {"type": "function", "function": {"name": "now"}}),
+        (
+            {"type": "allowed_tools", "mode": "required", "tools": [{"name": "now"}]},
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {
+                    "mode": "required",
+                    "tools": [{"type": "function", "function": {"name": "now"}}],
+                },
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_a_choice_of_tools_keeps_its_meaning_in_any_shape(choice, read):
+    messages = [{"role": "user", "content": "hi"}]
+    document = {"model": "m", "messages": messages, "tools": [NOW], "tool_choice": choice}
+    assert ChatRequestSchema().read(document).params["tool_choice"] == read

@@ -217,6 +217,17 @@ def test_an_edit_as_the_sdks_send_it(gateway, files, form):
 
 
 @pytest.mark.parametrize(
+    ("form", "members"),
+    [({}, {"url", "b64_json"}), ({"response_format": "url"}, {"url"})],
+    ids=["neither", "url"],
+)
+def test_edits_give_base64_beside_the_link_unless_a_form_is_asked_for(gateway, form, members):
+    form = {"prompt": "blue", **form}
+    answer = requests.post(gateway.url + EDITS, files=[("image", FILE)], data=form, timeout=30)
+    assert set(answer.json()["data"][0]) == members
+
+
+@pytest.mark.parametrize(
     ("files", "form", "param"),
     [
         ([("other", FILE)], {"prompt": "blue"}, "image"),

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
 import requests
 import schemathesis
+from flask import Flask
 from jsonschema_rs import ValidationError
 
+from gateway.api import ENDPOINTS
+from gateway.api.endpoints import unsupported
 from tests.support.process import BIN
+
+
+def routes_of(blueprint):
+    app = Flask("routes", static_folder=None)
+    app.register_blueprint(blueprint)
+    return [] if blueprint is unsupported.bp else app.url_map.iter_rules()
 
 
 def test_the_reference_is_an_openapi_document(gateway):
@@ -22,12 +32,31 @@ def test_the_reference_is_an_openapi_document(gateway):
     assert served | {"/v1/videos", "/v1/files", "/v1/models"} <= set(document["paths"])
 
 
+def test_the_reference_has_every_route_with_a_summary(gateway):
+    routes = {
+        (re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule), method.lower())
+        for endpoint in ENDPOINTS
+        for rule in routes_of(endpoint.bp)
+        for method in (rule.methods or {"GET"}) & {"GET", "POST", "PUT", "PATCH", "DELETE"}
+    }
+    operations = {
+        (path, method): operation
+        for path, methods in gateway.get("/openapi.json").json()["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert set(operations) == routes
+    assert all(operation["summary"] for operation in operations.values())
+
+
 def test_the_reference_says_what_is_required_and_whether_keys_are(gateway, gateway_factory):
     document = gateway.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
-    assert schemas["ImageEdit"]["required"] == ["prompt", "image"]
-    assert schemas["ImageEdit"]["properties"]["mask"]["format"] == "binary"
-    assert schemas["ImageRequest"]["properties"]["prompt"]["pattern"] == r"\S"
+    edit = document["paths"]["/v1/images/edits"]["post"]["requestBody"]["content"]
+    assert schemas["ImageEdit"]["required"] == ["prompt"]
+    form = edit["multipart/form-data"]["schema"]["allOf"][1]
+    assert form["required"] == ["image"]
+    assert form["properties"]["mask"]["format"] == "binary"
+    assert schemas["ImageRequest"]["properties"]["n"]["maximum"] == 10
     assert (
         "tool"
         in schemas["ChatRequest"]["properties"]["messages"]["items"]["properties"]["role"]["enum"]

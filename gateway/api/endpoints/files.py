@@ -19,7 +19,7 @@ from gateway.api.http.idempotency import answer_once
 from gateway.api.http.pagination import page_response, requested_page
 from gateway.api.http.responses import json_response
 from gateway.domain.errors import InvalidRequest, MissingField
-from gateway.storage.records.files import FileRecord
+from gateway.domain.media import FileRecord
 
 bp = Blueprint("files", __name__)
 _UPLOAD = {

@@ -18,7 +18,6 @@ from gateway.api.http.errors import error_response
 from gateway.api.http.responses import json_response
 from gateway.domain.errors import NotFound, RangeNotSatisfiable
 from gateway.domain.media import StoredMedia
-from gateway.storage.media.store import inline
 
 bp = Blueprint("media", __name__)
 _REQUIRED = {"type": "string", "x-required": True}
@@ -135,13 +134,12 @@ def _pieces(opened: AbstractContextManager[Any]) -> Generator[bytes, None, None]
 
 
 def _headers(stored: StoredMedia, filename: str) -> dict[str, str]:
-    kind = "inline" if inline(stored.mime_type) else "attachment"
     named = {"filename": filename}
     if not filename.isascii():
         named = {"filename*": f"UTF-8''{quote(filename, safe='')}"}
     return {
         "Content-Type": stored.mime_type,
-        "Content-Disposition": dump_options_header(kind, named),
+        "Content-Disposition": dump_options_header(stored.disposition, named),
         "ETag": _etag(stored),
         "Accept-Ranges": "bytes",
         "Cache-Control": f"private, max-age={_MONTH_S}, immutable",

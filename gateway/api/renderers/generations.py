@@ -60,9 +60,14 @@ def _images(
     urls = [sign(stored) for stored in media]
     content = "\n".join([_IMAGES, *(f"![image]({url})" for url in urls)])
     message = {"role": "assistant", "content": content, "images": urls}
-    if job.request.get("response_format") == "b64_json":
-        return message, [{"b64_json": _base64(stored, read)} for stored in media]
-    return message, [{"url": url} for url in urls]
+    wanted = job.request.get("response_format") or "url"
+    data: list[dict[str, Any]] = [{} for _ in media]
+    for item, stored, url in zip(data, media, urls, strict=True):
+        if wanted != "b64_json":
+            item["url"] = url
+        if wanted != "url":
+            item["b64_json"] = _base64(stored, read)
+    return message, data
 
 
 def _base64(stored: StoredMedia, read: Read) -> Base64 | None:

@@ -65,6 +65,9 @@ class ImageRequestSchema(RequestSchema):
 
 
 class ImageEditSchema(ImageRequestSchema):
+    """Clients that ask for neither form look for `b64_json`, as OpenAI's newest models give it."""
+
+    response_format = Choice("url", "b64_json", load_default="both")
     mask = Images(most=1, load_default=())
 
     def build(self, data: dict[str, Any]) -> ImageRequest:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from gateway.domain.accounts import Caller
 from gateway.domain.errors import InvalidRequest, NotFound, RequestTooLarge
-from gateway.domain.media import StoredMedia
+from gateway.domain.media import FileRecord, StoredMedia
 from gateway.storage.media.store import MediaStore
-from gateway.storage.records.files import FileRecord, FileStore
+from gateway.storage.records.files import FileStore
 from gateway.storage.records.media_index import MediaIndex
 
 MB = 1_000_000

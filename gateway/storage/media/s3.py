@@ -21,7 +21,6 @@ from gateway.storage.media.store import (
     PIECE,
     Entry,
     entry_of,
-    inline,
     name_of,
     receive,
     unavailable,
@@ -110,7 +109,6 @@ class S3MediaStore:
                         yield Entry(media, item["LastModified"].timestamp())
 
     def url(self, stored: StoredMedia, *, expires_s: int) -> str:
-        shown = "inline" if inline(stored.mime_type) else "attachment"
         with self._service() as client:
             link: str = client.generate_presigned_url(
                 "get_object",
@@ -118,7 +116,7 @@ class S3MediaStore:
                     "Bucket": self._bucket,
                     "Key": self._key(stored),
                     "ResponseContentType": stored.mime_type,
-                    "ResponseContentDisposition": f'{shown}; filename="{stored.name}"',
+                    "ResponseContentDisposition": f'{stored.disposition}; filename="{stored.name}"',
                     "ResponseCacheControl": f"private, max-age={expires_s}, immutable",
                 },
                 ExpiresIn=min(expires_s, _LONGEST_LINK_S),

@@ -124,11 +124,6 @@ class MediaStore(Protocol):
     def ping(self) -> None: ...
 
 
-def inline(mime_type: str) -> bool:
-    """Whether a browser may show the type; everything else is a download."""
-    return mime_type.startswith(("image/", "video/", "audio/")) and mime_type in EXTENSIONS
-
-
 def name_of(stored: StoredMedia) -> str:
     """The entry's name, checked, because paths and keys are made of it; raises NotFound."""
     if not _ID.fullmatch(stored.id) or stored.extension not in MIME_TYPES:

@@ -5,28 +5,16 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from sqlalchemy import ColumnElement, and_, case, delete, exists, insert, or_, select
 
+from gateway.domain.media import FileRecord
 from gateway.storage.db.engine import Database
 from gateway.storage.db.rows import page, remove
 from gateway.storage.db.schema import files, media_owners
 
 STRANGERS_KEEP_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    id: str
-    owner: str
-    media_id: str
-    filename: str
-    purpose: str
-    size: int  # bytes
-    mime_type: str
-    created_at: float
-    expires_at: float | None
 
 
 _BY_STRANGER = exists().where(

@@ -14,7 +14,6 @@ import pytest
 from gateway.domain.errors import NotFound, RequestTooLarge
 from gateway.domain.media import StoredMedia
 from gateway.storage.media.open import open_media_store
-from gateway.storage.media.store import inline
 from tests.storage.media.kit import MB, content, picture, pieces
 
 
@@ -182,10 +181,3 @@ def test_a_working_store_answers_a_ping(store):
 def test_a_location_that_means_no_store_is_refused(location):
     with pytest.raises(ValueError, match=r"file:DIR or s3://bucket/prefix"):
         open_media_store(location)
-
-
-def test_only_pictures_videos_and_sounds_are_shown_inline():
-    assert all(map(inline, ["image/png", "video/mp4", "audio/mpeg"]))
-    assert not any(
-        map(inline, ["application/octet-stream", "application/pdf", "image/svg+xml", "text/html"])
-    )
