@@ -101,7 +101,7 @@ def _document(*, open_pool: bool) -> dict[str, Any]:
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
     spec.components.schema("Error", _ERROR)
     for rule in current_app.url_map.iter_rules():
-        if rule.endpoint.partition(".")[0] not in _WITHOUT_WORDS:
+        if not (rule.websocket or rule.endpoint.partition(".")[0] in _WITHOUT_WORDS):
             _add(spec, rule)
     document: dict[str, Any] = spec.to_dict()
     return document

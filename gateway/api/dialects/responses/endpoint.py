@@ -14,6 +14,7 @@ from gateway.api.dialects.responses.renderer import ResponseStream, response
 from gateway.api.dialects.responses.schema import ResponseRequest, ResponsesSchema
 from gateway.api.dialects.serving import serve, vendor_of
 from gateway.api.http.body import json_body, load
+from gateway.api.http.described import EVENTS, JSON, ONCE, described, page_query
 from gateway.api.http.pagination import page_response, requested_page
 from gateway.api.http.responses import json_response
 from gateway.domain.errors import InvalidRequest
@@ -32,6 +33,7 @@ class UpgradeRequired(InvalidRequest):
 
 
 @bp.post("/v1/responses")
+@described(body=_schema, headers=ONCE, answers=(JSON, EVENTS))
 def create_response() -> ResponseReturnValue:
     """Answer a conversation in the form of OpenAI's Responses API."""
     context = current()
@@ -55,6 +57,7 @@ def create_response() -> ResponseReturnValue:
 
 
 @bp.post("/v1/responses/input_tokens")
+@described(body=_schema)
 def count_input_tokens() -> ResponseReturnValue:
     """Estimate the tokens of a request; no vendor is asked."""
     context = current()
@@ -87,6 +90,7 @@ def delete_response(response_id: str) -> ResponseReturnValue:
 
 
 @bp.get("/v1/responses/<response_id>/input_items")
+@described(query=page_query(100))
 def list_input_items(response_id: str) -> ResponseReturnValue:
     """List the items of the request and of what it continues, the newest first."""
     context = current()

@@ -11,7 +11,7 @@ from marshmallow import fields
 from gateway.api.dialects import reading
 from gateway.api.dialects.responses.items import as_items, offered_tools, turns
 from gateway.api.dialects.responses.tools import Tools
-from gateway.api.schemas.fields import Flag, Number, Object, RequestSchema, Word
+from gateway.api.schemas.fields import Flag, Number, Object, RequestSchema, Text, WholeNumber
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.requests import ChatParams, ChatRequest, Message, Text
 
@@ -55,10 +55,10 @@ class ResponseRequest:
 
 
 class ResponsesSchema(RequestSchema):
-    model = Word(required=True, longest=256)
+    model = Text(256, required=True)
     input = fields.Raw()
-    instructions = Word(longest=10_000_000)
-    previous_response_id = Word(longest=256)
+    instructions = Text(10_000_000)
+    previous_response_id = Text(256)
     stream = Flag(load_default=False)
     store = Flag(load_default=True)
     background = Flag()
@@ -67,16 +67,16 @@ class ResponsesSchema(RequestSchema):
     parallel_tool_calls = Flag()
     text = Object({"format": dict, "verbosity": str})
     reasoning = Object({"effort": str, "summary": str})
-    max_output_tokens = Number(1, whole=True)
+    max_output_tokens = WholeNumber(1)
     temperature = Number(0, 2)
     top_p = Number(0, 1)
-    service_tier = Word()
-    user = Word()
-    safety_identifier = Word()
-    prompt_cache_key = Word()
+    service_tier = Text()
+    user = Text()
+    safety_identifier = Text()
+    prompt_cache_key = Text()
     metadata = Object()
     include = fields.Raw()
-    truncation = Word()
+    truncation = Text()
     client_metadata = Object()
     stream_options = Object()
     conversation = fields.Raw()
