@@ -13,8 +13,8 @@ from gateway.api.schemas.fields import (
     Number,
     Object,
     RequestSchema,
+    String,
     Strings,
-    Text,
     WholeNumber,
 )
 from gateway.api.schemas.members import IMAGE_CONFIG, RESPONSE_FORMAT, THINKING
@@ -43,7 +43,7 @@ class Messages(fields.Raw):
         return parts.messages(value)
 
 
-class Label(Text):
+class Label(String):
     """A string that names somebody; objects, which some clients send instead, are not used."""
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kw: Any) -> Any:
@@ -51,7 +51,7 @@ class Label(Text):
 
 
 class ChatRequestSchema(RequestSchema):
-    model = Text(256, required=True)
+    model = String(256, required=True)
     messages = Messages()
     stream = Flag(load_default=False)
     stream_options = Object()
@@ -82,14 +82,14 @@ class ChatRequestSchema(RequestSchema):
     top_k = WholeNumber(-1)
     min_p = Number(0, 1)
     repetition_penalty = Number(0)
-    service_tier = Text()
+    service_tier = String()
     user = Label()
     metadata = Object()
     store = Flag()
-    verbosity = Text()
+    verbosity = String()
     prediction = Object()
-    safety_identifier = Text()
-    prompt_cache_key = Text()
+    safety_identifier = String()
+    prompt_cache_key = String()
     chat_template_kwargs = Object()
     enable_thinking = Flag()
 

@@ -129,7 +129,7 @@ class Flag(fields.Boolean):
         super().__init__(truthy=_TRUE, falsy=_FALSE, **kw)
 
 
-class Text(fields.String):
+class String(fields.String):
     def __init__(self, longest: int = 100_000, **kw: Any) -> None:
         super().__init__(validate=validate.Length(max=longest), **kw)
 

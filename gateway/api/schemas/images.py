@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from gateway.api.schemas.fields import Choice, Flag, Images, RequestSchema, Text, WholeNumber
+from gateway.api.schemas.fields import Choice, Flag, Images, RequestSchema, String, WholeNumber
 from gateway.domain.image_sizes import LONGEST_PROMPT, MOST_IMAGES, RATIOS, SEEDS, size_of
 from gateway.domain.requests import ImageRequest
 
@@ -27,7 +27,7 @@ class Size(fields.String):
             raise ValidationError(str(err)) from None
 
 
-class Prompt(Text):
+class Prompt(String):
     def __init__(self) -> None:
         super().__init__(LONGEST_PROMPT, required=True)
         self.validators.append(validate.Regexp(r"\s*\S", error="Must not be empty."))
@@ -35,17 +35,17 @@ class Prompt(Text):
 
 class ImageRequestSchema(RequestSchema):
     prompt = Prompt()
-    model = Text(256, load_default="doubao-image")
+    model = String(256, load_default="doubao-image")
     image = Images(load_default=())
     ratio = Choice(*RATIOS)
     size = Size()
-    style = Text(200)
+    style = String(200)
     n = WholeNumber(1, MOST_IMAGES, load_default=1)
     seed = WholeNumber(*SEEDS)
     watermark = Flag()
     response_format = Choice("url", "b64_json", load_default="url")
     output_format = Choice("png", "jpeg", "webp")
-    quality = Text()
+    quality = String()
     background = Choice("transparent", "opaque", "auto")
     stream = Flag(load_default=False)
     asynchronous = Flag(data_key="async", load_default=False)

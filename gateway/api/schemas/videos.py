@@ -12,7 +12,7 @@ from gateway.api.schemas.fields import (
     Images,
     RequestSchema,
     Seconds,
-    Text,
+    String,
     WholeNumber,
 )
 from gateway.api.schemas.images import Prompt, Size
@@ -24,7 +24,7 @@ RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "adaptive")
 
 class VideoRequestSchema(RequestSchema):
     prompt = Prompt()
-    model = Text(256, load_default="doubao-video")
+    model = String(256, load_default="doubao-video")
     image = Images(load_default=())
     input_reference = Images(load_default=())
     ratio = Choice(*RATIOS)

@@ -15,8 +15,8 @@ from gateway.api.schemas.fields import (
     Number,
     Object,
     RequestSchema,
+    String,
     Strings,
-    Text,
     WholeNumber,
 )
 from gateway.domain.requests import ChatParams, ChatRequest
@@ -28,7 +28,7 @@ _DEFAULT_EFFORT = "high"  # says no more than no effort at all
 class MessagesSchema(RequestSchema):
     """`context_management`, `mcp_servers`, `container` and the like are Anthropic's alone."""
 
-    model = Text(256, required=True)
+    model = String(256, required=True)
     messages = fields.Raw(required=True)
     max_tokens = WholeNumber(1, required=True)
     stream = Flag(load_default=False)

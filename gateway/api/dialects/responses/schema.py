@@ -11,7 +11,7 @@ from marshmallow import fields
 from gateway.api.dialects import reading
 from gateway.api.dialects.responses.items import as_items, offered_tools, turns
 from gateway.api.dialects.responses.tools import Tools
-from gateway.api.schemas.fields import Flag, Number, Object, RequestSchema, Text, WholeNumber
+from gateway.api.schemas.fields import Flag, Number, Object, RequestSchema, String, WholeNumber
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.requests import ChatParams, ChatRequest, Message, Text
 
@@ -55,10 +55,10 @@ class ResponseRequest:
 
 
 class ResponsesSchema(RequestSchema):
-    model = Text(256, required=True)
+    model = String(256, required=True)
     input = fields.Raw()
-    instructions = Text(10_000_000)
-    previous_response_id = Text(256)
+    instructions = String(10_000_000)
+    previous_response_id = String(256)
     stream = Flag(load_default=False)
     store = Flag(load_default=True)
     background = Flag()
@@ -70,13 +70,13 @@ class ResponsesSchema(RequestSchema):
     max_output_tokens = WholeNumber(1)
     temperature = Number(0, 2)
     top_p = Number(0, 1)
-    service_tier = Text()
-    user = Text()
-    safety_identifier = Text()
-    prompt_cache_key = Text()
+    service_tier = String()
+    user = String()
+    safety_identifier = String()
+    prompt_cache_key = String()
     metadata = Object()
     include = fields.Raw()
-    truncation = Text()
+    truncation = String()
     client_metadata = Object()
     stream_options = Object()
     conversation = fields.Raw()
