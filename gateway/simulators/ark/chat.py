@@ -18,6 +18,7 @@ from gateway.simulators.chat.completions import (
     THOUGHT,
     Answer,
     Limits,
+    cached_tokens,
     give_answer,
     logprobs,
     sse,
@@ -62,8 +63,10 @@ def create() -> Response:
         "model": body.data["model"],
         "service_tier": "default",
     }
+    cached = cached_tokens(call, str(head["model"]), talk)
+    total = usage(talk.tokens, cached, answers)
     if body.flag("stream"):
-        frames = _stream(call, head, answers, talk.tokens, body)
+        frames = _stream(call, head, answers, total, body)
         return stream_response(frames, "text/event-stream; charset=utf-8")
     choices = [
         {
@@ -74,7 +77,6 @@ def create() -> Response:
         }
         for at, answer in enumerate(answers)
     ]
-    total = usage(talk.tokens, answers)
     return json_response({**head, "object": "chat.completion", "choices": choices, "usage": total})
 
 
@@ -115,10 +117,10 @@ def _ending(answer: Answer, call: Call) -> dict[str, object]:
 
 
 def _stream(
-    call: Call, head: dict[str, object], answers: list[Answer], prompt: int, body: Fields
+    call: Call, head: dict[str, object], answers: list[Answer], total: object, body: Fields
 ) -> Iterator[bytes]:
     """Return the chunks: thoughts first, then the text word by word, then the endings."""
-    total, options = usage(prompt, answers), body.inner("stream_options")
+    options = body.inner("stream_options")
     running = options is not None and options.flag("chunk_include_usage")
     base = {**head, "object": "chat.completion.chunk", "usage": total if running else None}
 

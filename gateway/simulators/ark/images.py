@@ -28,6 +28,7 @@ _MARK = "AI generated"
 _TOKEN_PIXELS = 256
 _MOST_IMAGES = 15
 _UNASKED_GROUP = 4
+_UNASKED_LAYERS = 3
 _PIXELS = re.compile(r"(\d{1,5})x(\d{1,5})", re.ASCII)
 # Sizes of the 2k tier by aspect ratio; the other tiers are multiples of them.
 _SHAPES = (
@@ -56,6 +57,8 @@ class _ImageRequest:
     format: Format
     mark: str
     named_format: bool
+    transparent: bool
+    layers: int
 
 
 @bp.post("/images/generations")
@@ -71,7 +74,7 @@ def generate() -> Response:
         return stream_response(_stream(call, order), "text/event-stream; charset=utf-8")
     if "filtered" in call.behaviour:
         raise _sensitive("OutputImageSensitiveContentDetected", "output image")
-    data = [_member(call, order, at) for at in range(order.count)]
+    data = [_member(call, order, at) for at in range(order.layers or order.count)]
     answer: dict[str, object] = {
         "model": name,
         "created": int(time.time()),
@@ -84,10 +87,12 @@ def generate() -> Response:
 
 
 def _read(body: Fields, name: str, model: ImageModel) -> _ImageRequest:
-    prompt = body.required_text("prompt")
+    layered = body.flag("layer_decomposition") or False
+    prompt = (body.text("prompt") or "") if layered else body.required_text("prompt")
     references = _references(body, model)
     width, height = _size(body, model, references)
     _refuse_unsupported(body, model)
+    transparent = _check_background(body, references)
     count = _count(body, prompt, len(references))
     body.flag("stream")
     body.integer("seed", -1, 2**31 - 1)
@@ -101,9 +106,11 @@ def _read(body: Fields, name: str, model: ImageModel) -> _ImageRequest:
         height=height,
         count=count,
         base64=form == "b64_json",
-        format="PNG" if output == "png" else "JPEG",
+        format="PNG" if output == "png" or layered else "JPEG",
         mark="" if body.flag("watermark") is False else _MARK,
         named_format=model.chooses_format,
+        transparent=transparent,
+        layers=_layer_count(prompt, model) if layered else 0,
     )
 
 
@@ -122,6 +129,8 @@ def _references(body: Fields, model: ImageModel) -> list[MediaInfo]:
 def _size(body: Fields, model: ImageModel, references: list[MediaInfo]) -> tuple[int, int]:
     """Return the size of the result; it may differ from the requested size."""
     size = (body.text("size") or ("2048x2048" if model.tiers else "1024x1024")).lower()
+    if size == "auto" and body.flag("layer_decomposition"):
+        size = "2k"
     if size in model.tiers:
         ratio = references[0].width / references[0].height if references else 1.0
         width, height = min(_SHAPES, key=lambda shape: abs(shape[0] / shape[1] - ratio))
@@ -135,8 +144,9 @@ def _size(body: Fields, model: ImageModel, references: list[MediaInfo]) -> tuple
     if not model.least_pixels <= width * height <= model.most_pixels:
         least, most = model.least_pixels, model.most_pixels
         raise body.invalid("size", f"must have {least} to {most} pixels")
-    if not 1 / 16 <= width / height <= 16:
-        raise body.invalid("size", "must have an aspect ratio between 1/16 and 16")
+    most = model.most_ratio
+    if not 1 / most <= width / height <= most:
+        raise body.invalid("size", f"must have an aspect ratio between 1/{most} and {most}")
     return _grid(width), _grid(height)
 
 
@@ -148,12 +158,12 @@ def _refuse_unsupported(body: Fields, model: ImageModel) -> None:
     """Refuse the parameters that only other models have."""
     offered = {
         "output_format": model.chooses_format,
-        "layer_decomposition": model.layers,
-        "background": model.layers,
+        "layer_decomposition": bool(model.layers),
+        "background": bool(model.layers),
         "tools": model.searches,
-        "stream": model.streams or not body.flag("stream"),
+        "stream": model.streams or (not model.layers and not body.flag("stream")),
         "sequential_image_generation": model.groups
-        or body.data.get("sequential_image_generation") == "disabled",
+        or (not model.layers and body.data["sequential_image_generation"] == "disabled"),
         "sequential_image_generation_options": model.groups,
     }
     for name, known in offered.items():
@@ -161,13 +171,30 @@ def _refuse_unsupported(body: Fields, model: ImageModel) -> None:
             message = f"The parameter `{name}` is not supported by the current model."
             raise ArkError(400, "InvalidParameter.UnsupportedParameter", message, name)
     body.flag("layer_decomposition")
-    body.choice("background", ("transparent", "opaque"))
+    body.choice("background", ("auto", "transparent", "opaque"))
     options = body.inner("optimize_prompt_options")
     if options:
         modes = ("standard", "fast") if model.fast else ("standard",)
         options.choice("mode", modes)
     for tool in body.objects("tools"):
         tool.choice("type", ("web_search",))
+
+
+def _check_background(body: Fields, references: list[MediaInfo]) -> bool:
+    """Return true for a transparent background, which takes one PNG and makes another."""
+    if body.data.get("background") != "transparent":
+        return False
+    if len(references) != 1 or references[0].mime != "image/png":
+        raise body.invalid("background", "transparent requires exactly one PNG reference")
+    if body.data.get("output_format") != "png":
+        raise body.invalid("background", "transparent requires the output_format png")
+    return True
+
+
+def _layer_count(prompt: str, model: ImageModel) -> int:
+    """Return the number of layers, from the prompt where it names one."""
+    named = re.search(r"\d+", prompt)
+    return max(1, min(model.layers, int(named[0]) if named else _UNASKED_LAYERS))
 
 
 def _count(body: Fields, prompt: str, references: int) -> int:
@@ -197,13 +224,22 @@ def _member(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:
     comment = secrets.token_hex(8).encode()
 
     def image_bytes() -> bytes:
-        plain = generate_image(title, order.width, order.height, order.format, mark=order.mark)
+        plain = generate_image(
+            title,
+            order.width,
+            order.height,
+            order.format,
+            mark=order.mark,
+            transparent=order.transparent or order.layers > 0,
+        )
         return with_comment(plain, comment)
 
     member: dict[str, object] = {"size": f"{order.width}x{order.height}"}
     kind = order.format.lower()
     if order.named_format:
         member["output_format"] = kind
+    if order.layers:
+        member |= _layer(order, at)
     if order.base64:
         member["b64_json"] = base64.b64encode(image_bytes()).decode()
     else:
@@ -211,6 +247,15 @@ def _member(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:
         name = f"{int(time.time())}_{at}.{kind}"
         member["url"] = current_state().media.put(image_bytes, f"image/{kind}", name, gone=gone)
     return member
+
+
+def _layer(order: _ImageRequest, at: int) -> dict[str, object]:
+    """Return the place of a layer, in pixels and in thousandths of each side."""
+    box = {
+        "absolute": [0, 0, order.width, order.height],
+        "normalized": [0, 0, 1000, 1000],
+    }
+    return {"z_index": at, "name": f"layer {at + 1}", "description": "", "bounding_box": box}
 
 
 def _usage(order: _ImageRequest, data: list[dict[str, object]]) -> dict[str, object]:

@@ -22,11 +22,16 @@ _KNOWN = frozenset(
         *("model", "content", "resolution", "ratio", "duration", "frames", "seed"),
         *("camera_fixed", "watermark", "generate_audio", "return_last_frame", "callback_url"),
         *("service_tier", "execution_expires_after", "draft", "priority", "safety_identifier"),
-        *("tools", "output_format", "omni_reference_task_type"),
+        *("tools", "output_format", "omni_reference_task_type", "human_face_mode"),
+        *("reasoning_effort", "optimize_prompt", "subdivision_level", "file_format"),
     )
 )
 _RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9", "adaptive")
-_ROLES = ("first_frame", "last_frame", "reference_image")
+_ROLES = ("first_frame", "last_frame", "reference_image", "mask")
+_NEWEST_ONLY = (
+    *("human_face_mode", "reasoning_effort", "optimize_prompt", "subdivision_level"),
+    "file_format",
+)
 _FLAG = re.compile(r"--([a-z]+)\s+(\S+)")
 _FLAG_NAMES = {
     "rs": "resolution",
@@ -76,14 +81,17 @@ class VideoRequest:
     priority: int
     callback_url: str | None
     safety_identifier: str | None
+    draft_of: str | None
+    quicktime: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
     prompt: str
     images: tuple[tuple[str | None, MediaInfo], ...]
-    videos: int
+    videos: tuple[MediaInfo, ...]
     audios: int
+    draft: str | None
 
     @property
     def references(self) -> bool:
@@ -125,11 +133,13 @@ def read(body: Fields) -> VideoRequest:
         last_frame=body.flag("return_last_frame") or False,
         sound=(sound is not False) if model.sound else None,
         draft=body.flag("draft") or False,
-        tier=body.choice("service_tier", ("default", "flex")) or "default",
+        tier=body.choice("service_tier", ("default", "flex", "priority")) or "default",
         expires_after_s=body.integer("execution_expires_after", 3600, 259_200) or 172_800,
         priority=body.integer("priority", 0, 9) or 0,
         callback_url=_callback(body),
         safety_identifier=body.text("safety_identifier", most=64),
+        draft_of=inputs.draft,
+        quicktime=body.data.get("output_format") == "mov",
     )
 
 
@@ -137,7 +147,8 @@ def _read_content(body: Fields) -> _Inputs:
     body.require("content")
     texts: list[str] = []
     images: list[tuple[str | None, MediaInfo]] = []
-    videos = audios = 0
+    videos: list[MediaInfo] = []
+    audios, draft = 0, None
     for item in body.objects("content"):
         kind = item.required_text("type")
         if kind == "text":
@@ -148,15 +159,17 @@ def _read_content(body: Fields) -> _Inputs:
             images.append((role, load_image(image.data.get("url", ""), image.at("url"), FRAME)))
         elif kind == "video_url":
             item.choice("role", ("reference_video",))
-            load_kind(_remote(item.required_inner("video_url")), "url", "video", 50 * _MB)
-            videos += 1
+            video = _remote(item.required_inner("video_url"))
+            videos.append(load_kind(video, "url", "video", 50 * _MB))
         elif kind == "audio_url":
             item.choice("role", ("reference_audio",))
             load_kind(item.required_inner("audio_url"), "url", "audio", 15 * _MB)
             audios += 1
+        elif kind == "draft_task":
+            draft = item.required_inner("draft_task").required_text("id")
         else:
             raise item.invalid("type", f"{kind!r} is not supported")
-    return _Inputs(" ".join(texts), tuple(images), videos, audios)
+    return _Inputs(" ".join(texts), tuple(images), tuple(videos), audios, draft)
 
 
 def _remote(video: Fields) -> Fields:
@@ -167,6 +180,10 @@ def _remote(video: Fields) -> Fields:
 
 def _check_scenario(body: Fields, model: VideoModel, inputs: _Inputs) -> None:
     """See that the images play one of the three exclusive parts, and one the model knows."""
+    if inputs.draft is not None:
+        if not model.drafts or inputs.images or inputs.videos or inputs.audios:
+            raise body.invalid("content", "draft_task is not supported here")
+        return
     roles = [role for role, _ in inputs.images]
     if len(roles) > 1 and None in roles:
         raise body.invalid("content", "role must be specified for image contents")
@@ -192,12 +209,17 @@ def _check_scenario(body: Fields, model: VideoModel, inputs: _Inputs) -> None:
 def _check_references(body: Fields, model: VideoModel, inputs: _Inputs) -> None:
     given = (
         ("reference_image", len(inputs.images), model.references),
-        ("reference_video", inputs.videos, model.reference_videos),
+        ("reference_video", len(inputs.videos), model.reference_videos),
         ("reference_audio", inputs.audios, model.reference_audios),
     )
     for role, count, most in given:
         if count > most:
             raise body.invalid("content", f"{role} allows at most {most} with this model")
+    lengths = [video.seconds for video in inputs.videos if video.seconds]
+    if any(not 2 <= seconds <= model.video_s for seconds in lengths):
+        raise body.invalid("content", f"a reference video must have 2 to {model.video_s} seconds")
+    if sum(lengths) > model.video_s:
+        raise body.invalid("content", f"reference videos exceed {model.video_s} seconds in all")
 
 
 def _with_flags(body: Fields, prompt: str) -> Fields:
@@ -231,6 +253,7 @@ def _refuse_unsupported(body: Fields, model: VideoModel) -> None:
         "tools": model.family >= 20,
         "output_format": newest,
         "omni_reference_task_type": newest,
+        **dict.fromkeys(_NEWEST_ONLY, newest),
     }
     for name, known in offered.items():
         if name in body and not known:
@@ -239,7 +262,18 @@ def _refuse_unsupported(body: Fields, model: VideoModel) -> None:
     if body.data.get("service_tier") == "flex" and not model.flex:
         raise body.invalid("service_tier", "flex is not supported by the current model")
     body.choice("output_format", ("mp4", "mov"))
-    body.choice("omni_reference_task_type", ("auto", "reference", "edit", "extend"))
+    task = body.choice("omni_reference_task_type", ("auto", "reference", "edit", "extend"))
+    if task in ("edit", "extend"):
+        if body.data.get("ratio") not in (None, "adaptive"):
+            raise body.invalid("ratio", f"must be adaptive for the task {task}")
+        if body.data.get("duration") not in (None, -1):
+            raise body.invalid("duration", f"must be -1 for the task {task}")
+        if not any(item.data.get("type") == "video_url" for item in body.objects("content")):
+            raise body.invalid("content", f"needs a reference_video for the task {task}")
+    body.choice("human_face_mode", ("strict", "relaxed"))
+    body.choice("reasoning_effort", ("low", "medium", "high", "max"))
+    body.choice("file_format", ("mp4", "glb"))
+    body.flag("optimize_prompt")
     for tool in body.objects("tools"):
         tool.choice("type", ("web_search",))
 

@@ -93,6 +93,7 @@ class Task:
             "framespersecond": FPS,
             **({} if order.sound is None else {"generate_audio": order.sound}),
             "draft": order.draft,
+            **({} if order.draft_of is None else {"draft_task_id": order.draft_of}),
             "priority": order.priority,
         }
 

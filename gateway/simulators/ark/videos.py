@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 
 from flask import Blueprint, Response, request
@@ -29,7 +30,7 @@ _STATUSES = ("queued", "running", "cancelled", "succeeded", "failed", "expired")
 def create(rest: str = "") -> Response:
     """Queue a video; POSTs to any path below are accepted too, as at the vendor."""
     call, body = open_json_call("ark.videos.create")
-    order = read(body)
+    order = _with_draft(read(body), call)
     if "blocked" in call.behaviour:
         message = "The request failed because the input text may contain sensitive information."
         raise ArkError(400, "InputTextSensitiveContentDetected", message)
@@ -82,17 +83,56 @@ def remove(task_id: str) -> Response:
     return json_response({})
 
 
+def _with_draft(order: VideoRequest, call: Call) -> VideoRequest:
+    """Return a request for a final video with the prompt, ratio and length of its draft."""
+    if order.draft_of is None:
+        return order
+    task = current_state().store(Tasks).get(order.draft_of, call.credential)
+    if not task.order.draft or task.status(time.time()) != "succeeded":
+        raise invalid("content", f"{order.draft_of} is not a finished draft")
+    if task.order.model != order.model:
+        raise invalid("model", "must be the model of the draft")
+    wide, tall = order.width, order.height
+    if (task.order.width > task.order.height) != (wide > tall):
+        wide, tall = tall, wide
+    return replace(
+        order,
+        prompt=task.order.prompt,
+        frames=task.order.frames,
+        ratio=task.order.ratio,
+        seed=task.order.seed,
+        width=wide,
+        height=tall,
+    )
+
+
 def _results(call: Call, order: VideoRequest) -> tuple[str, str | None]:
     """Sign the URLs under which the video, and its last frame if asked for, will be found."""
     media, gone = current_state().media, "gone" in call.behaviour
     # The vendor makes one frame more than it says.
     seconds = (order.frames + 1) / FPS
-    made = partial(generate_video, order.width, order.height, seconds, FPS, seed=order.prompt)
-    video = media.put(made, "video/mp4", "video.mp4", gone=gone)
+    made = partial(
+        generate_video,
+        order.width,
+        order.height,
+        seconds,
+        FPS,
+        seed=order.prompt,
+        sound=order.sound or False,
+        quicktime=order.quicktime,
+    )
+    video = media.put(made, *_container(order), gone=gone)
     if not order.last_frame:
         return video, None
     last = partial(generate_image, order.prompt, order.width, order.height)
     return video, media.put(last, "image/png", "last_frame.png", gone=gone)
+
+
+def _container(order: VideoRequest) -> tuple[str, str]:
+    """Return the media type and the name of the file."""
+    if order.quicktime:
+        return "video/quicktime", "video.mov"
+    return "video/mp4", "video.mp4"
 
 
 def _page(name: str, default: int) -> int:

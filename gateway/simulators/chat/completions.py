@@ -13,6 +13,8 @@ from gateway.simulators.calls import Call
 from gateway.simulators.chat.conversation import Conversation
 from gateway.simulators.chat.replies import compose, sample_json
 from gateway.simulators.fields import Fields
+from gateway.simulators.prompt_cache import PromptCaches
+from gateway.simulators.state import current_state
 
 DONE = b"data: [DONE]\n\n"
 THOUGHT = ("Let", " me", " think", " about", " it.")
@@ -97,6 +99,12 @@ def give_answer(
     return Answer(thought, reply.pieces, (), finish)
 
 
+def cached_tokens(call: Call, model: str, talk: Conversation) -> int:
+    """Return the tokens of the prompt that the account's prompt cache has."""
+    caches = current_state().store(PromptCaches)
+    return caches.cached_tokens(call.credential, model, talk.messages)
+
+
 def sse(payload: object) -> bytes:
     """Return one event without a name."""
     return b"data: " + orjson.dumps(payload) + b"\n\n"
@@ -171,7 +179,7 @@ def _read_choice(body: Fields, tools: Mapping[str, object]) -> str:
     return choice_word or "auto"
 
 
-def usage(prompt: int, answers: Sequence[Answer]) -> dict[str, object]:
+def usage(prompt: int, cached: int, answers: Sequence[Answer]) -> dict[str, object]:
     """Count tokens: a token is a piece, or a word of a call's arguments."""
     thought = sum(len(answer.reasoning) for answer in answers)
     said = sum(len(answer.pieces) + 8 * len(answer.tool_calls) for answer in answers)
@@ -179,6 +187,6 @@ def usage(prompt: int, answers: Sequence[Answer]) -> dict[str, object]:
         "prompt_tokens": prompt,
         "completion_tokens": thought + said,
         "total_tokens": prompt + thought + said,
-        "prompt_tokens_details": {"cached_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached},
         "completion_tokens_details": {"reasoning_tokens": thought},
     }

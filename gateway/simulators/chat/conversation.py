@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gateway.simulators.chat.replies import count_tokens
 from gateway.simulators.fields import Fields
 from gateway.simulators.media.media_info import MediaInfo
+from gateway.simulators.prompt_cache import Message
 
 _TOKENS_PER_MEDIUM = 256
 
@@ -24,6 +25,7 @@ class Conversation:
     last_role: str
     seen: tuple[MediaInfo, ...]
     tokens: int
+    messages: tuple[Message, ...]
 
 
 def read(body: Fields, roles: tuple[str, ...], media: Mapping[str, MediaReader]) -> Conversation:
@@ -31,18 +33,21 @@ def read(body: Fields, roles: tuple[str, ...], media: Mapping[str, MediaReader])
     body.require("messages")
     turns, last, role = 0, "", ""
     seen: list[MediaInfo] = []
-    tokens = 0
+    prompt: list[Message] = []
     for message in body.objects("messages"):
         message.require("role")
         role = message.choice("role", roles) or ""
+        before = len(seen)
         text = _read_content(message, role, media, seen)
-        tokens += count_tokens(text)
+        tokens = count_tokens(text) + _TOKENS_PER_MEDIUM * (len(seen) - before)
+        prompt.append(Message(message.data, tokens))
         turns += role == "user"
         if role in ("user", "tool"):
             last = text
     if not role:
         raise body.invalid("messages", "must have at least one message")
-    return Conversation(turns, last, role, tuple(seen), tokens + _TOKENS_PER_MEDIUM * len(seen))
+    tokens = sum(message.tokens for message in prompt)
+    return Conversation(turns, last, role, tuple(seen), tokens, tuple(prompt))
 
 
 def _read_content(

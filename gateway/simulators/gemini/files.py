@@ -17,7 +17,7 @@ from typing import Any, Literal
 from flask import Response, request
 
 from gateway.simulators.gemini.errors import no_such_file
-from gateway.simulators.gemini.protocol import VERSION, bp, enter
+from gateway.simulators.gemini.protocol import VERSION, bp, open_call
 from gateway.simulators.google.errors import invalid
 from gateway.simulators.google.http import check_query, google_json, page, page_size
 from gateway.simulators.ledger import Ledger
@@ -139,7 +139,7 @@ def timestamp(at: float) -> str:
 @bp.get(f"/{VERSION}/files")
 def list_files(version: str) -> Response:
     """List the project's files, newest first."""
-    call = enter("files.list")
+    call = open_call("files.list")
     check_query("pageSize", "pageToken")
     files = current_state().store(Files).of(call.credential)[::-1]
     shown, next_token = page(files, page_size("pageSize", 10, 100))
@@ -152,14 +152,14 @@ def list_files(version: str) -> Response:
 @bp.get(f"/{VERSION}/files/<file_id>")
 def get_file(version: str, file_id: str) -> Response:
     """Show one file."""
-    call = enter("files.get")
+    call = open_call("files.get")
     return google_json(_own(file_id, call.credential).view())
 
 
 @bp.delete(f"/{VERSION}/files/<file_id>")
 def delete_file(version: str, file_id: str) -> Response:
     """Delete one file."""
-    call = enter("files.delete")
+    call = open_call("files.delete")
     if not current_state().store(Files).remove(_own(file_id, call.credential)):
         raise no_such_file(file_id)
     return google_json({})
@@ -168,7 +168,7 @@ def delete_file(version: str, file_id: str) -> Response:
 @bp.get(f"/{VERSION}/files/<file_id>:download")
 def download_file(version: str, file_id: str) -> Response:
     """Send the bytes of a generated file; uploaded ones cannot be fetched back."""
-    call = enter("files.download")
+    call = open_call("files.download")
     check_query()
     file = _own(file_id, call.credential)
     if file.source != "GENERATED":

@@ -21,9 +21,11 @@ from gateway.simulators.gemini.answers import Answer, Part, answer
 from gateway.simulators.gemini.models import Model
 from gateway.simulators.gemini.options import check_config, check_tools
 from gateway.simulators.gemini.prompts import Prompt, read_prompt
-from gateway.simulators.gemini.protocol import VERSION, bp, enter, model_of
+from gateway.simulators.gemini.protocol import VERSION, bp, model_of, open_call
 from gateway.simulators.gemini.schemas import COUNT_TOKENS, GENERATE_CONTENT
 from gateway.simulators.google.http import check_query, google_json, json_body, read_payload
+from gateway.simulators.prompt_cache import PromptCaches
+from gateway.simulators.state import current_state
 from gateway.simulators.streams import stream_frames
 
 
@@ -39,6 +41,7 @@ class Work:
     """None when the prompt is blocked."""
 
     response_id: str
+    cached: int
 
 
 @bp.post(f"/{VERSION}/models/<model_id>:generateContent")
@@ -79,7 +82,7 @@ def stream_generate(version: str, model_id: str) -> Response:
 def count(version: str, model_id: str) -> Response:
     """Count the tokens of a prompt."""
     body = json_body()
-    call = enter("countTokens", body)
+    call = open_call("countTokens", body)
     check_query()
     model = model_of(model_id, version, "countTokens")
     payload = read_payload(COUNT_TOKENS, body)
@@ -95,14 +98,14 @@ def count(version: str, model_id: str) -> Response:
 @bp.post(f"/{VERSION}/models/<model_id>:<any(predictLongRunning, predict):method>")
 def predict(version: str, model_id: str, method: str) -> Response:
     """Refuse the methods of the retired image and video models."""
-    enter(method, json_body(), main=True)
+    open_call(method, json_body(), main=True)
     model_of(model_id, version, method)
     raise errors.model_not_found(model_id, version, method)
 
 
 def _accept(method: str, version: str, model_id: str) -> Work:
     body = json_body()
-    call = enter(method, body, main=True)
+    call = open_call(method, body, main=True)
     check_query()
     model = model_of(model_id, version, method)
     errors.refuse_work(call, model_id)
@@ -112,6 +115,7 @@ def _accept(method: str, version: str, model_id: str) -> Work:
     check_tools(payload, model)
     prompt = read_prompt(payload, model, call.credential)
     blocked = "blocked" in call.behaviour
+    caches = current_state().store(PromptCaches)
     return Work(
         call,
         model,
@@ -119,6 +123,7 @@ def _accept(method: str, version: str, model_id: str) -> Work:
         config.get("candidateCount", 1),
         None if blocked else answer(payload, prompt, model, call.behaviour),
         secrets.token_urlsafe(16),
+        caches.cached_tokens(call.credential, model_id, prompt.messages),
     )
 
 
@@ -155,7 +160,7 @@ def _chunk(work: Work, candidates: list[dict[str, Any]], steps_done: int) -> dic
     return {
         "candidates": candidates,
         "usageMetadata": _usage(work, steps_done),
-        "modelVersion": work.model.id,
+        "modelVersion": work.model.version,
         "responseId": work.response_id,
     }
 
@@ -190,7 +195,7 @@ def _blocked(work: Work) -> dict[str, Any]:
             "totalTokenCount": prompt,
             "promptTokensDetails": _details(work.prompt.tokens),
         },
-        "modelVersion": work.model.id,
+        "modelVersion": work.model.version,
         "responseId": work.response_id,
     }
 
@@ -210,6 +215,8 @@ def _usage(work: Work, steps_done: int) -> dict[str, Any]:
     }
     if "IMAGE" in said:
         usage["candidatesTokensDetails"] = _details(said)
+    if work.cached:
+        usage["cachedContentTokenCount"] = work.cached
     if work.answer.thoughts:
         usage["thoughtsTokenCount"] = work.answer.thoughts
     return usage

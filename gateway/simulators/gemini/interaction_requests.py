@@ -102,6 +102,7 @@ class InteractionRequest:
     previous: str | None
     ratio: str | None
     size: str | None
+    task: str | None
     seconds: float
     by_uri: bool
     jpeg: bool
@@ -127,7 +128,7 @@ def read_order(body: Fields, model: Model, credential: str) -> InteractionReques
     _check_config(body, config, model)
     contents = list(_contents(body, credential))
     seen = tuple(medium for _, _, medium in contents if medium is not None)
-    _check_task(config, seen, model)
+    task = _read_task(body, config, seen, model)
     texts = [shown["text"] for role, shown, _ in contents if role == "user" and "text" in shown]
     wanted = _format(body)
     image = config.inner("image_config") or wanted
@@ -143,6 +144,7 @@ def read_order(body: Fields, model: Model, credential: str) -> InteractionReques
         previous=body.text("previous_interaction_id"),
         ratio=_ratio(image, model),
         size=_size(image, model),
+        task=task,
         seconds=_seconds(wanted, model),
         by_uri=wanted.choice("delivery", ("inline", "uri")) == "uri",
         jpeg=model.kind == "image" and wanted.text("mime_type") != "image/png",
@@ -165,18 +167,24 @@ def _check_config(body: Fields, config: Fields, model: Model) -> None:
         raise body.invalid("system_instruction", f"is not supported by {model.id}")
 
 
-def _check_task(config: Fields, seen: tuple[MediaInfo, ...], model: Model) -> None:
+def _read_task(
+    body: Fields, config: Fields, seen: tuple[MediaInfo, ...], model: Model
+) -> str | None:
     video = config.inner("video_config")
     images = sum(1 for medium in seen if medium.kind == "image")
     if model.kind == "video" and images > _MOST_REFERENCES:
         raise refusal("invalid", "input", f"has more than {_MOST_REFERENCES} images")
     if video is None:
-        return
+        return None
     if model.kind != "video":
         raise config.invalid("video_config", f"is not supported by {model.id}")
     task = video.choice("task", _TASKS)
     if task in ("image_to_video", "reference_to_video") and not images:
         raise video.invalid("task", "needs an image in the input")
+    source = "previous_interaction_id" in body or any(one.kind == "video" for one in seen)
+    if task in ("edit", "extend", "upscale") and not source:
+        raise video.invalid("task", "needs a video in the input, or previous_interaction_id")
+    return task
 
 
 def _format(body: Fields) -> Fields:

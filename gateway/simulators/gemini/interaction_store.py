@@ -15,7 +15,7 @@ from typing import Any
 from gateway.simulators.behaviour import Behaviour
 from gateway.simulators.chat.replies import compose, count_tokens, sample_json
 from gateway.simulators.gemini.files import Files, timestamp
-from gateway.simulators.gemini.interaction_requests import InteractionRequest
+from gateway.simulators.gemini.interaction_requests import InteractionRequest, refusal
 from gateway.simulators.gemini.sizes import image_size, video_size
 from gateway.simulators.ledger import Ledger
 from gateway.simulators.media.images import generate_image
@@ -36,6 +36,7 @@ _FILTERED = {
     "image": ("image_safety", "The generated image was blocked by a safety policy."),
     "video": ("safety", "The generated video was blocked by a safety policy."),
 }
+_LONGEST_EXTENDED_S = 40
 _FAILED = ("api_error", "An unexpected error occurred while the output was generated.")
 
 
@@ -53,6 +54,7 @@ class Interaction:
     outcome: str
     error: tuple[str, str] | None
     pieces: tuple[str, ...]
+    seconds: float
     gone: bool
     ready_at: float
     created_at: float = field(default_factory=time.time)
@@ -91,7 +93,7 @@ class Interaction:
         width, height = video_size(order.ratio or "16:9", order.size or "720p")
 
         def made() -> bytes:
-            return generate_video(width, height, order.seconds, seed=order.text)
+            return generate_video(width, height, self.seconds, seed=order.text, sound=True)
 
         shown: Content = {"type": "video", "mime_type": "video/mp4"}
         # What ran in the background comes inline, whatever delivery was asked for.
@@ -150,7 +152,7 @@ class Interaction:
         asked = count_tokens(order.text) + _TOKENS_PER_MEDIUM * len(order.seen)
         made = {"text": len(self.pieces)}
         if self.media() is not None:
-            cost = {"image": _IMAGE_TOKENS, "video": round(_VIDEO_TOKENS_PER_S * order.seconds)}
+            cost = {"image": _IMAGE_TOKENS, "video": round(_VIDEO_TOKENS_PER_S * self.seconds)}
             made[kind] = cost[kind]
         return {
             "total_tokens": asked + sum(made.values()),
@@ -188,6 +190,7 @@ class Interactions:
             outcome=outcome,
             error=error,
             pieces=pieces,
+            seconds=_length(order, before),
             gone="gone" in words,
             ready_at=time.monotonic() + wait_s,
             counted=video or order.background,
@@ -235,6 +238,16 @@ class Interactions:
             was_counted, one.counted = one.counted, False
         if was_counted:
             self._ledger.record_end("tasks", one.id, event)
+
+
+def _length(order: InteractionRequest, before: Interaction | None) -> float:
+    """Return the length of the video in seconds; an extension includes what it extends."""
+    if order.task != "extend" or before is None:
+        return order.seconds
+    total = before.seconds + order.seconds
+    if total > _LONGEST_EXTENDED_S:
+        raise refusal("invalid", "duration", f"makes more than {_LONGEST_EXTENDED_S}s in all")
+    return total
 
 
 def _outcome(

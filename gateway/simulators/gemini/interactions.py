@@ -13,7 +13,7 @@ from gateway.simulators.gemini import errors
 from gateway.simulators.gemini.interaction_events import events, wait
 from gateway.simulators.gemini.interaction_requests import InteractionRequest, read_order, refusal
 from gateway.simulators.gemini.interaction_store import Interaction, Interactions
-from gateway.simulators.gemini.protocol import VERSION, enter, model_of
+from gateway.simulators.gemini.protocol import VERSION, model_of, open_call
 from gateway.simulators.google.errors import GoogleError, error_message, failed_precondition
 from gateway.simulators.google.http import LARGEST_BODY_BYTES, google_json, json_body
 from gateway.simulators.state import current_state
@@ -44,7 +44,7 @@ def refuse(error: GoogleError) -> Response:
 def create(version: str) -> Response:
     """Make something, and wait for it unless it is made in the background."""
     body = json_body()
-    call = enter("interactions.create", body, main=True)
+    call = open_call("interactions.create", body, main=True)
     if (request.content_length or 0) > LARGEST_BODY_BYTES:
         raise refusal("invalid", "input", f"has more than {LARGEST_BODY_BYTES} bytes")
     if isinstance(body, str):
@@ -79,7 +79,7 @@ def _answer(call: Call, one: Interaction, order: InteractionRequest) -> Response
 @bp.get(f"/{VERSION}/interactions/<interaction_id>")
 def get(version: str, interaction_id: str) -> Response:
     """Show an interaction, or replay its events from `last_event_id` on."""
-    call = enter("interactions.get")
+    call = open_call("interactions.get")
     one = _own(interaction_id, call)
     if request.args.get("stream") == "true":
         last = request.args.get("last_event_id", "0")
@@ -92,7 +92,7 @@ def get(version: str, interaction_id: str) -> Response:
 @bp.post(f"/{VERSION}/interactions/<interaction_id>/cancel")
 def cancel(version: str, interaction_id: str) -> Response:
     """Stop an interaction that runs in the background."""
-    call = enter("interactions.cancel")
+    call = open_call("interactions.cancel")
     one = _own(interaction_id, call)
     if not one.order.background:
         raise failed_precondition("Only background interactions can be cancelled.")
@@ -104,7 +104,7 @@ def cancel(version: str, interaction_id: str) -> Response:
 @bp.delete(f"/{VERSION}/interactions/<interaction_id>")
 def delete(version: str, interaction_id: str) -> Response:
     """Forget an interaction."""
-    call = enter("interactions.delete")
+    call = open_call("interactions.delete")
     current_state().store(Interactions).remove(_own(interaction_id, call))
     return google_json({})
 

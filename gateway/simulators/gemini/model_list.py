@@ -8,14 +8,14 @@ from flask import Response
 
 from gateway.simulators.gemini.errors import model_not_found, model_retired
 from gateway.simulators.gemini.models import MODELS, find, is_retired
-from gateway.simulators.gemini.protocol import VERSION, bp, enter
+from gateway.simulators.gemini.protocol import VERSION, bp, open_call
 from gateway.simulators.google.http import check_query, google_json, not_routed, page, page_size
 
 
 @bp.get(f"/{VERSION}/models")
 def list_models(version: str) -> Response:
     """List the models of a version."""
-    enter("models.list")
+    open_call("models.list")
     check_query("pageSize", "pageToken")
     models = [model for model in MODELS.values() if find(model.id, version)]
     shown, next_token = page(models, page_size("pageSize", 50, 1000))
@@ -28,7 +28,7 @@ def list_models(version: str) -> Response:
 @bp.get(f"/{VERSION}/models/<model_id>")
 def get_model(version: str, model_id: str) -> Response:
     """Show one model."""
-    enter("models.get")
+    open_call("models.get")
     check_query()
     if is_retired(model_id):
         raise model_retired(model_id)

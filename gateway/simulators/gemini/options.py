@@ -13,7 +13,7 @@ from gateway.simulators.gemini.sizes import EXTREME_RATIOS, RATIOS, SIZES
 from gateway.simulators.google.errors import invalid
 
 _MOST_STOPS = 5
-_MOST_CANDIDATES = 8
+_PENALTIES = {"presencePenalty": "Presence penalty", "frequencyPenalty": "Frequency penalty"}
 _FORMATS = ("text/plain", "application/json", "text/x.enum")
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 _WHERE = "* GenerateContentRequest.generation_config."
@@ -29,8 +29,11 @@ def check_config(config: dict[str, Any], model: Model) -> None:
         raise invalid("max_output_tokens must be positive.")
     if len(config.get("stopSequences", ())) > _MOST_STOPS:
         raise invalid(f"The number of stop sequences must be no more than {_MOST_STOPS}.")
-    if not 1 <= config.get("candidateCount", 1) <= _MOST_CANDIDATES:
-        raise invalid(f"The specified number of candidates is not in [1, {_MOST_CANDIDATES}].")
+    if not 1 <= config.get("candidateCount", 1) <= model.most_candidates:
+        raise invalid(f"The specified number of candidates is not in [1, {model.most_candidates}].")
+    for name, title in _PENALTIES.items():
+        if model.plain_sampling and name in config:
+            raise invalid(f"{title} is not enabled for models/{model.id}")
     _check_format(config)
     _check_thinking(config.get("thinkingConfig", {}), model)
     _check_modalities(config, model)
@@ -86,8 +89,14 @@ def _check_thinking(thinking: dict[str, Any], model: Model) -> None:
         raise invalid("Thinking is not enabled for this model.")
     if "thinkingBudget" in thinking and "thinkingLevel" in thinking:
         raise invalid("You can only set only one of thinking budget and thinking level.")
-    if "thinkingLevel" in thinking and not model.levels:
+    level = thinking.get("thinkingLevel")
+    if level is not None and not model.levels:
         raise invalid("Thinking level is not supported for this model.")
+    if level is not None and level not in model.levels:
+        allowed = ", ".join(name.lower() for name in reversed(model.levels))
+        raise invalid(f"Thinking level {level} is not supported. Allowed values are: {allowed}")
+    if "thinkingBudget" in thinking and not model.budgets:
+        raise invalid("Thinking budget is not supported for this model. Use thinking level.")
     if thinking.get("thinkingBudget", 0) < -1:
         raise invalid("The thinking budget is invalid. Please choose a value of at least -1.")
 

@@ -5,6 +5,7 @@ https://ai.google.dev/api/caching#Content
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gateway.simulators.gemini.media import inline, referenced
 from gateway.simulators.gemini.models import Model
 from gateway.simulators.google.errors import invalid
 from gateway.simulators.media.media_info import MediaInfo
+from gateway.simulators.prompt_cache import Message
 
 _ROLES = ("", "user", "model", "function")
 _TOKENS = {"image": 258, "video": 1290, "audio": 160, "document": 258}
@@ -45,6 +47,7 @@ class Prompt:
     results: bool
     seen: tuple[MediaInfo, ...]
     tokens: dict[str, int]
+    messages: tuple[Message, ...]
 
 
 def read_prompt(payload: dict[str, Any], model: Model, credential: str) -> Prompt:
@@ -54,17 +57,22 @@ def read_prompt(payload: dict[str, Any], model: Model, credential: str) -> Promp
         raise invalid("* GenerateContentRequest.contents: contents is not specified\n")
     tokens: Counter[str] = Counter()
     seen: list[MediaInfo] = []
+    messages: list[Message] = []
     for content, where in _contents(payload, contents):
         parts = content.get("parts", [])
         if not parts:
             raise invalid(f"* {where}.parts: contents.parts must not be empty.\n")
+        before = tokens.total()
         for at, part in enumerate(parts):
             medium = _read_part(part, f"{where}.parts[{at}]", credential)
             tokens["TEXT"] += count_tokens(part.get("text", ""))
             if medium is not None:
                 seen.append(medium)
                 tokens[_modality(medium)] += _TOKENS.get(medium.kind, 258)
+        messages.append(Message(_without_signatures(content), tokens.total() - before))
     _check_function_turns(contents)
+    if model.plain_sampling and contents[-1].get("role") == "model":
+        raise invalid("The last content must not be of the role model: prefill is not supported.")
     signatures.check(contents, model)
     users = [content for content in contents if content.get("role") != "model"]
     last = users[-1] if users else contents[-1]
@@ -74,7 +82,21 @@ def read_prompt(payload: dict[str, Any], model: Model, credential: str) -> Promp
         results=_has(contents[-1], "functionResponse"),
         seen=tuple(seen),
         tokens=dict(tokens),
+        messages=tuple(messages),
     )
+
+
+def _without_signatures(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a content as the prompt cache compares it: bytes as their digest."""
+    parts = []
+    for part in content.get("parts", []):
+        plain = {name: value for name, value in part.items() if name != "thoughtSignature"}
+        if "inlineData" in plain:
+            plain["inlineData"] = hashlib.sha256(plain["inlineData"].get("data", b"")).hexdigest()
+        if "functionResponse" in plain:
+            plain["functionResponse"] = repr(plain["functionResponse"])
+        parts.append(plain)
+    return {"role": content.get("role"), "parts": parts}
 
 
 def _contents(

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from gateway.simulators.calls import Call, receive
 from gateway.simulators.connection import ClientLeft
 from gateway.simulators.gemini import errors
-from gateway.simulators.gemini.models import Model, find, is_retired
+from gateway.simulators.gemini.models import EMBED, Model, find, is_retired
 from gateway.simulators.google.errors import GoogleError
 from gateway.simulators.google.http import google_json, not_routed
 from gateway.simulators.google.tokens import InvalidToken, identity_of
@@ -17,7 +17,7 @@ VERSION = "<any(v1, v1beta):version>"
 bp = Blueprint("gemini", __name__)
 
 
-def enter(operation: str, body: object = None, *, main: bool = False) -> Call:
+def open_call(operation: str, body: object = None, *, main: bool = False) -> Call:
     """Count the request and check its credential; raises GoogleError."""
     credential, problem = _credential()
     call = receive(f"gemini.{operation}", credential, body, main=main)
@@ -34,10 +34,17 @@ def model_of(model_id: str, version: str, method: str) -> Model:
     if is_retired(model_id):
         raise errors.model_retired(model_id)
     model = find(model_id, version)
-    by_interaction = method == "createInteraction"
-    if model is None or (model.kind == "video" and not by_interaction):
+    if model is None or not _serves(model, method):
         raise errors.model_not_found(model_id, version, method)
     return model
+
+
+def _serves(model: Model, method: str) -> bool:
+    if method == "createInteraction":
+        return model.kind != "embedding"
+    if method in EMBED or model.kind in ("video", "embedding"):
+        return method in model.methods
+    return True
 
 
 def _credential() -> tuple[str, GoogleError | None]:

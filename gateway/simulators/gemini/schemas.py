@@ -324,3 +324,26 @@ CREATE_FILE = _message(
         )
     },
 )
+
+EMBED_CONTENT = _message(
+    "EmbedContentRequest",
+    {
+        "model": STRING,
+        "content": CONTENT,
+        "taskType": _enum(
+            "TaskType",
+            "TASK_TYPE_UNSPECIFIED",
+            "RETRIEVAL_QUERY",
+            "RETRIEVAL_DOCUMENT",
+            "SEMANTIC_SIMILARITY",
+            "CLASSIFICATION",
+            "CLUSTERING",
+            "QUESTION_ANSWERING",
+            "FACT_VERIFICATION",
+            "CODE_RETRIEVAL_QUERY",
+        ),
+        "title": STRING,
+        "outputDimensionality": INT32,
+    },
+)
+BATCH_EMBED_CONTENTS = _message("BatchEmbedContentsRequest", {"requests": Many(EMBED_CONTENT)})

@@ -14,7 +14,7 @@ from flask import Response, request
 
 from gateway.simulators.calls import receive
 from gateway.simulators.gemini.files import Files, new_id
-from gateway.simulators.gemini.protocol import VERSION, bp, enter
+from gateway.simulators.gemini.protocol import VERSION, bp, open_call
 from gateway.simulators.gemini.schemas import CREATE_FILE
 from gateway.simulators.google.errors import GoogleError, invalid
 from gateway.simulators.google.http import google_json, json_body, read_payload
@@ -74,7 +74,7 @@ def upload(version: str) -> Response:
 
 def _begin(version: str) -> Response:
     body = json_body()
-    call = enter("files.create", body)
+    call = open_call("files.create", body)
     if request.headers.get("X-Goog-Upload-Protocol") != "resumable":
         raise invalid("The simulator takes resumable uploads only.")
     if _command() != "start":

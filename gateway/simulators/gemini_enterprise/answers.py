@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -92,9 +93,8 @@ def _image(session: Session, prompt: str) -> tuple[Content, ...]:
 
 def _video(session: Session, prompt: str) -> Content:
     width, height = video_size(ratio_in(prompt, ("16:9", "9:16")) or "16:9", "720p")
-    file = session.generate(
-        "video.mp4", "video/mp4", lambda: generate_video(width, height, _VIDEO_S, seed=prompt)
-    )
+    made = partial(generate_video, width, height, _VIDEO_S, seed=prompt, sound=True)
+    file = session.generate("video.mp4", "video/mp4", made)
     return _file(file.id, file.mime)
 
 

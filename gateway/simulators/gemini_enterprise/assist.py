@@ -19,7 +19,7 @@ from gateway.simulators.gemini_enterprise.answers import (
     skipped,
 )
 from gateway.simulators.gemini_enterprise.intents import is_small_talk, last_user_text
-from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, Engine, bp, enter
+from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, Engine, bp, open_call
 from gateway.simulators.gemini_enterprise.schemas import ASSIST, STREAM_ASSIST
 from gateway.simulators.gemini_enterprise.sessions import open_session, own_session
 from gateway.simulators.gemini_enterprise.store import Session, Sessions, StoredFile, Turn
@@ -77,7 +77,7 @@ def assist(version: str, assistant: str, **names: str) -> Response:
 
 def _accept(method: str, version: str, assistant: str, message: Message) -> tuple[Call, Outcome]:
     body = json_body()
-    call, engine = enter(method, body, main=True)
+    call, engine = open_call(method, body, main=True)
     check_query()
     if assistant != _ASSISTANT:
         raise errors.not_found("Assistant", f"{engine.name}/assistants/{assistant}")

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request
 
 from gateway.simulators.gemini_enterprise.errors import not_found
-from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, bp, enter
+from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, bp, open_call
 from gateway.simulators.gemini_enterprise.schemas import CONTEXT_FILE
 from gateway.simulators.gemini_enterprise.sessions import open_session, own_session
 from gateway.simulators.gemini_enterprise.store import StoredFile, nanoseconds
@@ -35,7 +35,7 @@ _TYPES = re.compile(
 def add_context_file(version: str, session_id: str, **names: str) -> Response:
     """Take a file into a session; the session `-` is a new one."""
     body = json_body()
-    call, engine = enter("addContextFile", body)
+    call, engine = open_call("addContextFile", body)
     check_query()
     given = read_payload(CONTEXT_FILE[version], body)
     if "document" in given:
@@ -72,7 +72,7 @@ def list_files(version: str, session_id: str, **names: str) -> Response:
     """List the files of a session; v1alpha alone has this method."""
     if version != "v1alpha":
         return not_routed()
-    call, engine = enter("listSessionFileMetadata")
+    call, engine = open_call("listSessionFileMetadata")
     check_query("filter")
     session = own_session(engine, session_id, call.credential)
     files = list(session.files.values())
@@ -86,7 +86,7 @@ def list_files(version: str, session_id: str, **names: str) -> Response:
 @bp.get(f"/{VERSION}/{ENGINE}/sessions/<session_id>:downloadFile")
 def download_file(version: str, session_id: str, **names: str) -> Response:
     """Redirect to a signed URL of the file, valid for a limited time."""
-    call, engine = enter("downloadFile")
+    call, engine = open_call("downloadFile")
     check_query("fileId", "viewId")
     session = own_session(engine, session_id, call.credential)
     file_id = request.args.get("fileId", "")

@@ -57,7 +57,7 @@ class Engine:
         return f"{self.name}/sessions/{session_id}"
 
 
-def enter(operation: str, body: object = None, *, main: bool = False) -> tuple[Call, Engine]:
+def open_call(operation: str, body: object = None, *, main: bool = False) -> tuple[Call, Engine]:
     """Count the request, check its bearer and find its engine; raises GoogleError."""
     credential, problem = _credential()
     call = receive(f"gemini_enterprise.{operation}", credential, body, main=main)

@@ -9,7 +9,7 @@ from flask import Response, request
 
 from gateway.simulators.gemini_enterprise.errors import not_found
 from gateway.simulators.gemini_enterprise.filters import condition_of, order_by
-from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, Engine, bp, enter
+from gateway.simulators.gemini_enterprise.protocol import ENGINE, VERSION, Engine, bp, open_call
 from gateway.simulators.gemini_enterprise.schemas import SESSION
 from gateway.simulators.gemini_enterprise.store import Session, Sessions, new_id
 from gateway.simulators.google.errors import GoogleError, invalid
@@ -33,7 +33,7 @@ _CHANGEABLE = ("displayName", "userPseudoId", "labels", "isPinned")
 def create_session(version: str, **names: str) -> Response:
     """Open a session."""
     body = json_body()
-    call, engine = enter("sessions.create", body)
+    call, engine = open_call("sessions.create", body)
     check_query("sessionId", "session_id")
     given = read_payload(SESSION, body)
     session_id = request.args.get("sessionId") or request.args.get("session_id") or new_id()
@@ -45,7 +45,7 @@ def create_session(version: str, **names: str) -> Response:
 @bp.get(f"/{VERSION}/{ENGINE}/sessions")
 def list_sessions(version: str, **names: str) -> Response:
     """List the caller's sessions."""
-    call, engine = enter("sessions.list")
+    call, engine = open_call("sessions.list")
     check_query("pageSize", "pageToken", "filter", "orderBy")
     wanted = condition_of(request.args.get("filter", ""))
     found = [
@@ -64,7 +64,7 @@ def list_sessions(version: str, **names: str) -> Response:
 @bp.get(f"/{VERSION}/{ENGINE}/sessions/<session_id>")
 def get_session(version: str, session_id: str, **names: str) -> Response:
     """Show a session with its turns."""
-    call, engine = enter("sessions.get")
+    call, engine = open_call("sessions.get")
     check_query("includeAnswerDetails")
     session = own_session(engine, session_id, call.credential)
     details = request.args.get("includeAnswerDetails", "").lower() == "true"
@@ -75,7 +75,7 @@ def get_session(version: str, session_id: str, **names: str) -> Response:
 def patch_session(version: str, session_id: str, **names: str) -> Response:
     """Change the fields that `updateMask` names, or all that are given."""
     body = json_body()
-    call, engine = enter("sessions.patch", body)
+    call, engine = open_call("sessions.patch", body)
     check_query("updateMask")
     given = read_payload(SESSION, body)
     session = own_session(engine, session_id, call.credential)
@@ -92,7 +92,7 @@ def patch_session(version: str, session_id: str, **names: str) -> Response:
 @bp.delete(f"/{VERSION}/{ENGINE}/sessions/<session_id>")
 def delete_session(version: str, session_id: str, **names: str) -> Response:
     """Delete a session with its files."""
-    call, engine = enter("sessions.delete")
+    call, engine = open_call("sessions.delete")
     check_query()
     if current_state().store(Sessions).was_deleted(f"{engine.name}/sessions/{session_id}"):
         call.ledger.violation(f"session {session_id} was deleted twice")

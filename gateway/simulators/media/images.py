@@ -20,10 +20,19 @@ _PNG_HEAD = 33  # bytes of the signature and the IHDR chunk
 
 @lru_cache(maxsize=64)
 def generate_image(
-    prompt: str, width: int, height: int, format: Format = "PNG", *, mark: str = ""
+    prompt: str,
+    width: int,
+    height: int,
+    format: Format = "PNG",
+    *,
+    mark: str = "",
+    transparent: bool = False,
 ) -> bytes:
     """Return an image of exactly this size in pixels; `mark` is written bottom right."""
-    image = Image.new("RGB", (width, height), _colour(prompt))
+    if transparent:
+        image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
+    else:
+        image = Image.new("RGB", (width, height), _colour(prompt))
     pen = ImageDraw.Draw(image)
     size = max(8, min(width, height) // 20)
     font = ImageFont.load_default(size)

@@ -37,13 +37,14 @@ _KINDS = {"application/pdf": "document", "application/zip": "document", "text/pl
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """One medium. Width and height, in pixels, are 0 where they mean nothing or are unknown."""
+    """One medium. Width and height, in pixels, are 0 where unknown, as is the length."""
 
     kind: str
     mime: str
     width: int
     height: int
     size: int
+    seconds: float = 0
 
 
 def describe(data: bytes) -> MediaInfo:
@@ -51,7 +52,8 @@ def describe(data: bytes) -> MediaInfo:
     mime = _container(data)
     if mime is not None:
         width, height = _heif_size(data) if mime in _HEIF_BRANDS.values() else (0, 0)
-        return MediaInfo(_KINDS.get(mime, mime.partition("/")[0]), mime, width, height, len(data))
+        kind = _KINDS.get(mime, mime.partition("/")[0])
+        return MediaInfo(kind, mime, width, height, len(data), _mp4_seconds(data))
     try:
         with Image.open(io.BytesIO(data), formats=tuple(_IMAGE_FORMATS)) as image:
             width, height = image.size
@@ -102,6 +104,15 @@ def _heif_size(data: bytes) -> tuple[int, int]:
     if at < 0 or len(data) < at + 16:
         return 0, 0
     return int.from_bytes(data[at + 8 : at + 12]), int.from_bytes(data[at + 12 : at + 16])
+
+
+def _mp4_seconds(data: bytes) -> float:
+    """Read the length from the movie header (version 0); 0 where there is none."""
+    at = data.find(b"mvhd")
+    if at < 0 or len(data) < at + 24 or data[at + 4]:
+        return 0
+    scale = int.from_bytes(data[at + 16 : at + 20])
+    return int.from_bytes(data[at + 20 : at + 24]) / scale if scale else 0
 
 
 def _is_text(data: bytes) -> bool:

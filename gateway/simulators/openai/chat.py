@@ -15,6 +15,7 @@ from gateway.simulators.chat.completions import (
     THOUGHT,
     Answer,
     Limits,
+    cached_tokens,
     give_answer,
     logprobs,
     sse,
@@ -92,8 +93,9 @@ def create() -> Response:
         "system_fingerprint": None,
         "service_tier": "default",
     }
+    total = usage(talk.tokens, cached_tokens(call, model, talk), answers)
     if body.flag("stream"):
-        frames = _stream(call, head, answers, images, talk.tokens, body)
+        frames = _stream(call, head, answers, images, total, body)
         return stream_response(frames, "text/event-stream; charset=utf-8")
     choices = [
         {
@@ -104,7 +106,6 @@ def create() -> Response:
         }
         for at, answer in enumerate(answers)
     ]
-    total = usage(talk.tokens, answers)
     return json_response({**head, "object": "chat.completion", "choices": choices, "usage": total})
 
 
@@ -155,7 +156,7 @@ def _stream(
     head: dict[str, object],
     answers: list[Answer],
     images: dict[str, object],
-    prompt: int,
+    total: object,
     body: Fields,
 ) -> Iterator[bytes]:
     """Return the chunks: the roles and thoughts, the text word by word, then the endings."""
@@ -179,5 +180,5 @@ def _stream(
         pieces.append(chunk(0, images))
     ending = [chunk(at, {}, answer.finish) for at, answer in enumerate(answers)]
     if counted:
-        ending.append(sse({**base, "choices": [], "usage": usage(prompt, answers)}))
+        ending.append(sse({**base, "choices": [], "usage": total}))
     return stream_frames(call, pieces, opening=opening, ending=[*ending, DONE])

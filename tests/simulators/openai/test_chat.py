@@ -246,7 +246,7 @@ def test_missing_key_bad_json_and_unknown_path_are_errors_in_json(sim_url, key, 
     bad = requests.post(f"{url}/chat/completions", data="{", headers=headers, timeout=10)
     assert (bad.status_code, bad.json()["error"]["type"]) == (400, "invalid_request_error")
     with pytest.raises(openai.NotFoundError):
-        vendor.embeddings.create(model="m", input="x")
+        vendor.audio.speech.create(model="m", input="x", voice="alloy")
     with pytest.raises(openai.NotFoundError):
         vendor.files.list()
 
