@@ -29,7 +29,7 @@ def jpeg(width: int = 64, height: int = 48, colour: str = "orange") -> bytes:
 
 
 def mp4() -> bytes:
-    return generate_video(320, 240, 1)
+    return generate_video(320, 240, 2)
 
 
 def data_url(data: bytes, mime_type: str = "image/png") -> str:

@@ -43,9 +43,8 @@ def test_parameters_become_generation_config(gemini, params, config) -> None:
     ("model", "params", "config"),
     [
         ("gemini-3.8-flash", {}, {}),
-        ("gemini-3.8-flash", {"reasoning_effort": "none"}, {"thinkingLevel": "MINIMAL"}),
+        ("gemini-3.5-flash", {"reasoning_effort": "none"}, {"thinkingLevel": "MINIMAL"}),
         ("gemini-3.8-flash", {"reasoning_effort": "medium"}, {"thinkingLevel": "MEDIUM"}),
-        ("gemini-3-pro-preview", {"reasoning_effort": "medium"}, {"thinkingLevel": "HIGH"}),
         ("gemini-3.1-pro-preview", {"reasoning_effort": "medium"}, {"thinkingLevel": "MEDIUM"}),
         ("gemini-3.1-pro-preview", {"reasoning_effort": "minimal"}, {"thinkingLevel": "LOW"}),
         ("gemini-flash-latest", {"reasoning_effort": "xhigh"}, {"thinkingLevel": "HIGH"}),

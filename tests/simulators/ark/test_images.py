@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+import requests
 from PIL import Image
 from volcenginesdkarkruntime import _exceptions as ark_errors
 from volcenginesdkarkruntime.types.images import SequentialImageGenerationOptions
@@ -160,4 +161,41 @@ def test_failed_image_is_an_error_within_the_answer(client):
 @pytest.mark.parametrize("stream", [False, True])
 def test_wrong_image_requests_are_refused_with_a_status(post, change, stream):
     body = {"model": IMAGE, "prompt": "a cat", "stream": stream} | change
+    assert post("/images/generations", body).status_code == 400
+
+
+SEEDREAM_5_5 = "seedream-5-5-261028"
+
+
+def test_layers_are_transparent_images_with_their_places(ark):
+    made = ark.images.generate(
+        model=SEEDREAM_5_5, prompt="5 layers", size="2K", extra_body={"layer_decomposition": True}
+    )
+    layers = [item.model_dump() for item in made.data]
+    assert [layer["z_index"] for layer in layers] == [0, 1, 2, 3, 4]
+    with Image.open(io.BytesIO(requests.get(layers[0]["url"], timeout=20).content)) as image:
+        assert (image.format, image.mode) == ("PNG", "RGBA")
+
+
+def test_a_transparent_background_takes_one_png_and_makes_another(post):
+    body = {"model": SEEDREAM_5_5, "prompt": "cut out", "background": "transparent"}
+    assert post("/images/generations", body).status_code == 400
+    body |= {"image": data_url(png(640, 640)), "output_format": "png", "size": "1.5K"}
+    made = post("/images/generations", body).json()
+    with Image.open(io.BytesIO(requests.get(made["data"][0]["url"], timeout=20).content)) as image:
+        assert (image.mode, image.size) == ("RGBA", (1536, 1536))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": "4K"},
+        {"size": "4096x1024"},
+        {"stream": False},
+        {"sequential_image_generation": "disabled"},
+        {"image": [data_url(png(64, 64))] * 11},
+    ],
+)
+def test_seedream_5_5_refuses_sizes_and_parameters_of_other_models(post, wrong):
+    body = {"model": SEEDREAM_5_5, "prompt": "a cat"} | wrong
     assert post("/images/generations", body).status_code == 400

@@ -242,3 +242,37 @@ def test_file_of_another_account_does_not_exist(ark, client):
 def test_upload_with_an_unknown_purpose_is_refused(ark):
     with pytest.raises(ark_errors.ArkBadRequestError):
         ark.files.create(file=("a.txt", b"abc"), purpose="vision")
+
+
+VIDEO_2_5 = "doubao-seedance-2-5-260628"
+
+
+def test_a_final_video_is_made_from_its_draft(client):
+    ark = client("video0")
+    draft = video_task(ark, model=VIDEO_2_5, duration=6, draft=True, resolution="480p")
+    content = [{"type": "draft_task", "draft_task": {"id": draft}}]
+    final = wait_for(
+        ark, video_task(ark, model=VIDEO_2_5, content=content, resolution="1080p"), "succeeded"
+    )
+    assert (final.resolution, final.duration, final.draft) == ("1080p", 6, False)
+
+
+@pytest.mark.parametrize(("sound", "tracks"), [(True, 2), (False, 1)])
+def test_sound_is_a_track_of_its_own(client, sound, tracks):
+    ark = client("video0")
+    task = wait_for(ark, video_task(ark, model=VIDEO_2, generate_audio=sound), "succeeded")
+    data = requests.get(task.content.video_url, timeout=20).content
+    assert (data.count(b"trak"), data.count(b"soun")) == (tracks, tracks - 1)
+
+
+def test_an_extension_takes_a_video_and_chooses_its_own_length(post, media_server):
+    video = {"type": "video_url", "video_url": {"url": f"{media_server.url}/clip.mp4"}}
+    body = {
+        "model": VIDEO_2_5,
+        "content": [{"type": "text", "text": "go on"}, video | {"role": "reference_video"}],
+        "omni_reference_task_type": "extend",
+    }
+    assert post("/contents/generations/tasks", body).status_code == 200
+    assert post("/contents/generations/tasks", body | {"duration": 5}).status_code == 400
+    del body["content"][1]
+    assert post("/contents/generations/tasks", body).status_code == 400

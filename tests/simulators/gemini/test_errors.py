@@ -199,7 +199,7 @@ def test_names_are_taken_in_both_spellings(gemini_post):
 
 def test_everything_the_sdk_can_send_is_accepted(gemini_client):
     answer = gemini_client().models.generate_content(
-        model=FLASH,
+        model="gemini-3.5-flash",
         contents="hi",
         config=types.GenerateContentConfig(
             system_instruction="be short",
@@ -301,3 +301,31 @@ def test_unknown_paths_are_a_page(sim_url, key, method, path):
     )
     assert answer.status_code == 404
     assert answer.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("model", "config", "words"),
+    [
+        ("gemini-3.8-flash", {"presence_penalty": 0.1}, "Presence penalty is not enabled"),
+        ("gemini-3.8-flash", {"thinking_config": {"thinking_level": "MINIMAL"}}, "medium, low"),
+        ("gemini-4-argon", {"thinking_config": {"thinking_budget": 100}}, "Thinking budget"),
+        ("gemini-4-argon", {"candidate_count": 2}, "number of candidates"),
+        ("gemini-4-argon", {"thinking_config": {"thinking_level": "XHIGH"}}, "high, medium"),
+        ("gemini-3-pro-preview", {}, "no longer available"),
+    ],
+)
+def test_parameters_that_a_family_no_longer_takes_are_refused(gemini_client, model, config, words):
+    with pytest.raises(errors.ClientError, match=words):
+        gemini_client().models.generate_content(model=model, contents="hi", config=config)
+
+
+def test_prefill_is_refused_by_newer_models_only(gemini_client):
+    contents = [types.UserContent(parts=["hi"]), types.ModelContent(parts=["Once"])]
+    assert gemini_client().models.generate_content(model="gemini-3.5-flash", contents=contents)
+    with pytest.raises(errors.ClientError, match="prefill"):
+        gemini_client().models.generate_content(model="gemini-4-neon", contents=contents)
+
+
+def test_a_substituted_model_says_what_served(gemini_client):
+    made = gemini_client().models.generate_content(model="gemini-2.5-pro", contents="hi")
+    assert made.model_version == "gemini-3.8-flash"
