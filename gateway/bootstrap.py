@@ -37,7 +37,6 @@ from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import OWN, Dispatcher
 from gateway.services.sessions.reaper import REAP_EVERY_S, Reaper
 from gateway.services.sessions.sessions import Sessions
-from gateway.services.sessions.shared_tokens import SharedTokens
 from gateway.storage.db.engine import Database
 from gateway.storage.db.installation import installation_id
 from gateway.storage.db.processes import HEARTBEAT_S, Processes
@@ -53,10 +52,9 @@ from gateway.storage.records.media_index import MediaIndex
 from gateway.storage.records.notes import Notes
 from gateway.storage.records.responses import ResponseStore
 from gateway.storage.records.slots import SlotStore
-from gateway.storage.records.tokens import TokenStore
 from gateway.storage.records.usage import UsageStore
 from gateway.upstreams import open_upstreams
-from gateway.upstreams.base import ShareToken, Upstream, each_its_own
+from gateway.upstreams.base import Upstream
 from gateway.upstreams.registry import VENDORS
 
 _POOL_WAIT_S = 2.0
@@ -73,8 +71,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     processes = Processes(database)
     pool = open_pool(settings, database, impatient, counters, processes)
     fetcher = _fetcher(settings, pool)
-    tokens = SharedTokens(TokenStore(database, secret_keys=settings.secret_keys))
-    upstreams = _upstreams(settings, fetcher, tokens)
+    upstreams = _upstreams(settings, fetcher)
     catalog = open_catalog(settings, upstreams)
     dispatcher = Dispatcher(pool)
     jobs = JobStore(database, processes)
@@ -154,11 +151,8 @@ def _accounts(pool: Pool) -> list[Account]:
 
 
 def _open_database(settings: Settings) -> Database:
-    """Brought up to date: its schema, and what is sealed with a secret key that goes."""
     database = Database(settings.database_url, connections=3)
     database.migrate()
-    if len(settings.secret_keys) > 1:
-        AccountStore(database, secret_keys=settings.secret_keys).reseal()
     return database
 
 
@@ -249,15 +243,12 @@ def _fetcher(settings: Settings, pool: Pool) -> Fetcher:
     return Fetcher(allow_private=settings.allow_private_urls, trusted=_Configured(settings, pool))
 
 
-def _upstreams(
-    settings: Settings, fetcher: Fetcher, share_token: ShareToken = each_its_own
-) -> Mapping[str, Upstream]:
+def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
     return open_upstreams(
         {name: Http(timeouts=settings.timeouts_of(name)) for name in VENDORS},
         fetcher,
         base_urls=settings.base_urls,
         engines=settings.engines,
-        share_token=share_token,
     )
 
 

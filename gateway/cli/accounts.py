@@ -145,7 +145,7 @@ def rotate() -> None:
     """
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        AccountStore(database, secret_keys=configured.secret_keys).reseal()
+        AccountStore(database, secret_keys=configured.secret_keys).rotate()
     click.echo("The stored credentials are encrypted with the first secret key.")
 
 

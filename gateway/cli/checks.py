@@ -141,7 +141,7 @@ def _read(opened: Database, settings: Settings) -> Stored:
             if not secret_keys:
                 raise StorageUnavailable("There is no secret key.")
             unlocked.append(store.unlock(record))
-            if store.resealed(record) is not None:
+            if not store.is_current(record):
                 outdated.append(record.name)
         except StorageUnavailable:
             locked.append(record.name)

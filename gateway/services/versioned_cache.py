@@ -11,8 +11,6 @@ from gateway.domain.errors import StorageUnavailable
 
 T = TypeVar("T")
 
-_AWAY_S = 2.0  # before a database that has failed is asked again by a request
-
 
 class VersionedCache(Generic[T]):
     """`value` as of the last look; `refresh` is called once a second by a periodic task.
@@ -61,7 +59,7 @@ class VersionedCache(Generic[T]):
     def _old(self, age_s: float) -> bool:
         if self._looked_at is None:
             return True
-        return self._clock() - self._looked_at > (max(age_s, _AWAY_S) if self.away else age_s)
+        return self._clock() - self._looked_at > age_s
 
     def _look(self) -> T:
         try:

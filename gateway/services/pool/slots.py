@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from gateway.domain.errors import StorageUnavailable
 from gateway.runtime.interruption import shielded
@@ -15,7 +16,6 @@ from gateway.storage.records.slots import SlotStore
 
 _RETRY_S = (0.02, 0.08)  # before an account whose slots others hold is asked again
 _CONTENDED_S = 1.0
-_AWAY_S = 1.0  # before a database that has failed is asked again
 
 
 class Slots:
@@ -33,7 +33,6 @@ class Slots:
         self._processes = processes
         self._clock = clock
         self._uniform = uniform
-        self._away_until = 0.0
         self._unreleased: Counter[str] = Counter()
 
     def acquire(self, pooled: PooledAccount) -> float | None:
@@ -44,16 +43,11 @@ class Slots:
         cap = pooled.account.max_in_flight
         assert cap is not None
         now = self._clock()
-        if now < self._away_until:
-            raise StorageUnavailable("The gateway's database is not available.", retry_after=2.0)
         contended = now - pooled.full_until < _CONTENDED_S
         full_s: float | None = 0.0
         try:
             with shielded():
                 full_s = self._acquire(pooled.name, cap, look_first=contended)
-        except StorageUnavailable:
-            self._away_until = self._clock() + _AWAY_S
-            raise
         except BaseException:
             if full_s is None:  # the caller left while the slot was taken
                 self.release(pooled.name)
@@ -63,11 +57,8 @@ class Slots:
     def release(self, account: str) -> None:
         with shielded():
             self._unreleased[account] += 1
-            if self._clock() >= self._away_until:
-                try:
-                    self.flush()
-                except StorageUnavailable:
-                    self._away_until = self._clock() + _AWAY_S
+            with suppress(StorageUnavailable):
+                self.flush()
 
     def flush(self) -> None:
         """Give back what could not be given back before. Raises StorageUnavailable."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
 
@@ -23,8 +24,6 @@ from gateway.services.pool.health import (
 from gateway.services.pool.pooled_account import PooledAccount
 from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.records.account_states import AccountState, AccountStateStore
-
-_AWAY_S = 5.0  # before requests ask a database again that has failed
 
 
 class HealthSync:
@@ -44,25 +43,20 @@ class HealthSync:
         self._clock = clock
         self._wall_clock = wall_clock
         self._revision = 0
-        self._away_until = 0.0
         self._unwritten: dict[PooledAccount, None] = {}
 
     def changed(self, pooled: PooledAccount, *, at_once: bool = False) -> None:
         """Have a change of health written, by the periodic task or `at_once`."""
         self._unwritten[pooled] = None
-        if at_once and self._clock() >= self._away_until:
-            with shielded():
-                try:
-                    self._write(pooled)
-                except StorageUnavailable:
-                    self._away_until = self._clock() + _AWAY_S
+        if at_once:
+            with shielded(), suppress(StorageUnavailable):
+                self._write(pooled)
 
     def run(self) -> None:
         """Read the others' changes, then write those of this process. Raises StorageUnavailable."""
         self.read()
         for pooled in list(self._unwritten):
             self._write(pooled)
-        self._away_until = 0.0
 
     def read(self) -> None:
         for revision, state in self._store.changes(self._revision):

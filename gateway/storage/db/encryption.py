@@ -1,9 +1,10 @@
-"""Encryption of secrets at rest, with keys that are derived from the gateway's own."""
+"""Encryption of secrets at rest, with keys that are derived from the gateway's secret keys."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gateway.domain.accounts import Secret
@@ -12,37 +13,44 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet, MultiFernet
 
 
-class Sealer:
-    """The first of `secret_keys` encrypts, each may decrypt.
+class Encryption:
+    """MultiFernet: the first of `secret_keys` encrypts, each may decrypt.
 
-    `purpose` keeps what is sealed for one use from being opened for another.
+    A text that is encrypted for one `purpose` cannot be decrypted for another.
     """
 
     def __init__(self, secret_keys: Sequence[Secret], purpose: bytes) -> None:
         self._secret_keys = secret_keys
         self._purpose = purpose
 
-    def seal(self, text: str) -> bytes:
-        return self._cipher().encrypt(text.encode())
+    def encrypt(self, text: str) -> bytes:
+        return self._keys.encrypt(text.encode())
 
-    def open(self, sealed: bytes) -> str | None:
-        """None when no key opens it."""
+    def decrypt(self, encrypted: bytes) -> str | None:
+        """None when no secret key decrypts it."""
         from cryptography.fernet import InvalidToken
 
         try:
-            return self._cipher().decrypt(sealed).decode()
+            return self._keys.decrypt(encrypted).decode()
         except InvalidToken:
             return None
 
-    def resealed(self, sealed: bytes) -> bytes | None:
-        """Under the first key; None when it is so already, or when no key opens it."""
-        if Sealer(self._secret_keys[:1], self._purpose).open(sealed) is not None:
-            return None
-        text = self.open(sealed)
-        return None if text is None else self.seal(text)
+    def rotate(self, encrypted: bytes) -> bytes | None:
+        """The text under the first key; None when no secret key decrypts it."""
+        from cryptography.fernet import InvalidToken
 
-    def _cipher(self) -> MultiFernet:
-        from cryptography.fernet import MultiFernet  # ten megabytes, where nothing is sealed
+        try:
+            return self._keys.rotate(encrypted)
+        except InvalidToken:
+            return None
+
+    def is_current(self, encrypted: bytes) -> bool:
+        """True when the first key decrypts it."""
+        return Encryption(self._secret_keys[:1], self._purpose).decrypt(encrypted) is not None
+
+    @cached_property
+    def _keys(self) -> MultiFernet:
+        from cryptography.fernet import MultiFernet  # ten megabytes, where nothing is encrypted
 
         return MultiFernet([self._fernet(key) for key in self._secret_keys])
 

@@ -1,4 +1,4 @@
-"""The one door to the database."""
+"""Connections to the database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Connection, Table, inspect, make_url, select
+from sqlalchemy import Connection, Engine, Table, inspect, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gateway.domain.errors import StorageUnavailable
+from gateway.runtime.backoff import Backoff
 from gateway.runtime.throttled_log import ThrottledErrorLog, describe_error
 from gateway.storage.db.schema import REVISION, metadata, versions
 from gateway.storage.db.sqlite import Sqlite
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.storage.media.base import Upsert
 
 
+_AWAY = "The gateway's database is not available. Try again in a moment."
 _NO_RIGHT = "42501"  # which the operator can give
 
 Write = Callable[[Connection], object]
@@ -41,10 +43,18 @@ class Database:
 
     Nothing slow belongs into their blocks. `wait_s` bounds every wait for a connection, for
     a lock and for an answer. Connections are opened when first needed and closed before a
-    fork, so that no process uses another's.
+    fork, so that no process uses another's. After a failed attempt to connect, calls are
+    refused for `backoff_s` without another attempt.
     """
 
-    def __init__(self, url: str, *, wait_s: float = 5.0, connections: int = 5) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        wait_s: float = 5.0,
+        connections: int = 5,
+        backoff_s: float = 1.0,
+    ) -> None:
         """`connections`: of PostgreSQL, at most; every use is over in milliseconds.
 
         Raises ValueError when the URL is not one of sqlite or postgresql.
@@ -53,6 +63,7 @@ class Database:
         self._hidden = _passwords(url)
         self._away = ThrottledErrorLog("database_is_away")
         self._reader, self._writer = self._backend.engines()
+        self._backoff = Backoff(backoff_s)
         this = weakref.ref(self)
         os.register_at_fork(before=lambda: _close(this()))
 
@@ -61,7 +72,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._translated(), self._reader.connect() as connection:
+        with self._connection(self._reader) as connection:
             yield connection
 
     @contextmanager
@@ -71,7 +82,7 @@ class Database:
             with self.begin(durable=durable) as connection:
                 yield connection
         else:
-            with self._translated(), self._writer.connect() as connection:
+            with self._connection(self._writer) as connection:
                 yield connection
 
     @contextmanager
@@ -82,7 +93,7 @@ class Database:
         be. What is `durable` is on disk when the block ends, and with it all that was written
         before; it takes some milliseconds, for which other writers wait.
         """
-        with self._translated(), self._writer.begin() as connection:
+        with self._connection(self._writer) as connection, connection.begin():
             self._backend.begin(connection, durable=durable)
             yield connection
 
@@ -124,6 +135,19 @@ class Database:
             engine.dispose()
 
     @contextmanager
+    def _connection(self, engine: Engine) -> Iterator[Connection]:
+        if self._backoff.active:
+            raise StorageUnavailable(_AWAY, retry_after=2.0)
+        with self._translated():
+            try:
+                connection = engine.connect()
+            except (DBAPIError, OSError):
+                self._backoff.failed()
+                raise
+            with connection:
+                yield connection
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         """Failures of the database, but not mistakes of the gateway, become StorageUnavailable."""
         try:
@@ -135,9 +159,8 @@ class Database:
             state = getattr(origin, "sqlstate", None)
             if isinstance(err, ProgrammingError) and state != _NO_RIGHT:
                 raise
-            raise StorageUnavailable(
-                "The gateway's database is not available. Try again in a moment.", retry_after=2.0
-            ).because(self._away.record(describe_error(origin, hidden=self._hidden))) from err
+            cause = self._away.record(describe_error(origin, hidden=self._hidden))
+            raise StorageUnavailable(_AWAY, retry_after=2.0).because(cause) from err
 
     def close(self) -> None:
         self._reader.dispose()

@@ -1,18 +1,11 @@
-"""The schema, and the database's clock as an expression.
-
-Times are unix seconds. `*_at` columns of records come from the machine that wrote them;
-those of claims are written and compared with `now()` alone.
-"""
+"""Schema of the database. Times (`*_at`) are unix seconds of the machine that wrote them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    ColumnElement,
     Dialect,
     Double,
     ForeignKey,
@@ -24,42 +17,11 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
-    or_,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
 REVISION = "0007"
-
-
-SQLITE_NOW = "gateway_now"
-_FARTHEST_S = 300.0  # no claim or lease is given for so long
-
-
-class now(FunctionElement[float]):
-    """Unix seconds by the clock of the database, the one clock that all machines share.
-
-    SQLite has none that nobody can set; there it is a function of ours, see `stores.sqlite`.
-    """
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(now, "sqlite")
-def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
-    return f"{SQLITE_NOW}()"
-
-
-@compiles(now, "postgresql")
-def _now_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
-    # Unlike clock_timestamp() it is stable within a statement and so can use an index;
-    # a statement that waited for a lock sees a time too early, under which leases only
-    # look younger than they are.
-    return "CAST(extract(epoch FROM statement_timestamp()) AS double precision)"
 
 
 class Words(TypeDecorator[str]):
@@ -70,13 +32,6 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return value if value is None else value.replace("\0", "")
-
-
-def lapsed(
-    expires_at: ColumnElement[float], *, farthest_s: float = _FARTHEST_S
-) -> ColumnElement[bool]:
-    """Whether a claim or lease is over: also one so far ahead that the clock was set back."""
-    return or_(expires_at < now(), expires_at > now() + farthest_s)
 
 
 metadata = MetaData(
@@ -167,16 +122,6 @@ account_states = Table(
     Column("changed_at", Double, nullable=False),
     # The topic's version in `changes` at the time, by which readers ask for what is new.
     Column("revision", BigInteger, nullable=False, index=True),
-)
-
-# Access tokens that vendors grant for a credential, whose digest is the key.
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("key", String, primary_key=True),
-    Column("token", LargeBinary),
-    Column("expires_at", Double, nullable=False),
-    Column("fetched_until", Double, nullable=False),  # by the one that claimed to fetch the next
 )
 
 usage = Table(

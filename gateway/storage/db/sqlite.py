@@ -14,7 +14,6 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.runtime.cooperative import run_in_thread
-from gateway.storage.db.schema import SQLITE_NOW
 from gateway.storage.media.base import MIGRATION_WAIT_S, pooled
 
 _READERS = 4
@@ -68,7 +67,6 @@ class Sqlite:
         }
         engine = pooled(self._url, arguments, size=size, wait_s=self._wait_s)
         event.listen(engine, "do_connect", self._create_file)
-        event.listen(engine, "connect", self._give_time)
         for pragma in ("PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON"):
             event.listen(engine, "connect", _run(pragma))
         return engine
@@ -77,10 +75,6 @@ class Sqlite:
         """For its owner alone: it will hold prompts and credentials."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch(mode=0o600)
-
-    def _give_time(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-        # Deterministic: the same throughout a statement, so that it can use an index.
-        connection.create_function(SQLITE_NOW, 0, time.time, deterministic=True)
 
 
 class _Connection(sqlite3.Connection):

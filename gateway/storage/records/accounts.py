@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import Conflict, StorageUnavailable
-from gateway.storage.db.encryption import Sealer
+from gateway.storage.db.encryption import Encryption
 from gateway.storage.db.engine import Database
 from gateway.storage.db.schema import account_switches, accounts
 from gateway.storage.db.versions import raise_version, read_version
@@ -55,7 +55,7 @@ class AccountStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._sealer = Sealer(secret_keys, _PURPOSE)
+        self._encryption = Encryption(secret_keys, _PURPOSE)
         self._clock = clock
 
     def add(self, account: Account) -> AccountRecord:
@@ -64,7 +64,7 @@ class AccountStore:
         statement = insert(accounts).values(
             name=account.name,
             upstream=account.upstream,
-            secret=self._sealer.seal(secret),
+            secret=self._encryption.encrypt(secret),
             last_four=_last_four(secret),
             base_url=account.base_url,
             engine=account.engine,
@@ -95,8 +95,8 @@ class AccountStore:
         return None if row is None else _record(row)
 
     def unlock(self, record: AccountRecord) -> Account:
-        """The account with its secret; StorageUnavailable when no secret key opens it."""
-        secret = self._sealer.open(record.secret)
+        """The account with its secret; StorageUnavailable when no secret key decrypts it."""
+        secret = self._encryption.decrypt(record.secret)
         if secret is None:
             raise StorageUnavailable(
                 f"The secret of account {record.name!r} was stored under another secret key."
@@ -113,20 +113,24 @@ class AccountStore:
             models=record.models,
         )
 
-    def resealed(self, record: AccountRecord) -> bytes | None:
-        """Its secret under the first key; None when it is so already, or when no key opens it."""
-        return self._sealer.resealed(record.secret)
+    def is_current(self, record: AccountRecord) -> bool:
+        """True when the first secret key decrypts the account's secret."""
+        return self._encryption.is_current(record.secret)
 
-    def reseal(self) -> None:
-        """Encrypt with the first secret key what a later one opens, which may then be taken away.
+    def rotate(self) -> int:
+        """Encrypt the secrets with the first secret key; returns how many could be decrypted.
 
-        Processes that hold the accounts have no need to hear of it.
+        The other secret keys may then be removed. Processes need not read the accounts again.
         """
+        rotated = 0
         for record in self.list():
-            if (secret := self.resealed(record)) is not None:
-                as_read = accounts.c.name == record.name, accounts.c.secret == record.secret
-                with self._database.begin(durable=True) as connection:
-                    connection.execute(update(accounts).where(*as_read).values(secret=secret))
+            if (secret := self._encryption.rotate(record.secret)) is None:
+                continue
+            as_read = accounts.c.name == record.name, accounts.c.secret == record.secret
+            with self._database.begin(durable=True) as connection:
+                connection.execute(update(accounts).where(*as_read).values(secret=secret))
+            rotated += 1
+        return rotated
 
     def set_status(self, name: str, status: AccountStatus) -> bool:
         """A draining account finishes what it has begun, jobs included, and takes nothing new."""

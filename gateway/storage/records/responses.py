@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from sqlalchemy import delete, insert, select, update
 
 from gateway.domain.accounts import Secret
-from gateway.storage.db.encryption import Sealer
+from gateway.storage.db.encryption import Encryption
 from gateway.storage.db.engine import Database
 from gateway.storage.db.schema import responses
 
@@ -27,7 +27,7 @@ class ResponseStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._cipher = Sealer(secret_keys, _PURPOSE)
+        self._encryption = Encryption(secret_keys, _PURPOSE)
         self._ttl_s = ttl_s
         self._clock = clock
 
@@ -35,7 +35,7 @@ class ResponseStore:
         """Store `content`; the responses that it continues are kept for as long as it is."""
         expires_at = self._clock() + self._ttl_s
         row = {"id": id_, "owner": owner, "expires_at": expires_at}
-        encrypted = self._cipher.seal(content)
+        encrypted = self._encryption.encrypt(content)
         with self._database.begin() as connection:
             connection.execute(insert(responses).values(content=encrypted, **row))
             if continues:
@@ -52,7 +52,7 @@ class ResponseStore:
         )
         with self._database.read() as connection:
             content = connection.execute(found).scalar()
-        return None if content is None else self._cipher.open(content)
+        return None if content is None else self._encryption.decrypt(content)
 
     def delete(self, id_: str, owner: str) -> bool:
         statement = delete(responses).where(responses.c.id == id_, responses.c.owner == owner)

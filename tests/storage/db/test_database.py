@@ -245,7 +245,7 @@ def test_a_connection_that_the_server_closed_is_not_noticed_by_the_next_user(pos
 def test_a_database_that_was_read_only_for_a_while_takes_the_next_write(postgres, asked):
     name = postgres.create()
     row = [UsageRow(requests=1)]
-    with closing(Database(postgres.url(name) + asked)) as database:
+    with closing(Database(postgres.url(name) + asked, backoff_s=0)) as database:
         database.migrate()
         usage = UsageStore(database)
         usage.add_many(row)
@@ -328,3 +328,16 @@ def test_a_job_is_on_disk_before_its_vendor_is_asked(database, monkeypatch):
     submitting, named, progress, storing, completed, released = asked
     assert all((submitting, named, storing, completed))
     assert not any((progress, released))
+
+
+def test_after_a_failed_attempt_to_connect_none_is_made_for_a_while(tmp_path):
+    path = tmp_path / "folder" / "gateway.db"
+    path.parent.write_text("in the way")
+    with closing(Database(f"sqlite:///{path}", backoff_s=30)) as database:
+        with pytest.raises(StorageUnavailable):
+            database.migrate()
+        path.parent.unlink()
+        with pytest.raises(StorageUnavailable):
+            database.migrate()
+    with closing(Database(f"sqlite:///{path}", backoff_s=0)) as database:
+        database.migrate()

@@ -90,5 +90,5 @@ def test_jobs_and_requests_that_were_claimed_before_are_free(upgraded):
 def test_the_former_tables_are_gone(upgraded):
     with upgraded.read() as connection:
         tables = set(inspect(connection).get_table_names())
-    assert tables.isdisjoint({"sessions"})
+    assert tables.isdisjoint({"sessions", "leases", "tokens"})
     assert {"processes", "slots"} <= tables

@@ -36,10 +36,19 @@ def upgrade() -> None:
         batch.drop_column("attempt")
         batch.drop_column("lease_expires_at")
     op.drop_table("sessions")
+    op.drop_table("tokens")
 
 
 def downgrade() -> None:
     """Restore the former tables; open requests and sessions of theirs are forgotten."""
+    op.create_table(
+        "tokens",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("token", sa.LargeBinary()),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("fetched_until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_tokens"),
+    )
     op.create_table(
         "sessions",
         sa.Column("label", sa.String(), nullable=False),
