@@ -124,7 +124,9 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,
-        chat=ChatService(catalog, dispatcher, media, generation, sessions),
+        chat=ChatService(
+            catalog, dispatcher, media, generation, sessions, affinity=settings.affinity
+        ),
         generation=generation,
         idempotency=idempotency,
         responses=responses,

@@ -50,6 +50,7 @@ class Settings:
     hold_s: float = 20
     allow_private_urls: str = "off"
     chat_media: Literal["parts", "markdown"] = "parts"
+    affinity: bool = True
     media_url_ttl_s: float = 30 * 86400
     responses_ttl_s: float = 86400
     media_ttl_s: float = 90 * 86400
@@ -184,6 +185,7 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GATEWAY_HEARTBEAT_S": ("heartbeat_s", values.number(0.05, 50)),
     "GATEWAY_HOLD_S": ("hold_s", values.number(0, 3600)),
     "GATEWAY_ALLOW_PRIVATE_URLS": ("allow_private_urls", values.private_urls),
+    "GATEWAY_AFFINITY": ("affinity", values.flag),
     "GATEWAY_CHAT_MEDIA": ("chat_media", values.one_of("parts", "markdown")),
     "GATEWAY_MEDIA_URL_TTL_S": ("media_url_ttl_s", values.number(1, 10 * 365 * 86400)),
     "GATEWAY_RESPONSES_TTL_H": ("responses_ttl_s", lambda t: values.number(0.01, 8760)(t) * 3600),

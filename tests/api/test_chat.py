@@ -43,10 +43,24 @@ def test_a_request_id_of_another_form_is_replaced(gateway):
 
 
 def test_parameters_that_the_vendor_lacks_are_named(gateway):
-    body = {"seed": 7, "tools": [{"type": "function", "function": {"name": "f"}}]}
-    answer = gateway.chat(model="gemini-enterprise", **body)
+    answer = gateway.chat(model="gemini-enterprise", seed=7, temperature=1)
     assert answer.status_code == 200
-    assert set(answer.headers["X-Gateway-Dropped-Params"].split(", ")) >= {"seed", "tools"}
+    dropped = answer.headers["X-Gateway-Dropped-Params"].split(", ")
+    assert set(dropped) >= {"seed", "temperature"}
+
+
+TOOLS = {"tools": [{"type": "function", "function": {"name": "f"}}]}
+SCHEMA = {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}
+
+
+@pytest.mark.parametrize("wanted", [TOOLS, SCHEMA, {"n": 2}], ids=["tools", "schema", "n"])
+def test_the_answer_comes_from_a_route_that_takes_what_it_is_about(gateway, wanted):
+    answer = gateway.chat(model="gemini-enterprise", **wanted)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["X-Gateway-Upstream"] == "gemini"
+    refused = gateway.chat(model="gemini-enterprise/gemini-enterprise", **wanted)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == next(iter(wanted))
 
 
 def test_a_stream_has_its_headers_and_ends_with_done(gateway):

@@ -96,6 +96,7 @@ class GatewayFactory:
             "GATEWAY_POOL_ACCESS": "open",
             "GATEWAY_ALLOW_PRIVATE_URLS": "127.0.0.1",
             "GATEWAY_RATE_LIMIT": "1000000/minute",
+            "GATEWAY_AFFINITY": "off",  # tests repeat one prompt and expect all accounts
         }
         env |= self.vendors() if vendors else {}
         if accounts:

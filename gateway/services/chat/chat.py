@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.domain.accounts import Account, Caller
@@ -23,6 +24,8 @@ from gateway.domain.requests import (
     VideoRequest,
 )
 from gateway.domain.token_estimate import Estimate
+from gateway.services.chat.capabilities import able_routes
+from gateway.services.chat.conversation import conversation_of
 from gateway.services.chat.prompts import MediaKind, media_request, unused_params
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
@@ -42,8 +45,12 @@ class ChatService:
         media: MediaService,
         generation: GenerationService,
         journal: SessionJournal,
+        *,
+        affinity: bool = True,
     ) -> None:
+        """`affinity`: calls of one conversation prefer one account."""
         self._catalog = catalog
+        self._affinity = affinity
         self._dispatcher = dispatcher
         self._media = media
         self._generation = generation
@@ -58,13 +65,14 @@ class ChatService:
         model = self._catalog.find(request.model, caller)
         if model.kind != "chat":
             return self._generation.stream(_media_request(request, model, trace), caller, trace)
-        return self._answer(request, model, caller, trace)
+        return self._answer(request, self._able(model, request, caller), caller, trace)
 
     def plan(self, request: ChatRequest, caller: Caller, trace: Trace) -> list[VendorCall]:
         """The vendor requests that `stream` would send; nothing is sent."""
         model = self._catalog.find(request.model, caller)
         if model.kind != "chat":
             return self._generation.plan(_media_request(request, model, trace), caller, trace)
+        model = self._able(model, request, caller)
         with self._media.resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
@@ -72,7 +80,17 @@ class ChatService:
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
                 return chat_upstream(route.upstream).plan_chat(wanted, account)
 
-            return self._dispatcher.plan(model, "chat", caller, trace, call)
+            return self._dispatcher.plan(
+                model, "chat", caller, trace, call, conversation=self._conversation(request)
+            )
+
+    def _able(self, model: Model, request: ChatRequest, caller: Caller) -> Model:
+        """The model with those of the caller's routes that take what the answer is about."""
+        routes = self._dispatcher.routes(model, caller)
+        return replace(model, routes=able_routes(routes, request))
+
+    def _conversation(self, request: ChatRequest) -> str:
+        return conversation_of(request) if self._affinity else ""
 
     def _answer(self, request: ChatRequest, model: Model, caller: Caller, trace: Trace) -> Events:
         with self._media.resolved(request, caller) as resolved:
@@ -83,7 +101,9 @@ class ChatService:
                 trace.dropped = tuple(route.upstream.dropped(wanted, account))
                 return chat_upstream(route.upstream).chat(wanted, account, context)
 
-            batches = self._dispatcher.stream(model, "chat", caller, trace, call)
+            batches = self._dispatcher.stream(
+                model, "chat", caller, trace, call, conversation=self._conversation(request)
+            )
             said = Estimate()
             try:
                 yield from keep_media(batches, self._media, caller, trace, said)

@@ -166,9 +166,7 @@ class Pool:
 
     def peek(self, request: LeaseRequest) -> Account:
         """An account that could be lent. Raises as `lease` does."""
-        now = self._clock()
-        candidates = self._registry.candidates(request.upstream, request.models)
-        pooled = candidates.choose(request, now, self._random, self._registry.changes)
+        pooled = self._choose(request)
         if pooled is None:
             raise self._refusal(request)
         return pooled.account
@@ -240,12 +238,17 @@ class Pool:
                 self._queue.offer(self._reserve)
             return self._reserve(request)
 
+    def _choose(self, request: LeaseRequest) -> PooledAccount | None:
+        registry = self._registry
+        candidates = registry.candidates(request.upstream, request.models)
+        load = registry.mean_load(request.upstream)
+        return candidates.choose(request, self._clock(), self._random, registry.changes, load)
+
     def _reserve(self, request: LeaseRequest) -> PooledAccount | None:
-        candidates = self._registry.candidates(request.upstream, request.models)
-        pooled = candidates.choose(request, self._clock(), self._random, self._registry.changes)
+        pooled = self._choose(request)
         if pooled is None:
             return None
-        pooled.in_flight += 1
+        self._registry.count(pooled, 1)
         if pooled.health.ejections:
             pooled.probing = True
         if pooled.probing or pooled.at_capacity:
@@ -305,7 +308,7 @@ class Pool:
                 self._registry.changes += 1
             if probe:
                 pooled.probing = False
-            pooled.in_flight -= 1
+            self._registry.count(pooled, -1)
             if len(self._queue):
                 self._queue.offer(self._reserve)
 
@@ -358,7 +361,7 @@ class Pool:
                     "retry in 1 s.",
                     retry_after=_BUSY_S,
                 )
-            pooled.in_flight += 1
+            self._registry.count(pooled, 1)
             probe = pooled.health.rejected
             pooled.probing = pooled.probing or probe
         lease = Lease(self, pooled, "", now)

@@ -28,6 +28,7 @@ class LeaseRequest:
     caller: str
     give_up_at: float
     skip: Collection[str] = ()
+    conversation: str = ""  # prefers one account, for its prompt cache; "" prefers none
     amount: int = 1  # of what the accounts' limits count
     lacks_room: dict[str, float] = field(default_factory=dict)
     """Accounts whose limit has no room for `amount`, and the seconds until it has."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
@@ -61,6 +62,8 @@ class AccountRegistry:
         self._installed = _Stored()
         self._cache = VersionedCache(store.version, self._read, initial=_Stored(), clock=clock)
         self.changes = 0  # of anything that decides which accounts can be lent
+        self._in_flight: Counter[str] = Counter()  # calls of this process, by upstream
+        self._weights: dict[str, int] = {}  # of the enabled accounts, by upstream
         self.origins: frozenset[str] = frozenset()  # "host:port" of the accounts' own base URLs
         self._install(self._installed)
 
@@ -105,6 +108,15 @@ class AccountRegistry:
             )
         return found
 
+    def count(self, pooled: PooledAccount, calls: int) -> None:
+        """Count calls of this process that begin or, below zero, end."""
+        pooled.in_flight += calls
+        self._in_flight[pooled.account.upstream] += calls
+
+    def mean_load(self, upstream: str) -> float:
+        """Calls in flight per weight, with the one that is about to be lent."""
+        return (self._in_flight[upstream] + 1) / (self._weights.get(upstream) or 1)
+
     def may_eject(self, pooled: PooledAccount, reason: str) -> bool:
         """Never more than half of an upstream: its accounts may all suffer from one incident."""
         enabled = self._enabled(pooled.account.upstream)
@@ -137,6 +149,11 @@ class AccountRegistry:
         self._keys = {found.key: found for found in pooled.values()}
         self._restricted_to = frozenset().union(*(a.models for a, _ in wanted.values()))
         self._candidates.clear()
+        weights: Counter[str] = Counter()
+        for found in pooled.values():
+            if found.status == "enabled":
+                weights[found.account.upstream] += found.account.weight
+        self._weights = weights
         self.origins = origins_of(account.base_url for account, _ in wanted.values())
         self._installed = stored
 

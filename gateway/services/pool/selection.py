@@ -5,15 +5,17 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
 from gateway.domain.accounts import Kind
+from gateway.services.pool.affinity import Affinity
 from gateway.services.pool.pooled_account import LeaseRequest, PooledAccount
 
 Random = Callable[[], float]
 _SCANNED = 16  # accounts up to which looking at each is cheaper than drawing
 _DRAWS = 32
+_MAX_LOAD = 1.25  # of the mean, up to which a conversation keeps its account
 
 
 class Availability(NamedTuple):
@@ -29,21 +31,40 @@ class Availability(NamedTuple):
 class Candidates:
     """Enabled accounts that may serve a model."""
 
-    __slots__ = ("_availability", "_cumulative", "_total", "accounts")
+    __slots__ = ("_affinity", "_availability", "_cumulative", "_total", "accounts")
 
     def __init__(self, accounts: Sequence[PooledAccount]) -> None:
         self.accounts = accounts
         self._cumulative = list(accumulate(found.account.weight for found in accounts))
         self._total = self._cumulative[-1] if accounts else 0
+        self._affinity: Affinity | None = None
         self._availability: dict[tuple[Kind, str], tuple[int, Availability]] = {}
 
     def choose(
-        self, request: LeaseRequest, now: float, random: Random, changes: int
+        self, request: LeaseRequest, now: float, random: Random, changes: int, load: float
     ) -> PooledAccount | None:
-        """Draw two usable accounts by weight and return the less loaded; None where none is."""
+        """The account to lend next; None where none is usable.
+
+        A conversation's own account unless it is loaded above 1.25 times the mean `load`,
+        which is the upstream's calls in flight by weight; else the less loaded of two usable
+        accounts that are drawn by weight.
+        """
         known = self._availability.get((request.kind, request.model))
         if known is not None and known[0] == changes and known[1].soonest_at > now:
             return None
+        if request.conversation:
+            for pooled in self._ranked(request.conversation):
+                most = ceil(_MAX_LOAD * load * pooled.account.weight)
+                if pooled.in_flight < most and _usable(pooled, request, now):
+                    return pooled
+        return self._drawn(request, now, random)
+
+    def _ranked(self, conversation: str) -> Sequence[PooledAccount]:
+        if self._affinity is None:
+            self._affinity = Affinity(self.accounts)
+        return self._affinity.ranked(conversation)
+
+    def _drawn(self, request: LeaseRequest, now: float, random: Random) -> PooledAccount | None:
         if len(self.accounts) > _SCANNED:
             first: PooledAccount | None = None
             for _ in range(_DRAWS):

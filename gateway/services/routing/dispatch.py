@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -21,8 +21,10 @@ from gateway.domain.errors import (
     ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
+    UpstreamInvalidResponse,
 )
 from gateway.domain.events import Usage
+from gateway.runtime.logs import log
 from gateway.services.pool.health import UNKNOWN_QUOTA_S
 from gateway.services.pool.pool import Lease, Pool
 from gateway.services.pool.pooled_account import LeaseRequest
@@ -32,6 +34,7 @@ from gateway.services.routing.retry_state import RetryState
 from gateway.storage.db.engine import Write
 
 _MAX_ATTEMPTS = 16
+_CRASHES = (TypeError, AttributeError, KeyError, ValueError, IndexError)
 OWN = "own"
 
 T = TypeVar("T")
@@ -107,6 +110,7 @@ class Dispatcher:
         call: Call[Generator[T]],
         *,
         amount: int = 1,
+        conversation: str = "",
     ) -> Generator[T]:
         """Yield the batches of the first attempt that answers; it makes `amount` of the kind.
 
@@ -119,16 +123,16 @@ class Dispatcher:
             yield from self._with_own_credential(routes[0], caller, trace, call)
             return
         self._budget.count_request()
-        give_up_at = self._pool.deadline()
+        need = _Need(model, kind, caller, amount, self._pool.deadline(), conversation)
         state = RetryState(routes, paid=kind != "chat")
         answered = False
         for attempt in range(1, _MAX_ATTEMPTS + 1):
-            lease = self._lease(model, kind, caller, state, amount, give_up_at)
+            lease = self._lease(need, state)
             route, account = state.route, lease.account
             trace.attempts += 1
             trace.upstream, trace.account = route.upstream.name, account.name
             try:
-                with lease, closing(call(route, account)) as batches:
+                with lease, _guarded(route, account), closing(call(route, account)) as batches:
                     for batch in batches:
                         if not answered:
                             answered = True
@@ -153,10 +157,20 @@ class Dispatcher:
         with closing(self.stream(model, kind, caller, trace, as_batch)) as batches:
             return next(batches)
 
-    def plan(self, model: Model, kind: Kind, caller: Caller, trace: Trace, call: Call[T]) -> T:
+    def plan(
+        self,
+        model: Model,
+        kind: Kind,
+        caller: Caller,
+        trace: Trace,
+        call: Call[T],
+        *,
+        conversation: str = "",
+    ) -> T:
         """As `once`, for a call that asks nothing of the vendor: no account is taken."""
         routes = self.routes(model, caller)
         trace.model, trace.kind = model.name, kind
+        need = _Need(model, kind, caller, 1, 0.0, conversation)
         state = RetryState(routes, paid=False)
         while True:
             route = state.route
@@ -164,33 +178,29 @@ class Dispatcher:
                 if caller.credential is not None:
                     account = _own_account(route, caller)
                 else:
-                    account = self._pool.peek(_request(model, kind, caller, state, 1, 0.0))
+                    account = self._pool.peek(need.of(state))
             except (NoAccountAvailable, AccountRejected, ModelNotAvailable) as err:
                 state.next_route(err)
                 continue
             trace.upstream, trace.account = route.upstream.name, account.name
             return call(route, account)
 
-    def _lease(
-        self,
-        model: Model,
-        kind: Kind,
-        caller: Caller,
-        state: RetryState,
-        amount: int,
-        give_up_at: float,
-    ) -> Lease:
+    def _lease(self, need: _Need, state: RetryState) -> Lease:
         """Lease of an account of the first route that has one. Raises when none has."""
         while True:
-            route = state.route
             try:
-                if state.not_available is not None and not self._pool.serves(
-                    route.upstream.name, model.name, route.model, skip=state.skip
-                ):
+                if state.reconnects is not None and not self._others(need.model, state):
+                    state.reconnect()
+                if state.not_available is not None and not self._others(need.model, state):
                     raise state.not_available  # there is no other account to wait for
-                return self._pool.lease(_request(model, kind, caller, state, amount, give_up_at))
+                return self._pool.lease(need.of(state))
             except (NoAccountAvailable, AccountRejected, InvalidRequest) as err:
                 state.next_route(err)
+
+    def _others(self, model: Model, state: RetryState) -> bool:
+        """True if the route has accounts that the request has not tried."""
+        route = state.route
+        return self._pool.serves(route.upstream.name, model.name, route.model, skip=state.skip)
 
     def _may_retry(self, state: RetryState, err: GatewayError, account: str) -> bool:
         if not state.retryable(err, account):
@@ -205,25 +215,48 @@ class Dispatcher:
         trace.attempts += 1
         trace.upstream, trace.account = route.upstream.name, account.name
         try:
-            with closing(call(route, account)) as batches:
+            with _guarded(route, account), closing(call(route, account)) as batches:
                 yield from batches
         except GatewayError as err:
             raise _own_error(err) from err
 
 
-def _request(
-    model: Model, kind: Kind, caller: Caller, state: RetryState, amount: int, give_up_at: float
-) -> LeaseRequest:
-    route = state.route
-    return LeaseRequest(
-        upstream=route.upstream.name,
-        models=(model.name, route.model),
-        kind=kind,
-        caller=caller.owner,
-        give_up_at=give_up_at,
-        skip=state.skip,
-        amount=amount,
-    )
+@contextmanager
+def _guarded(route: Route, account: Account) -> Iterator[None]:
+    """Turn a crash of an adapter, which a vendor's response of wrong types causes, into its error.
+
+    Retries, the circuit breaker and the caller thereby see a failure of the vendor.
+    """
+    try:
+        yield
+    except _CRASHES as err:
+        log.error("adapter_crashed", upstream=route.upstream.name, account=account.name, error=err)
+        raise UpstreamInvalidResponse("The vendor's response makes no sense.", sent=True) from err
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """Need of one request for an account, the same for all of its attempts."""
+
+    model: Model
+    kind: Kind
+    caller: Caller
+    amount: int
+    give_up_at: float
+    conversation: str
+
+    def of(self, state: RetryState) -> LeaseRequest:
+        route = state.route
+        return LeaseRequest(
+            upstream=route.upstream.name,
+            models=(self.model.name, route.model),
+            kind=self.kind,
+            caller=self.caller.owner,
+            give_up_at=self.give_up_at,
+            skip=state.skip,
+            conversation=self.conversation,
+            amount=self.amount,
+        )
 
 
 def _own_account(route: Route, caller: Caller) -> Account:

@@ -10,6 +10,7 @@ from gateway.domain.errors import (
     InvalidRequest,
     ModelNotAvailable,
     ModelRejected,
+    UpstreamDisconnected,
     UpstreamTimeout,
 )
 from gateway.services.routing.catalog import Route
@@ -33,6 +34,8 @@ class RetryState:
         self._soonest: GatewayError | None = None  # of the routes without an account
         self._not_available: ModelNotAvailable | None = None
         self._lacks_model: set[str] = set()  # accounts that are skipped for this route only
+        self.reconnects: str | None = None
+        """Account whose connection closed as the request went out: on a new one it may answer."""
         self.skip: set[str] = set()
 
     @property
@@ -60,9 +63,16 @@ class RetryState:
         if err.fault is not Fault.VENDOR or (isinstance(err, UpstreamTimeout) and err.sent):
             return False
         self.skip.add(account)
+        if isinstance(err, UpstreamDisconnected) and not self._paid:
+            self.reconnects = account
         self._vendor_failures += 1
         self._vendor_failure = self._vendor_failure or err
         return self._vendor_failures < _MAX_VENDOR_FAILURES
+
+    def reconnect(self) -> None:
+        """Allow the account whose connection closed once more."""
+        self.skip.discard(self.reconnects or "")
+        self.reconnects = None
 
     def next_route(self, err: GatewayError) -> None:
         """Go on where a route has no account; raise what that means after the last one."""

@@ -137,6 +137,35 @@ def test_the_only_account_of_a_failing_vendor_is_asked_once(world):
     assert vendors.called == ["one"]
 
 
+def test_a_connection_that_closes_as_a_chat_goes_out_is_tried_once_more(world):
+    dispatcher = Dispatcher(in_order(world, account("one")))
+    vendors = Vendors(one=[UpstreamDisconnected("closed", sent=True)])
+    assert ask(dispatcher, vendors) == ANSWER
+    assert vendors.called == ["one", "one"]
+    vendors = Vendors(one=[UpstreamDisconnected("closed", sent=True)] * 3)
+    with pytest.raises(UpstreamDisconnected):
+        ask(dispatcher, vendors)
+    assert vendors.called == ["one", "one"]
+
+
+@pytest.mark.parametrize("crash", [TypeError, AttributeError, KeyError, ValueError, IndexError])
+def test_a_response_of_wrong_types_counts_as_a_failure_of_the_vendor(world, crash):
+    pool = in_order(world, account("one"), account("two"))
+
+    def crashes(route, account):
+        called.append(account.name)
+        if account.name == "one":
+            raise crash("of a vendor's response")
+        yield from Vendors().chat(route, account)
+
+    for _ in range(5):
+        called = []
+        answer = Dispatcher(pool).stream(model(), "chat", ANYONE, Trace("r"), crashes)
+        assert list(answer) == ANSWER
+        assert called == ["one", "two"]
+    assert view(pool, "one").state == "ejected"
+
+
 def test_nothing_is_tried_again_once_something_was_sent_to_the_caller(two):
     def breaks(route, account):
         yield [TextDelta("Hel")]
