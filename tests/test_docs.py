@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from functools import reduce
+from importlib import import_module
 from pathlib import Path
 
 from gateway.config.settings import VARIABLES, Settings
@@ -72,3 +74,14 @@ def test_every_file_that_a_page_names_exists():
         if not any((base / name).exists() for base in (ROOT, ROOT / "gateway", ROOT / "docs"))
     }
     assert not missing
+
+
+def test_every_function_of_the_walks_exists_and_no_walk_is_longer_than_ten_lines():
+    walks = (ROOT / "ARCHITECTURE.md").read_text("utf-8").split("## Walks")[1].split("\n**")[1:]
+    assert len(walks) == 3
+    for walk in walks:
+        named = re.findall(r"`([a-z_.]+):([A-Za-z_.]+)`", walk)
+        assert len(named) >= 5
+        assert max(map(int, re.findall(r"^(\d+)\.", walk, re.M))) <= 10
+        for module, name in named:
+            reduce(getattr, name.split("."), import_module(f"gateway.{module}"))
