@@ -18,8 +18,13 @@ import sys  # noqa: E402
 import time  # noqa: E402
 
 # Nothing of the gateway but what an arbiter needs: it keeps all it imports for ever.
+from gateway.domain.version import VERSION  # noqa: E402
 from gateway.runtime.interruption import on_drain  # noqa: E402
 from gateway.server.listening import choose_slot, open_listeners  # noqa: E402
+
+# The first line of the log, in the form of gunicorn's own, which begin after this file is read.
+_NOW = time.strftime("%Y-%m-%d %H:%M:%S %z")
+print(f"[{_NOW}] [{os.getpid()}] [INFO] Gateway {VERSION}", file=sys.stderr)  # noqa: T201
 
 
 def _number(name, default, low, high):

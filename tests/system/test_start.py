@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from gateway.domain.version import VERSION
 from tests.server.serving import until
 from tests.support.process import BIN, ROOT, clean_env, run
 from tests.support.shell import Shell
@@ -19,6 +20,14 @@ def start(folder, **settings: str) -> str:
     done = run([BIN / "gunicorn", "-c", ROOT / "gunicorn.conf.py", "wsgi:app"], env=env, cwd=folder)
     assert done.returncode != 0
     return "\n".join(line for line in done.stderr.splitlines() if not line.startswith("["))
+
+
+def test_the_version_is_told_by_the_first_line_of_the_log_by_health_and_by_a_command(
+    gateway, tmp_path
+):
+    assert gateway.log.read_text().splitlines()[0].endswith(f"[INFO] Gateway {VERSION}")
+    assert gateway.get("/health").json() == {"status": "ok", "version": VERSION}
+    assert Shell(tmp_path, {})("version").stdout == f"gateway {VERSION}\n"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from gateway.api.context import current
 from gateway.api.http.described import BYTES, described
 from gateway.api.http.responses import json_response
 from gateway.domain.errors import GatewayError, NotFound
+from gateway.domain.version import VERSION
 from gateway.services import Services
 from gateway.services.observability.exposition import CONTENT_TYPE
 
@@ -32,7 +33,7 @@ def index() -> ResponseReturnValue:
 @bp.get("/health")
 def health() -> ResponseReturnValue:
     """Confirm that the process runs."""
-    return json_response({"status": "ok"})
+    return json_response({"status": "ok", "version": VERSION})
 
 
 @bp.get("/ready")
