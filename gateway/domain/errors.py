@@ -20,6 +20,7 @@
         . ModelQuotaExhausted        429 account_exhausted       day quota, of the one model
   x StorageUnavailable      503 storage_unavailable     gateway
   x ShuttingDown            503 shutting_down           gateway
+  x GatewayOverloaded       503 gateway_overloaded      gateway
 """
 
 from __future__ import annotations
@@ -250,6 +251,12 @@ class StorageUnavailable(GatewayError):
 
 class ShuttingDown(GatewayError):
     status, code = 503, "shutting_down"
+
+
+class GatewayOverloaded(GatewayError):
+    """This process has no memory or file descriptor left for the request."""
+
+    status, code = 503, "gateway_overloaded"
 
 
 def to_record(err: GatewayError) -> dict[str, object]:

@@ -1,8 +1,7 @@
-"""How much structure a JSON text of a caller may have.
+"""Limits on the structure of a JSON text.
 
-Parsed, 100 MB of `[],[],…` are gigabytes, and nothing else happens for a minute. What is
-nested deeper than a parser's own stack allows to write again breaks later, where it is
-walked, sent on or compared.
+Parsed, 100 MB of `[],[],…` are gigabytes, and the process does nothing else for a minute.
+A document nested deeper than its writer's stack breaks later, where it is walked or sent.
 """
 
 from __future__ import annotations
@@ -18,32 +17,39 @@ MOST_VALUES = 200_000
 _MOST_QUOTES = 4 * MOST_VALUES  # around each key and each value
 _PIECE = 256 * 1024
 _WRITABLE = 254  # levels that orjson writes; it reads 1024
-_ROOM = 32  # of these for what the gateway puts around
+_ROOM = 32  # of these for the levels that the gateway puts around
 
 
 def check_values(text: bytes | bytearray) -> None:
-    """Raises InvalidRequest when `text` has more values than a request can need.
+    """Raise InvalidRequest when `text` has more values than a request can need."""
+    if holds_too_many_values(text):
+        raise InvalidRequest(
+            f"The body holds more than {MOST_VALUES} values.", code="too_many_values"
+        )
+
+
+def holds_too_many_values(text: bytes | bytearray) -> bool:
+    """True for JSON of more than MOST_VALUES values.
 
     Costs next to nothing, unless the texts in it are full of commas.
     """
     if len(text) <= MOST_VALUES or text.count(b",") <= MOST_VALUES:
-        return
+        return False
     commas = quotes = 0
-    inside, held = False, b""
+    in_string, pending = False, b""
     budget = YieldBudget()
     for start in range(0, len(text), _PIECE):
-        plain = held + text[start : start + _PIECE]
+        plain = pending + text[start : start + _PIECE]
         plain = plain.replace(b"\\\\", b"").replace(b'\\"', b"")
-        held = b"\\" if plain.endswith(b"\\") else b""  # it belongs to what follows
+        pending = b"\\" if plain.endswith(b"\\") else b""  # it belongs to the next piece
         strings = plain.split(b'"', _MOST_QUOTES)
-        commas += b"".join(strings[inside::2]).count(b",")
+        commas += b"".join(strings[in_string::2]).count(b",")
         quotes += len(strings) - 1
-        inside = quotes % 2 == 1
+        in_string = quotes % 2 == 1
         if commas > MOST_VALUES or quotes >= _MOST_QUOTES:
-            raise InvalidRequest(
-                f"The body holds more than {MOST_VALUES} values.", code="too_many_values"
-            )
+            return True
         budget.spend(_PIECE)
+    return False
 
 
 def check_depth(text: bytes | bytearray, document: Any) -> None:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import orjson
-
 from gateway.domain.errors import UpstreamInvalidResponse
+from gateway.net.codecs.vendor_json import JsonReader, NotJson
 
 MAX_ELEMENT_BYTES = 64 * 1024 * 1024  # a picture of 32 MiB in base64, and room to spare
 
@@ -33,9 +32,9 @@ def elements(chunks: Iterable[bytes]) -> Iterator[list[Any]]:
     One object that stands alone counts as an array of one. Raises
     UpstreamInvalidResponse for anything else, and when the input ends early.
     """
-    scanner = _Scanner()
+    scanner, reader = _Scanner(), JsonReader()
     for chunk in chunks:
-        found = [_loads(element) for element in scanner.feed(chunk)]
+        found = [_read(reader, element) for element in scanner.feed(chunk)]
         if found:
             yield found
     if scanner.state != "end":
@@ -43,15 +42,15 @@ def elements(chunks: Iterable[bytes]) -> Iterator[list[Any]]:
 
 
 class _Scanner:
-    """Finds where elements begin and end; whether they are JSON is the parser's business."""
+    """Search for the beginning and end of elements; the parser decides what is JSON."""
 
     def __init__(self) -> None:
         self.state = "start"
         self._depth = 0
         self._in_string = False
         self._escaped = False
-        self._held: list[bytes] = []  # the beginning of the current element
-        self._held_bytes = 0
+        self._pending: list[bytes] = []  # the beginning of the current element
+        self._pending_bytes = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The elements that `data` completes."""
@@ -61,15 +60,15 @@ class _Scanner:
                 position = self._between(data, position)
                 continue
             begin, position = position, self._inside(data, position)
-            self._held.append(data[begin:position])
-            self._held_bytes += position - begin
-            if self._held_bytes > MAX_ELEMENT_BYTES:
+            self._pending.append(data[begin:position])
+            self._pending_bytes += position - begin
+            if self._pending_bytes > MAX_ELEMENT_BYTES:
                 raise _invalid("has an endless element")
             if self._depth == 0:
                 self.state = "end" if self.state == "alone" else "after"
-                yield b"".join(self._held)
-                self._held.clear()
-                self._held_bytes = 0
+                yield b"".join(self._pending)
+                self._pending.clear()
+                self._pending_bytes = 0
 
     def _between(self, data: bytes, position: int) -> int:
         """Pass blanks and one sign; stops before the element it finds."""
@@ -82,7 +81,7 @@ class _Scanner:
             raise _invalid("is no array of objects") from None
         if sign[0] != b"{":
             return sign.end()
-        self._held.append(b"{")
+        self._pending.append(b"{")
         self._depth = 1
         return sign.end()
 
@@ -121,10 +120,10 @@ class _Scanner:
         return stop.end()
 
 
-def _loads(element: bytes) -> Any:
+def _read(reader: JsonReader, element: bytes) -> Any:
     try:
-        return orjson.loads(element)
-    except orjson.JSONDecodeError:
+        return reader.read(element)
+    except NotJson:
         # Without its cause, which quotes the vendor's text.
         raise _invalid("has a broken element") from None
 

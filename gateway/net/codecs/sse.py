@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import orjson
+
 from gateway.domain.errors import UpstreamInvalidResponse
 
 DONE = b"data: [DONE]\n\n"
@@ -28,9 +30,10 @@ def unbroken(events: bytes) -> bytes:
 def batches(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     """The data of the events that each chunk completes; a list is never empty.
 
-    Comments and the fields other than `data` are skipped, events without data too, and
-    an event that the end of the input cuts off. Raises UpstreamInvalidResponse for an
-    event over MAX_EVENT_BYTES.
+    Comments and other fields are skipped, but for `error: …`, which some servers send
+    instead of `data: {"error": …}` and which is read as such. An event that the end of the
+    input cuts off is skipped, too. Raises UpstreamInvalidResponse for an event over
+    MAX_EVENT_BYTES.
     """
     whole = _Blocks().feed
     for chunk in chunks:
@@ -47,7 +50,7 @@ def batches(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def event_batches(chunks: Iterable[bytes]) -> Iterator[list[tuple[str, bytes]]]:
-    """As `batches`, with the name of each event, "message" where it has none."""
+    """Like `batches`, with the name of each event, "message" where it has none."""
     whole = _Blocks().feed
     for chunk in chunks:
         events = [_parse(event) for event in whole(chunk).split(b"\n\n")]
@@ -57,13 +60,13 @@ def event_batches(chunks: Iterable[bytes]) -> Iterator[list[tuple[str, bytes]]]:
 
 
 class _Blocks:
-    """Puts whole events together. Not a generator: each would be one more to pass for a chunk."""
+    """Assembly of whole events. Not a generator: a chunk would pass through one more."""
 
-    __slots__ = ("_after_cr", "_held", "_held_bytes", "_start")
+    __slots__ = ("_after_cr", "_pending", "_pending_bytes", "_start")
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []  # the event that is not complete yet
-        self._held_bytes = 0
+        self._pending: list[bytes] = []  # the event that is not complete yet
+        self._pending_bytes = 0
         self._after_cr = False
         self._start: bytes | None = b""  # while it may be part of a byte order mark
 
@@ -71,26 +74,26 @@ class _Blocks:
         """The events that are complete now, without the empty line after the last."""
         if self._start is not None or self._after_cr or b"\r" in chunk:
             chunk = self._plain(chunk)
-        held = self._held
-        if not held and chunk.endswith(b"\n\n"):  # nearly every chunk
+        pending = self._pending
+        if not pending and chunk.endswith(b"\n\n"):  # nearly every chunk
             return chunk[:-2]
-        # Of an empty line, the first LF may have come before: it waits at the end of `held`.
-        if held and chunk and held[-1] == b"\n":
-            chunk = held.pop() + chunk
+        # Of an empty line, the first LF may have come before: it waits at the end of `pending`.
+        if pending and chunk and pending[-1] == b"\n":
+            chunk = pending.pop() + chunk
         end = chunk.rfind(b"\n\n")
         block = b""
         if end >= 0:
-            held.append(chunk[:end])
-            block = b"".join(held) if len(held) > 1 else held[0]
-            held.clear()
-            self._held_bytes = 0
+            pending.append(chunk[:end])
+            block = b"".join(pending) if len(pending) > 1 else pending[0]
+            pending.clear()
+            self._pending_bytes = 0
             chunk = chunk[end + 2 :]
         if chunk.endswith(b"\n"):
-            held += [chunk[:-1], b"\n"]
+            pending += [chunk[:-1], b"\n"]
         elif chunk:
-            held.append(chunk)
-        self._held_bytes += len(chunk)
-        if self._held_bytes > MAX_EVENT_BYTES:
+            pending.append(chunk)
+        self._pending_bytes += len(chunk)
+        if self._pending_bytes > MAX_EVENT_BYTES:
             raise UpstreamInvalidResponse("The vendor's stream has an endless event", sent=True)
         return block
 
@@ -124,4 +127,17 @@ def _parse(event: bytes) -> tuple[str, bytes]:
             data.append(value)
         elif field == b"event":
             name = value
+        elif field == b"error":
+            data.append(_error_document(value))
     return name.decode("utf-8", "replace") or "message", b"\n".join(data)
+
+
+def _error_document(value: bytes) -> bytes:
+    """The value of an `error` field as the document that a `data` field would hold."""
+    try:
+        error = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        error = value.decode("utf-8", "replace")
+    if isinstance(error, dict) and "error" in error:
+        return value
+    return orjson.dumps({"error": error if isinstance(error, dict) else {"message": str(error)}})

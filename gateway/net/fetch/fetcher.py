@@ -21,13 +21,15 @@ from gateway.domain.errors import (
 )
 from gateway.domain.timeouts import Timeouts
 from gateway.net.fetch.addresses import WEB_PORTS, Exceptions, Target, is_public, parse, redirected
-from gateway.net.http import connect as dial
+from gateway.net.http.adapter import HttpAdapter
+from gateway.net.http.client import USER_AGENT
+from gateway.net.http.connect import Address, Lookups, Resolver
 from gateway.net.http.exchange import Exchange
-from gateway.net.http.transport import Transport
+from gateway.net.http.tls import Tls
 
 _MIB = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_HEADERS = {"User-Agent": "Gateway", "Accept": "*/*"}
+_HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
 
 
 class Fetched:
@@ -74,7 +76,7 @@ class Fetcher:
         connect_s: float = 5,
         first_byte_s: float = 10,
         total_s: float = 30,
-        resolver: dial.Resolver | None = None,
+        resolver: Resolver | None = None,
         ca_file: str | None = None,
     ) -> None:
         self._exceptions = Exceptions(allow_private)
@@ -82,9 +84,9 @@ class Fetcher:
         self._connect_s = connect_s
         self._first_byte_s = first_byte_s
         self._total_s = total_s
-        self._callers = dial.Lookups(resolver)
-        self._vendors = dial.Lookups(resolver)
-        self._tls = dial.Tls(ca_file)
+        self._callers = Lookups(resolver)
+        self._vendors = Lookups(resolver)
+        self._tls = Tls(ca_file)
 
     @contextmanager
     def open(
@@ -132,7 +134,7 @@ class Fetcher:
     ) -> Response:
         """The first answer that is no redirect."""
         resolve = functools.partial(self._checked_addresses, vendor=vendor)
-        transport = Transport(pool_size=0, tls=self._tls, resolve=resolve)
+        transport = HttpAdapter(pool_size=0, tls=self._tls, resolve=resolve)
         for _ in range(redirects + 1):
             request = PreparedRequest()
             request.method, request.url = "GET", target.url
@@ -158,7 +160,7 @@ class Fetcher:
 
     def _checked_addresses(
         self, host: str, port: int, seconds: float, *, vendor: bool
-    ) -> list[dial.Address]:
+    ) -> list[Address]:
         """The addresses of `host`, if none of them is out of bounds."""
         lookups = self._vendors if vendor else self._callers
         addresses = lookups.resolve(host, port, seconds)
@@ -167,7 +169,7 @@ class Fetcher:
         for _, (address, *_) in addresses:
             web = port in WEB_PORTS and is_public(address)
             if not web and not self._exceptions.cover_address(address):
-                raise UpstreamUnreachable(f"{host} is not a public web server")
+                raise UpstreamUnreachable("The host is not a public web server")
         return addresses
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
-import orjson
 import requests
 
 from gateway.domain.errors import InvalidRequest, UpstreamError, UpstreamInvalidResponse
 from gateway.domain.timeouts import Timeouts
-from gateway.net.http.connect import Tls
+from gateway.domain.version import VERSION
+from gateway.net.codecs.vendor_json import NotJson, read_json
+from gateway.net.http.adapter import HttpAdapter
 from gateway.net.http.exchange import Body, Exchange
-from gateway.net.http.transport import Transport
+from gateway.net.http.tls import Tls
 
 __all__ = ["Answer", "Body", "Http"]
 
 MIB = 1024 * 1024
+USER_AGENT = f"Gateway/{VERSION}"
+
+Content = Literal["json", "events", "markup", "other"]
+
 _DEFAULT = Timeouts()
+_IDENTITY = {"User-Agent": USER_AGENT, "Accept": "application/json, text/event-stream, */*;q=0.1"}
+_EVENT_FIELD = re.compile(rb"(?:data|event|id|retry|error)?:").match
 
 
 class Answer:
@@ -29,15 +38,13 @@ class Answer:
     read to its end, else closed at once.
     """
 
-    __slots__ = ("_chunks", "_host", "_response", "headers", "status")
+    __slots__ = ("_chunks", "_exchange", "headers", "status")
 
     def __init__(self, response: requests.Response) -> None:
-        exchange = cast(Exchange, response.raw)
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers  # whatever the case of the name
-        self._response = response
-        self._host = exchange.host
-        self._chunks = exchange.chunks()
+        self._exchange = cast(Exchange, response.raw)
+        self._chunks = self._exchange.chunks()
 
     def __enter__(self) -> Self:
         return self
@@ -48,15 +55,34 @@ class Answer:
         err: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._response.close()
+        self._exchange.close()
 
     def chunks(self) -> Iterator[bytes]:
-        """The body in pieces of what is there, without waiting for more.
+        """The body in pieces as they arrive.
 
         Raises UpstreamDisconnected when it ends before its framing says so, and
         UpstreamTimeout after `idle_s` of silence or `total_s` in all.
         """
         return self._chunks
+
+    def content(self) -> Content:
+        """The kind of the body by its first bytes, which are waited for.
+
+        Vendors mislabel streams as text, and answer JSON where a stream was asked for.
+        """
+        first: list[bytes] = []
+        begun = b""
+        for piece in self._chunks:
+            first.append(piece)
+            begun = (begun + piece[:64]).removeprefix(b"\xef\xbb\xbf").lstrip()
+            if len(begun) >= 6:
+                break
+        self._chunks = chain(first, self._chunks)
+        if begun[:1] in (b"{", b"["):
+            return "json"
+        if _EVENT_FIELD(begun):
+            return "events"
+        return "markup" if begun[:1] == b"<" else "other"
 
     def read(self, limit: int = 32 * MIB) -> bytes:
         """The whole body; raises UpstreamInvalidResponse when it is longer than `limit` bytes."""
@@ -70,44 +96,50 @@ class Answer:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def json(self, limit: int = 32 * MIB) -> Any:
-        """The body as JSON; raises UpstreamInvalidResponse when it is none."""
+        """The body as JSON; raises UpstreamInvalidResponse for other content."""
         try:
-            return orjson.loads(self.read(limit))
-        except orjson.JSONDecodeError:
-            # Without its cause, which quotes the body.
-            raise self._invalid("is no JSON") from None
+            return read_json(self.read(limit))
+        except NotJson as err:
+            raise self._invalid(str(err)) from None
 
     def drain(self, within_s: float = 1.0) -> None:
-        """Read what nobody needs any more, so that the connection can be kept.
+        """Read the rest of the body, so that the connection can be kept.
 
-        One that has not ended by then is closed with the block.
+        A body that has not ended by then is closed with the block.
         """
-        cast(Exchange, self._response.raw).set_deadline(within_s)
+        self._exchange.set_deadline(within_s)
         with suppress(UpstreamError):
             for _ in self._chunks:
                 pass
 
     def _invalid(self, problem: str) -> UpstreamInvalidResponse:
-        return UpstreamInvalidResponse(f"The answer of {self._host} {problem}", sent=True)
+        return UpstreamInvalidResponse(f"The answer of {self._exchange.name} {problem}", sent=True)
 
 
 class Http:
     """HTTP to hosts that the configuration names.
 
-    No environment proxies, no netrc, no redirects, no cookies, no compressed answers.
-    Connections are kept and shared by all threads and greenlets, up to `pool_size` idle
-    ones per server. `ca_file` replaces the public certificate authorities.
+    No netrc, no redirects, no cookies. Requests name the gateway and its version.
+    Connections are kept and shared by all threads and greenlets, up to `pool_size` idle ones
+    per server. `name` stands for the server in messages; without it, its host does. `proxy`
+    is a URL, or empty for none; None uses HTTPS_PROXY and NO_PROXY of the environment.
+    `ca_file` replaces the public certificate authorities.
     """
 
     def __init__(
-        self, *, timeouts: Timeouts = _DEFAULT, pool_size: int = 1000, ca_file: str | None = None
+        self,
+        *,
+        timeouts: Timeouts = _DEFAULT,
+        pool_size: int = 1000,
+        ca_file: str | None = None,
+        name: str | None = None,
+        proxy: str | None = None,
     ) -> None:
         self.timeouts = timeouts
         self._session = requests.Session()
-        self._session.trust_env = False
-        transport = Transport(pool_size=pool_size, tls=Tls(ca_file))
+        adapter = HttpAdapter(pool_size=pool_size, tls=Tls(ca_file), name=name, proxy=proxy)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, transport)
+            self._session.mount(scheme, adapter)
 
     def send(
         self,
@@ -130,7 +162,7 @@ class Http:
         request = requests.PreparedRequest()
         request.method = method
         request.url = url
-        request.headers = headers  # type: ignore[assignment]  # ours only reads them
+        request.headers = {**_IDENTITY, **headers}  # type: ignore[assignment]
         request.body = body  # type: ignore[assignment]  # ours streams
         try:
             # Not Session.send, whose redirects, cookies and hooks have no place here.

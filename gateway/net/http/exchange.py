@@ -13,8 +13,9 @@ from gateway.domain.errors import (
     UpstreamTimeout,
 )
 from gateway.domain.timeouts import Timeouts
-from gateway.net.http import parser as wire
-from gateway.net.http.connect import Stream
+from gateway.net.codecs.compressed import CODINGS, Decompressor
+from gateway.net.http import parser
+from gateway.net.http.tls import Stream
 from gateway.runtime.cooperative import cooperative_yield
 
 _READ_BYTES = 65536
@@ -22,8 +23,8 @@ _READ_BYTES = 65536
 _STREAM_READ_BYTES = 16384
 _WRITE_BYTES = 262144
 _JOIN_BYTES = 65536  # a body up to this size leaves in one write with the head
-_TURN_BYTES = 524288  # after so much without waiting, other greenlets get a turn
-_CALL_BYTES = 16384  # what one read or write counts for beyond its bytes
+_YIELD_BYTES = 524288  # after so much without waiting, other greenlets run
+_CALL_BYTES = 16384  # cost of one read or write beside its bytes
 _MAX_INTERIM = 10
 
 # What may be repeated when a kept connection closes instead of answering (RFC 9110, 9.2.2).
@@ -40,11 +41,11 @@ class Body(Protocol):
 
 
 class ConnectionClosed(Exception):
-    """A kept connection was closed before it could carry the request: use another."""
+    """A kept connection was closed before it could carry the request; another may."""
 
 
 class Exchange:
-    """What `requests.Response.raw` is here. Its messages name `host` and nothing else.
+    """The `raw` of a `requests.Response`. Its messages name the server as `name`.
 
     `reused` says that the connection has served other requests. `keep` takes the
     connection back, with the server's Keep-Alive header, when it can serve more.
@@ -52,7 +53,7 @@ class Exchange:
 
     def __init__(
         self,
-        host: str,
+        name: str,
         stream: Stream,
         *,
         timeouts: Timeouts,
@@ -60,7 +61,7 @@ class Exchange:
         reused: bool,
         keep: Callable[[Stream, str | None], None],
     ) -> None:
-        self.host = host
+        self.name = name
         self._stream = stream
         self._timeouts = timeouts
         self._deadline = deadline
@@ -69,11 +70,12 @@ class Exchange:
         self._keep_hint: str | None = None
         self._reusable = False
         self._closed = False
-        self._framing: wire.Framing = wire.UntilClose()
+        self._framing: parser.Framing = parser.UntilClose()
         self._early = b""  # the part of the body that came with the head
-        self._budget = _TURN_BYTES
+        self._decompressor: Decompressor | None = None
+        self._budget = _YIELD_BYTES
 
-    def start(self, method: str, head: bytes, body: bytes | Body | None) -> wire.Head:
+    def start(self, method: str, head: bytes, body: bytes | Body | None) -> parser.Head:
         """Send the request and read the head of the answer.
 
         Raises ConnectionClosed when the server cannot have processed the request.
@@ -89,12 +91,17 @@ class Exchange:
             if self._reused and (method in _IDEMPOTENT or not sent):
                 raise ConnectionClosed
             raise UpstreamDisconnected(
-                f"{self.host} closed the connection without an answer", sent=sent
+                f"{self.name} closed the connection without an answer", sent=sent
             )
         try:
             answer = self._read_head(data, by)
-            self._framing = wire.framing(answer, method)
-        except wire.Malformed as err:
+            self._framing = parser.framing(answer, method)
+            coding = answer.fields.get("content-encoding", "identity").strip().lower()
+            if coding in CODINGS:  # though identity was asked for
+                self._decompressor = Decompressor()
+            elif coding not in ("identity", ""):
+                raise parser.Malformed("it has an unknown content encoding")
+        except parser.Malformed as err:
             raise self._invalid(err) from err
         self._keep_hint = answer.fields.get("keep-alive")
         self._reusable = sent and answer.keeps_alive and not self._framing.ends_with_connection
@@ -102,28 +109,49 @@ class Exchange:
 
     def chunks(self) -> Iterator[bytes]:
         """The body's bytes as they arrive; a second call goes on where the first stopped."""
+        if self._decompressor is None:
+            return self._framed()
+        return self._decompressed(self._decompressor)
+
+    def stream(self, *_: object, **__: object) -> Iterator[bytes]:
+        """`chunks` under the name that requests asks for; the end hands the connection back."""
+        yield from self.chunks()
+        self.close()
+
+    def _decompressed(self, decompressor: Decompressor) -> Iterator[bytes]:
+        some = False
+        for data in self._framed():
+            some = True
+            try:
+                yield from decompressor.feed(data)
+            except ValueError as err:
+                raise self._invalid(err) from err
+        if some and not decompressor.complete:
+            raise UpstreamInvalidResponse(f"The answer of {self.name} ends too early", sent=True)
+
+    def _framed(self) -> Iterator[bytes]:
         framing = self._framing
         data, self._early = self._early, b""
         while True:
             if data:
                 try:
                     piece = framing.feed(data)
-                except wire.Malformed as err:
+                except parser.Malformed as err:
                     raise self._invalid(err) from err
                 if piece:
                     yield piece
             if framing.complete:
                 return
-            self._take_turns(len(data))
+            self._yield_after(len(data))
             data = self._read()
             if not data:
-                if isinstance(framing, wire.Sized):
+                if isinstance(framing, parser.Sized):
                     raise UpstreamInvalidResponse(
-                        f"The answer of {self.host} is shorter than it announced", sent=True
+                        f"The answer of {self.name} is shorter than it announced", sent=True
                     )
                 if not framing.ends_with_connection:
                     raise UpstreamDisconnected(
-                        f"{self.host} closed the connection amid its answer", sent=True
+                        f"{self.name} closed the connection amid its answer", sent=True
                     )
                 framing.complete = True
 
@@ -141,13 +169,17 @@ class Exchange:
             # An answer that nobody read, but that came whole.
             try:
                 framing.feed(self._early)
-            except wire.Malformed:
+            except parser.Malformed:
                 self._reusable = False
             self._early = b""
         if self._reusable and framing.complete and not framing.excess and not self._early:
             self._keep(self._stream, self._keep_hint)
         else:
             self._stream.close()
+
+    def release_conn(self) -> None:
+        """`close` under the name that requests asks for."""
+        self.close()
 
     def _send(self, head: bytes, body: bytes | Body | None) -> bool:
         """Write the request; False when the connection broke before all of it was taken."""
@@ -174,7 +206,7 @@ class Exchange:
         return taken
 
     def _write(self, data: bytes | memoryview) -> bool:
-        self._take_turns(len(data))
+        self._yield_after(len(data))
         try:
             self._stream.settimeout(self._wait(self._timeouts.idle_s))
             # A small request is taken at once; gevent's sendall is ready for more, at a price.
@@ -182,23 +214,23 @@ class Exchange:
             if sent < len(data):
                 self._stream.sendall(memoryview(data)[sent:])
         except TimeoutError as err:
-            raise UpstreamTimeout(f"{self.host} did not take the request in time") from err
+            raise UpstreamTimeout(f"{self.name} did not take the request in time") from err
         except OSError:
             return False
         return True
 
     def _read(self, by: float | None = None) -> bytes:
-        """What has arrived, after waiting for it until `by` or for `idle_s`; b"" at the end."""
+        """The next bytes, waited for until `by` or for `idle_s`; b"" at the end."""
         silence_s = self._timeouts.idle_s if by is None else by - time.monotonic()
         try:
             self._stream.settimeout(self._wait(silence_s))
-            sized = isinstance(self._framing, wire.Sized)
+            sized = isinstance(self._framing, parser.Sized)
             return self._stream.recv(_READ_BYTES if sized else _STREAM_READ_BYTES)
         except TimeoutError as err:
             what = "did not go on with its answer" if by is None else "did not answer"
-            raise UpstreamTimeout(f"{self.host} {what} in time", sent=True) from err
+            raise UpstreamTimeout(f"{self.name} {what} in time", sent=True) from err
         except OSError as err:
-            raise UpstreamDisconnected(f"{self.host} broke the connection off", sent=True) from err
+            raise UpstreamDisconnected(f"{self.name} broke the connection off", sent=True) from err
 
     def _wait(self, most_s: float) -> float:
         wait_s = min(most_s, self._deadline - time.monotonic())
@@ -206,30 +238,30 @@ class Exchange:
             raise TimeoutError
         return wait_s
 
-    def _read_head(self, data: bytes, by: float) -> wire.Head:
+    def _read_head(self, data: bytes, by: float) -> parser.Head:
         for _ in range(_MAX_INTERIM):
             while (end := data.find(b"\r\n\r\n")) < 0:
-                if not wire.may_be_head(data):
-                    raise wire.Malformed("it is no HTTP/1.1, or its head is too long")
+                if not parser.may_be_head(data):
+                    raise parser.Malformed("it is no HTTP/1.1, or its head is too long")
                 more = self._read(by)
                 if not more:
                     raise UpstreamDisconnected(
-                        f"{self.host} closed the connection amid its answer", sent=True
+                        f"{self.name} closed the connection amid its answer", sent=True
                     )
                 data += more
-            head = wire.parse_head(data[: end + 4])
+            head = parser.parse_head(data[: end + 4])
             data = data[end + 4 :]
             if not head.interim:
                 self._early = data
                 return head
-        raise wire.Malformed("it never gets beyond 1xx")
+        raise parser.Malformed("it never gets beyond 1xx")
 
-    def _take_turns(self, size: int) -> None:
-        """Let other greenlets run now and then: a socket that is always ready never does."""
+    def _yield_after(self, size: int) -> None:
+        """Let other greenlets run now and then: a socket that is always ready never waits."""
         self._budget -= size + _CALL_BYTES
         if self._budget < 0:
-            self._budget = _TURN_BYTES
+            self._budget = _YIELD_BYTES
             cooperative_yield()
 
-    def _invalid(self, err: wire.Malformed) -> UpstreamInvalidResponse:
-        return UpstreamInvalidResponse(f"The answer of {self.host} is invalid: {err}", sent=True)
+    def _invalid(self, err: Exception) -> UpstreamInvalidResponse:
+        return UpstreamInvalidResponse(f"The answer of {self.name} is invalid: {err}", sent=True)

@@ -40,7 +40,8 @@ def request_head(
 ) -> bytes:
     """Serialise a request head, whose body of `size` bytes (None: no body) follows.
 
-    Raises InvalidRequest for anything that could end a line early. The message names the
+    Headers that belong to the connection are left out. Raises InvalidRequest for
+    anything that could end a line early. The message names the
     field, never its value.
     """
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]
@@ -50,9 +51,8 @@ def request_head(
         line = f"{name}: {value}"
         if not _FIELD_OUT(line):
             raise InvalidRequest(f"The header {name!a} has characters that HTTP does not allow")
-        if name.lower() in _OURS:
-            raise InvalidRequest(f"The header {name} belongs to the connection")
-        lines.append(line)
+        if name.lower() not in _OURS:
+            lines.append(line)
     if size is not None:
         lines.append(f"Content-Length: {size}")
     elif method in ("POST", "PUT", "PATCH"):
@@ -92,7 +92,7 @@ class Head:
 
 
 def may_be_head(data: bytes) -> bool:
-    """Whether `data` can become a head when more arrives."""
+    """Tell whether `data` can become a head when more arrives."""
     return len(data) <= MAX_HEAD_BYTES and data.startswith(b"HTTP/1."[: len(data)])
 
 
@@ -121,7 +121,7 @@ def parse_head(data: bytes) -> Head:
 
 
 class Framing(Protocol):
-    """Takes bytes off the connection and gives the body's.
+    """A reader that takes bytes off the connection and returns those of the body.
 
     `complete` is set with the last byte of the body; `excess` then tells whether bytes
     came that nobody asked for. `ends_with_connection`: the end of the connection is the end.
@@ -135,11 +135,9 @@ class Framing(Protocol):
 
 
 def framing(head: Head, method: str) -> Framing:
-    """How the body of the answer to a `method` request is delimited."""
+    """Delimitation of the body of the answer to a `method` request."""
     if method == "HEAD" or head.status in (204, 304):
         return Sized(0)
-    if head.fields.get("content-encoding", "identity").lower() != "identity":
-        raise Malformed("it is encoded, though identity was asked for")
     coding = head.fields.get("transfer-encoding")
     length = head.fields.get("content-length")
     if coding is not None:
@@ -191,22 +189,22 @@ class UntilClose:
 
 
 class Chunked:
-    """A chunked body. What has arrived is handed on, also from the middle of a chunk."""
+    """A chunked body. Bytes are handed on as they arrive, also from the middle of a chunk."""
 
-    __slots__ = ("_held", "_left", "_trailer", "complete", "excess")
+    __slots__ = ("_left", "_pending", "_trailer", "complete", "excess")
     ends_with_connection = False
 
     def __init__(self) -> None:
         self.complete = False
         self.excess = False
         self._left = 0  # of the chunk's data; with its CRLF while that is missing
-        self._held = b""  # the beginning of a line
+        self._pending = b""  # the beginning of a line
         self._trailer = False
 
     def feed(self, data: bytes) -> bytes:
-        if self._held:
-            data = self._held + data
-            self._held = b""
+        if self._pending:
+            data = self._pending + data
+            self._pending = b""
         parts: list[bytes] = []
         position = 0
         if self._left:
@@ -214,7 +212,7 @@ class Chunked:
         while not self._left and not self._trailer and position < len(data):
             line = _CHUNK.match(data, position)
             if line is None:
-                self._hold(data[position:], _MAX_CHUNK_LINE_BYTES, "chunk size")
+                self._keep(data[position:], _MAX_CHUNK_LINE_BYTES, "chunk size")
                 break
             size = int(line[1], 16)
             position = line.end()
@@ -233,7 +231,7 @@ class Chunked:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _take(self, data: bytes, position: int, parts: list[bytes]) -> int:
-        """Move what there is of the current chunk to `parts`; returns where it ends."""
+        """Move the bytes of the current chunk to `parts`; returns the position after them."""
         end = min(position + self._left, len(data))
         body_end = min(position + self._left - 2, end)
         if body_end > position:
@@ -247,16 +245,16 @@ class Chunked:
     def _end(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n")
         if end < 0:
-            return self._hold(data, _MAX_TRAILER_BYTES, "trailer")
+            return self._keep(data, _MAX_TRAILER_BYTES, "trailer")
         self.complete = True
         self.excess = len(data) > end + 4
 
-    def _hold(self, data: bytes, limit: int, what: str) -> None:
+    def _keep(self, data: bytes, limit: int, what: str) -> None:
         if len(data) > limit:
             raise Malformed(f"it has a {what} that is too long")
         if what == "chunk size" and (b"\n" in data or not _CHUNK_BEGUN(data)):
             raise Malformed("it has a broken chunk size")
-        self._held = data
+        self._pending = data
 
 
 _CHUNK_BEGUN = re.compile(rb"[0-9a-fA-F]{1,15}[ \t]*(?:;[^\r\n]*)?\r?").fullmatch

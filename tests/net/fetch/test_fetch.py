@@ -16,6 +16,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
     UpstreamTimeout,
 )
+from gateway.domain.version import VERSION
 from gateway.net.fetch.fetcher import Fetcher
 from tests.net.fetching import LIMIT, fetch, names, open_fetcher, outcome
 from tests.net.servers import CHUNKED, answering, running, saying
@@ -41,7 +42,7 @@ def test_file_arrives_with_what_its_server_says_of_it():
     assert seen[0].headers == {
         "host": f"127.0.0.1:{server.port}",
         "accept-encoding": "identity",
-        "user-agent": "Gateway",
+        "user-agent": f"Gateway/{VERSION}",
         "accept": "*/*",
     }
 

@@ -12,7 +12,7 @@ from gateway.domain.errors import (
 )
 from gateway.net.fetch.addresses import is_public
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.net.http import connect as dial
+from gateway.net.http import adapter
 from tests.net.fetching import WATCH, fetch, names, outcome
 from tests.net.servers import answering, running
 from tests.net.spellings import INSIDE_4, INSIDE_6, spellings_4, urls_inside
@@ -124,11 +124,11 @@ def test_public_hosts_are_let_through(monkeypatch):
         addresses.append(f"{first}.{randomly.randrange(256)}.{randomly.randrange(256)}.7")
     reached = []
 
-    def connect(host, found, **_):
+    def connect(host, port, found, **_):
         reached.append((host, found[0][1][0]))
         raise UpstreamUnreachable("no network in tests")
 
-    monkeypatch.setattr(dial, "connect", connect)
+    monkeypatch.setattr(adapter, "connect", connect)
     table = {f"host{n}_example": [address] for n, address in enumerate(addresses)}
     fetcher = Fetcher(resolver=names(**table))
     for n, address in enumerate(addresses):

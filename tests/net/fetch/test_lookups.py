@@ -39,21 +39,21 @@ def failure(lookups, name, seconds=30):
 
 
 def test_names_are_refused_at_once_while_all_places_are_stuck_and_looked_up_afterwards(resolver):
-    lookups = Lookups(resolver, places=2)
+    lookups = Lookups(resolver, size=2)
     for name in ("slow.test", "slow-too.test"):
         assert "was not resolved" in failure(lookups, name, 0.05)
-    assert failure(lookups, "good.test", 600).startswith("Other names")
+    assert failure(lookups, "good.test", 600).startswith("Too many other names")
     assert resolver.asked == ["slow.test", "slow-too.test"]
     resolver.over()
     deadline = time.monotonic() + 30
-    while failure(lookups, "good.test").startswith("Other names"):
+    while failure(lookups, "good.test").startswith("Too many other names"):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert resolver.asked[2:] == ["good.test"]
 
 
 def with_its_one_place_taken(resolver):
-    lookups = Lookups(resolver, places=1)
+    lookups = Lookups(resolver, size=1)
     first = threading.Thread(target=failure, args=(lookups, "slow.test"))
     first.start()
     while not resolver.asked:
@@ -70,6 +70,6 @@ def test_name_waits_for_a_place_that_is_in_use(resolver):
 
 def test_one_who_finds_no_place_in_time_is_told_so(resolver):
     lookups, first = with_its_one_place_taken(resolver)
-    assert failure(lookups, "good.test", 0.05).startswith("Other names")
+    assert failure(lookups, "good.test", 0.05).startswith("Too many other names")
     resolver.over()
     first.join(30)

@@ -202,5 +202,5 @@ def test_slow_names_of_callers_hold_up_neither_the_disk_nor_the_vendors():
     *refused, disk, vendor, pictures = under_gevent(SLOW_NAMES).splitlines()
     assert refused == ["invalid_image_url"] * 40
     assert disk == "the disk"
-    assert vendor.startswith("the vendor No connection to vendor.test")
-    assert pictures == "its pictures pictures.test is not a public web server"
+    assert vendor.startswith("the vendor vendor.test: No connection")
+    assert pictures == "its pictures pictures.test: The host is not a public web server"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 
 import pytest
 
@@ -10,7 +11,7 @@ from gateway.domain.errors import (
     UpstreamDisconnected,
     UpstreamInvalidResponse,
 )
-from tests.net.calls import collect, post
+from tests.net.calls import collect, get, post
 from tests.net.servers import CHUNKED, Peer, answering, chunk, running, saying
 
 
@@ -125,7 +126,67 @@ def test_answer_that_breaks_http_is_invalid(http, data):
         assert caught.value.sent
 
 
-@pytest.mark.parametrize("body", [b"<html></html>", b'{"a":', b"", b"NaN", b"\xff", b'"\\ud800"'])
+def compressed(coding: str, body: bytes) -> bytes:
+    wbits = {"gzip": 31, "deflate": 15, "raw": -15}[coding]
+    packer = zlib.compressobj(wbits=wbits)
+    return packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "raw"])
+def test_compressed_answer_is_read_though_identity_was_asked_for(http, coding):
+    body = compressed(coding, b'{"a": "' + b"b" * 100_000 + b'"}')
+    label = "deflate" if coding == "raw" else coding
+    with (
+        running(answering(body, f"Content-Encoding: {label}")) as server,
+        http.send("GET", server.url, headers={}) as answer,
+    ):
+        assert answer.json() == {"a": "b" * 100_000}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+def test_compressed_answer_that_is_cut_or_unknown_is_invalid(http, coding):
+    body = compressed("gzip" if coding == "br" else coding, b"text" * 1000)
+    body = body if coding == "br" else body[:-6]
+    with (
+        running(answering(body, f"Content-Encoding: {coding}")) as server,
+        pytest.raises(UpstreamInvalidResponse),
+    ):
+        get(http, server.url)
+
+
+def test_compressed_answer_is_bounded_by_its_decompressed_size(http):
+    body = compressed("gzip", bytes(50_000_000))
+    with (
+        running(answering(body, "Content-Encoding: gzip")) as server,
+        http.send("GET", server.url, headers={}) as answer,
+        pytest.raises(UpstreamInvalidResponse, match="longer"),
+    ):
+        answer.read(1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        (b' \xef\xbb\xbf{"a": 1}'[1:], "json"),
+        (b"\n [1]", "json"),
+        (b"data: {}\n\n", "events"),
+        (b": comment\n\n", "events"),
+        (b"error: {}\n\n", "events"),
+        (b"<!DOCTYPE html>", "markup"),
+        (b"error code: 1010", "other"),
+        (b"", "other"),
+    ],
+)
+def test_content_is_told_by_its_first_bytes_and_read_whole(http, body, content):
+    with (
+        running(answering(body, "Content-Type: text/plain")) as server,
+        http.send("GET", server.url, headers={}) as answer,
+    ):
+        assert answer.content() == content
+        assert answer.read() == body
+
+
+@pytest.mark.parametrize("body", [b"<html></html>", b'{"a":', b"", b"nan", b"{\xff}"])
 def test_body_that_is_no_json_is_an_invalid_answer_and_not_quoted(http, body):
     with (
         running(answering(body)) as server,

@@ -58,9 +58,9 @@ def test_address_for_which_there_is_no_socket_gives_way_to_the_next():
     none = (99, ("nowhere",))
     with socket.create_server(("127.0.0.1", 0)) as server:
         there = (socket.AF_INET, server.getsockname())
-        connect("there", [none, there], deadline=time.monotonic() + 20, tls=None).close()
+        connect("there", 80, [none, there], deadline=time.monotonic() + 20, tls=None).close()
     with pytest.raises(UpstreamUnreachable) as caught:
-        connect("nowhere", [none], deadline=time.monotonic() + 20, tls=None)
+        connect("nowhere", 80, [none], deadline=time.monotonic() + 20, tls=None)
     assert not caught.value.sent
 
 

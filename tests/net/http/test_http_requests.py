@@ -6,12 +6,15 @@ import socket
 import threading
 
 import pytest
+import requests
 
 from gateway.domain.errors import (
     GatewayError,
     InvalidRequest,
 )
+from gateway.domain.version import VERSION
 from gateway.formats.blobs import BytesBlob
+from gateway.net.http.adapter import HttpAdapter
 from tests.net.calls import get, post
 from tests.net.servers import answering, running
 
@@ -38,6 +41,8 @@ def test_request_and_answer_cross_the_wire_unchanged(http):
     assert request.headers == {
         "host": f"127.0.0.1:{server.port}",
         "accept-encoding": "identity",
+        "user-agent": f"Gateway/{VERSION}",
+        "accept": "application/json, text/event-stream, */*;q=0.1",
         "authorization": "Bearer k",
         "content-type": "application/json",
         "content-length": "7",
@@ -133,9 +138,6 @@ def test_failure_while_the_body_is_read_closes_the_connection(http):
         ("GET", "/", {"X A": "1"}),
         ("GET", "/", {"X-A:": "1"}),
         ("GET", "/", {"": "1"}),
-        ("GET", "/", {"Content-Length": "5"}),
-        ("GET", "/", {"transfer-encoding": "chunked"}),
-        ("GET", "/", {"Host": "elsewhere"}),
         ("GET /x HTTP/1.1\r\nX: 1", "/", {}),
         ("get", "/", {}),
         ("GET", "/ HTTP/1.1\r\nX-B: 2", {}),
@@ -148,6 +150,23 @@ def test_nothing_can_be_smuggled_into_a_request(http, method, path, headers):
         with pytest.raises(InvalidRequest), http.send(method, server.url + path, headers=headers):
             pass
         assert server.connections == 0
+
+
+def test_headers_of_the_connection_are_left_out(http):
+    headers = {"Content-Length": "5", "transfer-encoding": "chunked", "Host": "elsewhere"}
+    with running(answering()) as server, http.send("GET", server.url, headers=headers) as answer:
+        assert answer.read() == b"{}"
+
+
+def test_a_session_of_requests_works_over_the_adapter():
+    def script(peer):
+        request = peer.request()
+        peer.answer(request.body + request.headers["x-a"].encode())
+
+    with running(script) as server, requests.Session() as session:
+        session.mount("http://", HttpAdapter(pool_size=1))
+        response = session.post(server.url, data=b"body ", headers={"X-A": "header"})
+        assert (response.status_code, response.content) == (200, b"body header")
 
 
 @pytest.mark.parametrize(

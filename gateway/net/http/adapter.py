@@ -1,8 +1,8 @@
-"""The transport under requests: kept connections, and answers as they arrive.
+"""A transport adapter of requests: kept connections, deadlines, answers as they arrive.
 
-requests' own adapter spends most of a small call on things nobody here asks for (proxy
-and cookie look-ups, one write per header, an e-mail parser for the answer's head) and
-reads streams in pieces of a fixed size. This adapter speaks HTTP/1.1 by itself.
+requests' own adapter spends most of a small call on features that nothing here uses (cookies,
+one write per header, an e-mail parser for the answer's head) and reads streams in pieces of a
+fixed size. This one speaks HTTP/1.1 by itself.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from requests import PreparedRequest, Response
+import requests
 from requests.adapters import BaseAdapter
+from requests.utils import get_environ_proxies, select_proxy
 
-from gateway.domain.errors import InvalidRequest
+from gateway.domain.errors import InvalidRequest, UpstreamError
 from gateway.domain.timeouts import Timeouts
-from gateway.net.http import connect as dial
-from gateway.net.http import parser as wire
-from gateway.net.http.connect import Stream
+from gateway.net.http import parser
+from gateway.net.http.connect import Address, Lookups, Proxy, connect
 from gateway.net.http.exchange import ConnectionClosed, Exchange
+from gateway.net.http.tls import Stream, Tls
 
-Resolve = Callable[[str, int, float], list[dial.Address]]  # host, port, seconds
+Resolve = Callable[[str, int, float], list[Address]]  # host, port, seconds
 
+_DEFAULT = Timeouts()
 _IDLE_S = 45.0  # below the idle timeout of the usual front ends, 60 s and more
-
 _URL = re.compile(
     r"(https?)://(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]{1,253}))(?::([0-9]{1,5}))?(?=[/?]|$)",
     re.IGNORECASE,
@@ -36,14 +37,15 @@ _KEEP_ALIVE = re.compile(r"\btimeout=([0-9]{1,6})\b").search
 
 
 class Origin:
-    """A server, and the connections to it that wait for the next request."""
+    """A server, and its idle connections."""
 
-    def __init__(self, scheme: str, host: str, port: int, pool_size: int) -> None:
+    def __init__(self, scheme: str, host: str, port: int, *, pool_size: int) -> None:
         self.host = host
         self.port = port
         self.secure = scheme == "https"
         name = f"[{host}]" if ":" in host else host
         self.authority = name if port == (443 if self.secure else 80) else f"{name}:{port}"
+        self.proxy: Proxy | None = None
         self._pool_size = pool_size
         self._idle: deque[tuple[float, Stream]] = deque()  # good until, least recent first
 
@@ -62,9 +64,10 @@ class Origin:
     def keep(self, stream: Stream, hint: str | None) -> None:
         """Keep a connection; `hint` is the server's Keep-Alive header."""
         now = time.monotonic()
-        told = _KEEP_ALIVE(hint) if hint else None
+        announced = _KEEP_ALIVE(hint) if hint else None
         # A second less than the server says: it should not close while a request travels.
-        self._idle.append((now + min(_IDLE_S, int(told[1]) - 1 if told else _IDLE_S), stream))
+        idle_s = min(_IDLE_S, int(announced[1]) - 1) if announced else _IDLE_S
+        self._idle.append((now + idle_s, stream))
         try:
             while len(self._idle) > self._pool_size or self._idle[0][0] < now:
                 self._idle.popleft()[1].close()
@@ -76,19 +79,27 @@ class Origin:
             self._idle.pop()[1].close()
 
 
-class Transport(BaseAdapter):
+class HttpAdapter(BaseAdapter):
     """A requests adapter whose responses have an `Exchange` as `raw` and raise GatewayErrors.
 
-    `resolve` decides which addresses a host has, and may refuse it.
+    `resolve` decides which addresses a host has, and may refuse it. See Http for the rest.
     """
 
     def __init__(
-        self, *, pool_size: int, tls: dial.Tls | None = None, resolve: Resolve | None = None
+        self,
+        *,
+        pool_size: int,
+        tls: Tls | None = None,
+        resolve: Resolve | None = None,
+        name: str | None = None,
+        proxy: str | None = "",
     ) -> None:
         super().__init__()
         self._pool_size = pool_size
-        self._tls = tls or dial.Tls()
-        self._resolve = resolve or dial.Lookups().resolve
+        self._tls = tls or Tls()
+        self._resolve = resolve or Lookups().resolve
+        self._name = name
+        self._proxy = proxy
         self._origins: dict[str, Origin] = {}
         weakref.finalize(self, _close_all, self._origins)
 
@@ -98,30 +109,30 @@ class Transport(BaseAdapter):
 
     def send(  # requests' own signature, of which only the timeout is free to choose
         self,
-        request: PreparedRequest,
+        request: requests.PreparedRequest,
         stream: bool = True,
         timeout: Any = None,
         verify: bool | str = True,
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
-    ) -> Response:
+    ) -> requests.Response:
         """Send `request` and return when the head of its answer is there.
 
         `timeout` is a Timeouts. The body streams from `raw`; closing the response ends
         the exchange. Raises UpstreamError, InvalidRequest when no request can be made.
         """
-        timeouts = timeout if isinstance(timeout, Timeouts) else Timeouts()
+        timeouts = timeout if isinstance(timeout, Timeouts) else _DEFAULT
         method, url = cast(str, request.method), cast(str, request.url)
         origin, target = self._locate(url)
         body = cast(Any, request.body)
         size = None if body is None else len(body) if isinstance(body, bytes) else body.size
-        head = wire.request_head(method, target, origin.authority, request.headers, size)
+        head = parser.request_head(method, target, origin.authority, request.headers, size)
         deadline = time.monotonic() + timeouts.total_s
         kept = origin.take()
         while True:
             exchange = Exchange(
-                origin.host,
-                kept or self._dial(origin, min(timeouts.connect_s, timeouts.total_s)),
+                self._name or origin.host,
+                kept or self._connect(origin, min(timeouts.connect_s, timeouts.total_s)),
                 timeouts=timeouts,
                 deadline=deadline,
                 reused=kept is not None,
@@ -136,48 +147,56 @@ class Transport(BaseAdapter):
                 exchange.close()
                 raise
             else:
-                return Reply(url, answer, exchange)
+                response = requests.Response()
+                response.status_code = answer.status
+                response.headers = answer.fields  # type: ignore[assignment]
+                response.raw = exchange
+                response.url = url
+                return response
 
-    def _dial(self, origin: Origin, connect_s: float) -> Stream:
+    def _connect(self, origin: Origin, connect_s: float) -> Stream:
         deadline = time.monotonic() + connect_s
-        addresses = self._resolve(origin.host, origin.port, connect_s)
+        first = origin.proxy or origin
         tls = self._tls if origin.secure else None
-        return dial.connect(origin.host, addresses, deadline=deadline, tls=tls)
+        try:
+            addresses = self._resolve(first.host, first.port, connect_s)
+            return connect(
+                *(origin.host, origin.port, addresses),
+                deadline=deadline,
+                tls=tls,
+                proxy=origin.proxy,
+            )
+        except UpstreamError as err:
+            raise type(err)(f"{self._name or origin.host}: {err.message}") from err
 
     def _locate(self, url: str) -> tuple[Origin, str]:
         """The origin and the request target of `url`."""
         match = _URL(url)
         if match is None:
             raise InvalidRequest("The URL is not one of http or https with a plain host name")
-        place = match[0]
-        origin = self._origins.get(place)
+        origin = self._origins.get(match[0])
         if origin is None:
             scheme, host = match[1].lower(), (match[2] or match[3]).lower()
             port = int(match[4] or (443 if scheme == "https" else 80))
             if not 0 < port < 65536:
                 raise InvalidRequest("The port in the URL does not exist")
-            origin = self._origins.setdefault(place, Origin(scheme, host, port, self._pool_size))
+            origin = Origin(scheme, host, port, pool_size=self._pool_size)
+            origin.proxy = self._proxy_of(scheme, match[0])
+            origin = self._origins.setdefault(match[0], origin)
         target = url[match.end() :].partition("#")[0]
         return origin, target if target.startswith("/") else "/" + target
 
-
-class Reply(Response):
-    """A response of requests with what is asked of it here.
-
-    Its own also makes a cookie jar, and keeps the request, whose body may be large.
-    """
-
-    def __init__(self, url: str, head: wire.Head, exchange: Exchange) -> None:
-        self._content = False  # type: ignore[assignment]  # as requests has it
-        self._content_consumed = False
-        self.status_code = head.status
-        self.headers = head.fields  # type: ignore[assignment]
-        self.raw = exchange
-        self.url = url
+    def _proxy_of(self, scheme: str, origin_url: str) -> Proxy | None:
+        """The proxy in front of an origin; the environment's is for https alone."""
+        proxy = self._proxy
+        if proxy is None:
+            of_environment = get_environ_proxies(origin_url) if scheme == "https" else {}
+            proxy = select_proxy(origin_url, of_environment)
+        return Proxy.parse(proxy) if proxy else None
 
 
 def _is_quiet(stream: Stream) -> bool:
-    """Whether the server has neither closed the connection nor said anything unasked."""
+    """True while the server has neither closed the connection nor sent anything unasked."""
     stream.settimeout(0)
     try:
         stream.recv(1)
