@@ -247,7 +247,10 @@ def _fetcher(settings: Settings, pool: Pool) -> Fetcher:
 
 def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
     return open_upstreams(
-        {name: Http(timeouts=settings.timeouts_of(name)) for name in VENDORS},
+        {
+            spec.name: Http(timeouts=settings.timeouts_of(spec.name), name=spec.title)
+            for spec in VENDORS.values()
+        },
         fetcher,
         base_urls=settings.base_urls,
         engines=settings.engines,
