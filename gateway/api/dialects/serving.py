@@ -25,17 +25,21 @@ def serve(
     document: Mapping[str, Any],
     *,
     whole: Whole,
-    writer: StreamWriter,
+    writer: Callable[[], StreamWriter],
 ) -> ApiResponse:
     """Answer `chat`: with the object that `whole` makes, or the frames that `writer` makes."""
     if context.is_dry_run:
         plan = context.services.chat.plan(chat, context.caller, context.trace)
         return dry_run(context, plan)
+    if not chat.stream:
+        return answer_once(context, document, lambda job_id: _whole(context, chat, job_id, whole))
+    frames_of = writer()
     return answer_once(
         context,
         document,
-        lambda job_id: _answer(context, chat, job_id, whole, writer),
-        stream=chat.stream,
+        lambda job_id: streamed(context, lambda: _events(context, chat, job_id), frames_of),
+        stream=True,
+        heartbeat=frames_of.heartbeat,
     )
 
 
@@ -45,29 +49,31 @@ def vendor_of(context: RequestContext) -> Callable[[], str]:
     return lambda: trace.upstream or ""
 
 
-def _answer(
-    context: RequestContext,
-    chat: ChatRequest,
-    job_id: str | None,
-    whole: Whole,
-    writer: StreamWriter,
+def streamed(
+    context: RequestContext, events: Callable[[], Events], writer: StreamWriter
+) -> ApiResponse:
+    """Answer with the frames that `writer` makes of events."""
+
+    def failed(err: GatewayError | DrainExit) -> bytes:
+        return writer.failed(stream_failure(context, err))
+
+    return event_stream(
+        context,
+        lambda: frames(events(), writer, failed),
+        failed,
+        heartbeat=writer.heartbeat,
+    )
+
+
+def _whole(
+    context: RequestContext, chat: ChatRequest, job_id: str | None, whole: Whole
 ) -> ApiResponse:
     def body() -> Mapping[str, Any]:
         events = _events(context, chat, job_id)
         announce_job(context, stream=False)
         return whole(events)
 
-    def failed(err: GatewayError | DrainExit) -> bytes:
-        return writer.failed(stream_failure(context, err))
-
-    if not chat.stream:
-        return json_response(kept_alive(context, body))
-    return event_stream(
-        context,
-        lambda: frames(_events(context, chat, job_id), writer, failed),
-        failed,
-        heartbeat=writer.heartbeat,
-    )
+    return json_response(kept_alive(context, body))
 
 
 def _events(context: RequestContext, chat: ChatRequest, job_id: str | None) -> Events:

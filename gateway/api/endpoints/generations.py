@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext, current
+from gateway.api.dialects.serving import streamed
 from gateway.api.http.body import json_body, load
 from gateway.api.http.described import (
     EVENTS,
@@ -23,7 +24,7 @@ from gateway.api.http.described import (
     page_query,
 )
 from gateway.api.http.forms import load_form
-from gateway.api.http.heartbeat import announce_job, error_frames, event_stream, kept_alive
+from gateway.api.http.heartbeat import announce_job, kept_alive
 from gateway.api.http.idempotency import answer_once
 from gateway.api.http.pagination import page_response, requested_page
 from gateway.api.http.responses import (
@@ -34,7 +35,6 @@ from gateway.api.http.responses import (
     poll_response,
 )
 from gateway.api.renderers import generations as render
-from gateway.api.renderers.chat import chunks
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.domain.jobs import Job
@@ -149,13 +149,8 @@ def _answer(
         job = kept_alive(context, lambda: generation.get(created(), caller))
         return _accepted(context, job)
     if wanted.stream:
-        error_frame = error_frames(context)
         writer = render.GenerationChunkWriter(wanted.model, context.sign, include_usage=False)
-        return event_stream(
-            context,
-            lambda: chunks(generation.follow(created(), caller, trace), writer, error_frame),
-            error_frame,
-        )
+        return streamed(context, lambda: generation.follow(created(), caller, trace), writer)
 
     def result() -> dict[str, Any]:
         trace.job = created()

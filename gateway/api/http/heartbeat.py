@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
-from gateway.api.dialects.base import OPENAI, Dialect, ErrorFrame
+from gateway.api.dialects.base import OPENAI, ErrorFrame
 from gateway.api.http.responses import CORS, EVENT_STREAM, JSON, early_headers
 from gateway.domain.errors import GatewayError, ShuttingDown
 from gateway.runtime.interruption import EARLY_RESPONSE, DrainExit, EarlyResponse, Heartbeat
@@ -129,12 +129,3 @@ def stream_failure(context: RequestContext, err: GatewayError | DrainExit) -> Ga
     trace = context.trace
     trace.error = restarting(trace) if isinstance(err, DrainExit) else err
     return trace.error
-
-
-def error_frames(context: RequestContext, dialect: Dialect = OPENAI) -> ErrorFrame:
-    """Renders the event that ends a failed stream; there is no `[DONE]` after it."""
-
-    def frame(err: GatewayError | DrainExit) -> bytes:
-        return dialect.error_frame(stream_failure(context, err), context.trace.request_id)
-
-    return frame

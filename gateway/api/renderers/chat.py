@@ -1,4 +1,4 @@
-"""Batches of events to OpenAI's two answers: one object, or a stream of chunks.
+"""Events as OpenAI's `chat.completion` object.
 
 https://platform.openai.com/docs/api-reference/chat/object
 """
@@ -6,36 +6,29 @@ https://platform.openai.com/docs/api-reference/chat/object
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
-import orjson
-
-from gateway.api.dialects.base import ErrorFrame
-from gateway.domain.errors import GatewayError
 from gateway.domain.events import (
+    Annotations,
     Event,
     Events,
     Finish,
     Logprobs,
     MediaStored,
-    Progress,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
     Usage,
+    VendorFields,
 )
 from gateway.domain.media import StoredMedia
-from gateway.net.codecs.sse import DONE, unbroken
-from gateway.runtime.interruption import DrainExit
 
-# A `data:` line stays under 64 KiB even when every character needs six bytes of JSON.
-_LONGEST_DELTA = 10_000
-_MOST_TOKENS = 20  # each with twenty that it might have been
-_NOUNS = {"image": "image", "video": "video", "audio": "audio"}
+STANDARD_MEMBERS = frozenset({"role", "content", "tool_calls", "reasoning_content"})
+"""Members of a message that the gateway writes itself; vendors' fields do not replace them."""
 
 Sign = Callable[[StoredMedia], str]
 
@@ -45,44 +38,88 @@ def new_id() -> str:
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    body: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
     if usage.cached_tokens:
-        found["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+        body["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
     if usage.reasoning_tokens:
-        found["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return found
+        body["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return body
 
 
 def media_part(kind: str, url: str) -> dict[str, Any]:
     return {"type": f"{kind}_url", f"{kind}_url": {"url": url}}
 
 
-def logprobs(tokens: list[dict[str, Any]]) -> dict[str, Any]:
+def logprobs_object(tokens: list[dict[str, Any]]) -> dict[str, Any]:
     return {"content": tokens, "refusal": None}
 
 
 def markdown(kind: str, url: str) -> str:
-    return f"![image]({url})" if kind == "image" else f"[{_NOUNS[kind]}]({url})"
+    return f"![image]({url})" if kind == "image" else f"[{kind}]({url})"
+
+
+def extra_content(signature: str) -> dict[str, Any]:
+    """A signature in the place where Google's OpenAI-compatible API has it.
+
+    https://ai.google.dev/gemini-api/docs/thought-signatures#openai
+    """
+    return {"google": {"thought_signature": signature}}
+
+
+def reasoning_details(text: str, signature: str) -> list[dict[str, Any]]:
+    """A signed block of reasoning, as OpenRouter writes it.
+
+    https://openrouter.ai/docs/use-cases/reasoning-tokens
+    """
+    return [{"type": "reasoning.text", "text": text, "signature": signature}]
 
 
 @dataclass(slots=True)
 class _Choice:
     text: list[str] = field(default_factory=list)
+    text_signature: str | None = None
     reasoning: list[str] = field(default_factory=list)
+    unsigned_from: int = 0  # the first piece of reasoning that no signature covers
+    details: list[dict[str, Any]] = field(default_factory=list)
     media: list[tuple[str, str]] = field(default_factory=list)
     calls: dict[int, dict[str, Any]] = field(default_factory=dict)
-    likely: list[dict[str, Any]] = field(default_factory=list)
+    logprobs: list[dict[str, Any]] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    vendor_fields: dict[str, Any] = field(default_factory=dict)
     finish: str = "stop"
 
-    @property
-    def logprobs(self) -> dict[str, Any] | None:
-        return logprobs(self.likely) if self.likely else None
+    def add(self, event: Event, sign: Sign) -> None:
+        match event:
+            case TextDelta():
+                self.text.append(event.text)
+                self.text_signature = event.signature or self.text_signature
+            case ReasoningDelta():
+                self._reason(event)
+            case ToolCallDelta():
+                self._call(event)
+            case Logprobs():
+                self.logprobs += event.tokens
+            case MediaStored():
+                self.media.append((event.kind, sign(event.media)))
+            case Annotations():
+                self.annotations += event.items
+            case VendorFields():
+                _merge(self.vendor_fields, event.fields)
+            case Finish():
+                self.finish = event.reason
 
-    def tool_call(self, event: ToolCallDelta) -> None:
+    def _reason(self, event: ReasoningDelta) -> None:
+        self.reasoning.append(event.text)
+        if event.signature:
+            text = "".join(self.reasoning[self.unsigned_from :])
+            self.details += reasoning_details(text, event.signature)
+            self.unsigned_from = len(self.reasoning)
+
+    def _call(self, event: ToolCallDelta) -> None:
         call = self.calls.get(event.index)
         if call is None:
             function = {"name": event.name or "", "arguments": event.arguments}
@@ -94,27 +131,60 @@ class _Choice:
         else:
             call["function"]["arguments"] += event.arguments
         if event.signature:
-            call["extra_content"] = {"signature": event.signature}
+            call["extra_content"] = extra_content(event.signature)
 
-    def message(self, *, as_parts: bool) -> dict[str, Any]:
-        text = "".join(self.text)
-        content: Any = text
-        if self.media and as_parts:
-            content = [{"type": "text", "text": text}] if text else []
-            content += [media_part(kind, url) for kind, url in self.media]
-        elif self.media:
-            content = "\n".join([text] * bool(text) + [markdown(*item) for item in self.media])
-        elif self.calls and not text:
-            content = None
-        message: dict[str, Any] = {"role": "assistant", "content": content, "refusal": None}
-        if self.reasoning:
-            message["reasoning_content"] = "".join(self.reasoning)
+    def object(self, index: int, *, as_parts: bool) -> dict[str, Any]:
+        return {
+            "index": index,
+            "message": self._message(as_parts=as_parts),
+            "logprobs": logprobs_object(self.logprobs) if self.logprobs else None,
+            "finish_reason": self.finish,
+        }
+
+    def _message(self, *, as_parts: bool) -> dict[str, Any]:
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": self._content(as_parts=as_parts),
+            "refusal": None,
+        }
+        if reasoning := "".join(self.reasoning):
+            message["reasoning_content"] = reasoning
+        if self.details:
+            message["reasoning_details"] = self.details
         for name, kind in (("images", "image"), ("videos", "video")):
-            if found := [media_part(kind, url) for k, url in self.media if k == kind]:
-                message[name] = found
+            if media := [media_part(kind, url) for k, url in self.media if k == kind]:
+                message[name] = media
         if self.calls:
             message["tool_calls"] = [self.calls[index] for index in sorted(self.calls)]
+            for call in message["tool_calls"]:
+                call["function"]["arguments"] = call["function"]["arguments"] or "{}"
+        if self.annotations:
+            message["annotations"] = self.annotations
+        if self.text_signature:
+            message["extra_content"] = extra_content(self.text_signature)
+        for name, value in self.vendor_fields.items():
+            if name not in STANDARD_MEMBERS:
+                message[name] = value
         return message
+
+    def _content(self, *, as_parts: bool) -> Any:
+        text = "".join(self.text)
+        if self.media and as_parts:
+            parts = [{"type": "text", "text": text}] if text else []
+            return parts + [media_part(kind, url) for kind, url in self.media]
+        if self.media:
+            return "\n".join([text] * bool(text) + [markdown(*item) for item in self.media])
+        return None if self.calls and not text else text
+
+
+def _merge(fields: dict[str, Any], more: dict[str, Any]) -> None:
+    """Add the fields of a later piece: lists grow, everything else is replaced."""
+    for name, value in more.items():
+        known = fields.get(name)
+        if isinstance(known, list) and isinstance(value, list):
+            fields[name] = [*known, *value]
+        else:
+            fields[name] = value
 
 
 def completion(batches: Events, model: str, sign: Sign, *, as_parts: bool) -> dict[str, Any]:
@@ -126,172 +196,18 @@ def completion(batches: Events, model: str, sign: Sign, *, as_parts: bool) -> di
             for event in batch:
                 if isinstance(event, Usage):
                     usage = event
-                else:
-                    _collect(event, choices, sign)
+                    continue
+                index = getattr(event, "choice", 0)
+                choice = choices.get(index)
+                if choice is None:
+                    choice = choices[index] = _Choice()
+                choice.add(event, sign)
     return {
         "id": new_id(),
         "object": "chat.completion",
         "created": int(time.time()),
         "model": model,
-        "choices": [
-            {
-                "index": index,
-                "message": choices[index].message(as_parts=as_parts),
-                "logprobs": choices[index].logprobs,
-                "finish_reason": choices[index].finish,
-            }
-            for index in sorted(choices)
-        ],
+        "choices": [choices[index].object(index, as_parts=as_parts) for index in sorted(choices)],
         "usage": usage_object(usage),
         "system_fingerprint": None,
     }
-
-
-def _collect(event: Event, choices: dict[int, _Choice], sign: Sign) -> None:
-    choice = choices.get(getattr(event, "choice", 0))
-    if choice is None:
-        choice = choices[getattr(event, "choice", 0)] = _Choice()
-    match event:
-        case TextDelta():
-            choice.text.append(event.text)
-        case ReasoningDelta():
-            choice.reasoning.append(event.text)
-        case ToolCallDelta():
-            choice.tool_call(event)
-        case Logprobs():
-            choice.likely += event.tokens
-        case MediaStored():
-            choice.media.append((event.kind, sign(event.media)))
-        case Finish():
-            choice.finish = event.reason
-
-
-class ChunkWriter:
-    """Frames of one stream. What is equal in all of them is rendered once."""
-
-    def __init__(self, model: str, sign: Sign, *, include_usage: bool) -> None:
-        head = {
-            "id": new_id(),
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": model,
-            "system_fingerprint": None,
-        }
-        self._head = b"data: " + orjson.dumps(head)[:-1] + b","
-        self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
-        self._sign = sign
-        self._include_usage = include_usage
-        self._plain = self._head + b'"choices":[{"index":0,"delta":{"content":'
-        self._after = b'},"logprobs":null,"finish_reason":null}]' + self._tail
-        self._usage: Usage | None = None
-        self._begun: set[int] = set()
-
-    def opening(self) -> bytes:
-        """The role comes in the first delta and never again."""
-        self._begun.add(0)
-        return self._delta({"role": "assistant", "content": ""})
-
-    def batch(self, batch: list[Event]) -> bytes:
-        frames: list[bytes] = []
-        plain, after, dumps = self._plain, self._after, orjson.dumps
-        for event in batch:
-            if type(event) is TextDelta and not event.choice and len(event.text) < _LONGEST_DELTA:
-                frames.append(plain + dumps(event.text) + after)
-            else:
-                frames.append(self._other(event))
-        return b"".join(frames)
-
-    def ending(self) -> bytes:
-        frames = b""
-        if self._include_usage:
-            usage = orjson.dumps(usage_object(self._usage or Usage()))
-            frames = self._head + b'"choices":[],"usage":' + usage + b"}\n\n"
-        return frames + DONE
-
-    def _other(self, event: Event) -> bytes:
-        choice = getattr(event, "choice", 0)
-        frames = b""
-        if choice not in self._begun:
-            self._begun.add(choice)
-            frames = self._delta({"role": "assistant", "content": ""}, choice)
-        match event:
-            case TextDelta():
-                return frames + self._pieces("content", event.text, choice)
-            case ReasoningDelta():
-                return frames + self._pieces("reasoning_content", event.text, choice)
-            case ToolCallDelta():
-                return frames + self._tool_call(event)
-            case Logprobs():
-                return frames + self._likelihoods(event)
-            case MediaStored():
-                url = self._sign(event.media)
-                delta = {
-                    "content": f"{markdown(event.kind, url)}\n",
-                    f"{event.kind}s": [media_part(event.kind, url)],
-                }
-                return frames + self._delta(delta)
-            case Finish():
-                return frames + self._delta({}, choice, event.reason)
-            case Usage():
-                self._usage = event
-                return b""
-            case Progress() if event.percent is not None:
-                return f": in_progress {event.percent}%\n\n".encode()
-            case _:
-                return b": in_progress\n\n"
-
-    def _pieces(self, name: str, text: str, choice: int) -> bytes:
-        starts = range(0, len(text), _LONGEST_DELTA)
-        return b"".join([self._delta({name: text[i : i + _LONGEST_DELTA]}, choice) for i in starts])
-
-    def _tool_call(self, event: ToolCallDelta) -> bytes:
-        call: dict[str, Any] = {"index": event.index}
-        if event.id is not None:
-            call |= {"id": event.id, "type": "function"}
-        function: dict[str, Any] = {} if event.name is None else {"name": event.name}
-        if event.signature:
-            call["extra_content"] = {"signature": event.signature}
-        text, frames = event.arguments, []
-        for start in range(0, max(len(text), 1), _LONGEST_DELTA):
-            function["arguments"] = text[start : start + _LONGEST_DELTA]
-            frames.append(
-                self._delta({"tool_calls": [call | {"function": function}]}, event.choice)
-            )
-            call, function = {"index": event.index}, {}
-        return b"".join(frames)
-
-    def _likelihoods(self, event: Logprobs) -> bytes:
-        starts = range(0, len(event.tokens), _MOST_TOKENS)
-        pieces = [event.tokens[i : i + _MOST_TOKENS] for i in starts]
-        return b"".join([self._delta({}, event.choice, likely=logprobs(p)) for p in pieces])
-
-    def _delta(
-        self,
-        delta: dict[str, Any],
-        choice: int = 0,
-        reason: str | None = None,
-        likely: dict[str, Any] | None = None,
-    ) -> bytes:
-        body = {"index": choice, "delta": delta, "logprobs": likely, "finish_reason": reason}
-        return self._head + b'"choices":[' + orjson.dumps(body) + b"]" + self._tail
-
-
-def chunks(
-    batches: Events, writer: ChunkWriter, error_frame: ErrorFrame
-) -> Generator[bytes, None, None]:
-    """Yield the frames of one stream, one piece per batch.
-
-    Nothing is yielded before the first batch arrives, so an error until then can still
-    be an HTTP status; a later one is the last frame (`error_frame`), without `[DONE]`.
-    """
-    with closing(batches):
-        first = next(batches, None)
-        yield writer.opening() + (unbroken(writer.batch(first)) if first else b"")
-        try:
-            for batch in batches:
-                if frames := writer.batch(batch):
-                    yield unbroken(frames)
-        except (GatewayError, DrainExit) as err:
-            yield error_frame(err)
-            return
-    yield writer.ending()

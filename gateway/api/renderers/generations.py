@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.api.renderers.chat import ChunkWriter, Sign, usage_object
+from gateway.api.renderers.chat import Sign, usage_object
+from gateway.api.renderers.chat_stream import ChunkWriter
 from gateway.domain.errors import NotFound
-from gateway.domain.events import Event, MediaStored, Usage
+from gateway.domain.events import MediaStored, Usage
 from gateway.domain.jobs import Job
 from gateway.domain.media import Blob, StoredMedia
 from gateway.net.codecs.json_body import Base64
@@ -155,9 +156,7 @@ def _sora_size(wanted: dict[str, Any]) -> str:
 class GenerationChunkWriter(ChunkWriter):
     """Chunks whose media deltas look like the documented messages."""
 
-    def _other(self, event: Event) -> bytes:
-        if not isinstance(event, MediaStored):
-            return super()._other(event)
+    def _media(self, event: MediaStored) -> bytes:
         url = self._sign(event.media)
         if event.kind == "image":
             delta = {"content": f"![image]({url})\n", "images": [url]}

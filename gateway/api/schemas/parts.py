@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.api.schemas.turns import (
+    answered_call,
+    reasoning_blocks,
+    signature_of,
+    tool_calls,
+    vendor_fields,
+    with_answers_in_place,
+)
+from gateway.api.schemas.values import not_empty, optional_text
 from gateway.domain.errors import InvalidRequest, MissingField
 from gateway.domain.media import MediaKind, MediaRef
-from gateway.domain.requests import Message, Part, ReasoningBlock, Role, Text, ToolCall
+from gateway.domain.requests import Message, Part, Role, Text
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -38,7 +47,8 @@ def messages(value: object) -> tuple[Message, ...]:
             param="messages",
             code="too_many_messages",
         )
-    return tuple([_message(item, f"messages[{i}]") for i, item in enumerate(value)])
+    read = [_message(item, f"messages[{i}]") for i, item in enumerate(value)]
+    return with_answers_in_place(read)
 
 
 def _message(value: object, path: str) -> Message:
@@ -59,21 +69,30 @@ def _message(value: object, path: str) -> Message:
         parts = _content(content, f"{path}.content")
     if len(value) == 2 and "content" in value:  # beside the role: nearly every message
         return Message(role, parts)
-    if role == "assistant" and not any(isinstance(part, MediaRef) for part in parts):
+    name = optional_text(value.get("name"), f"{path}.name")
+    if role != "assistant":
+        return Message(role, parts, name=name, tool_call_id=answered_call(value, path))
+    if not any(isinstance(part, MediaRef) for part in parts):
         parts += _generated(value, path)
     return Message(
         role,
-        parts,
-        name=_text(value.get("name"), f"{path}.name"),
-        tool_calls=_tool_calls(value, path),
-        tool_call_id=_answered_call(value, path),
-        reasoning=_reasoning(value, path),
+        _signed(parts, signature_of(value)),
+        name=name,
+        tool_calls=tool_calls(value, path),
+        reasoning=reasoning_blocks(value, path),
+        vendor_fields=vendor_fields(value),
     )
 
 
-def _reasoning(value: Mapping[str, Any], path: str) -> tuple[ReasoningBlock, ...]:
-    text = _text(value.get("reasoning_content"), f"{path}.reasoning_content")
-    return (ReasoningBlock(text),) if text else ()
+def _signed(parts: tuple[Part, ...], signature: str | None) -> tuple[Part, ...]:
+    """The parts, with the message's own signature on the last text."""
+    if signature is None:
+        return parts
+    for place in range(len(parts) - 1, -1, -1):
+        part = parts[place]
+        if isinstance(part, Text) and part.signature is None:
+            return (*parts[:place], Text(part.text, signature), *parts[place + 1 :])
+    return (*parts, Text("", signature))
 
 
 def _generated(value: Mapping[str, Any], path: str) -> tuple[Part, ...]:
@@ -127,11 +146,12 @@ def _text_part(value: Mapping[str, Any], path: str) -> Part | None:
         raise MissingField(f"{path}.text is required.", param=f"{path}.text")
     if not isinstance(text, str):
         raise InvalidRequest(f"{path}.text must be a string.", param=f"{path}.text")
-    return Text(text) if text else None
+    signature = signature_of(value)
+    return Text(text, signature) if text or signature else None
 
 
 def _refusal_part(value: Mapping[str, Any], path: str) -> Part | None:
-    text = _text(value.get("refusal"), f"{path}.refusal")
+    text = optional_text(value.get("refusal"), f"{path}.refusal")
     return Text(text) if text else None
 
 
@@ -161,22 +181,22 @@ def media_ref(
     `beside` is the part around it, where some clients put `fps` and `detail`.
     """
     if isinstance(link, str):
-        return MediaRef(kind, path, url=_not_empty(link, path), fps=_fps(beside, path))
+        return MediaRef(kind, path, url=not_empty(link, path), fps=_fps(beside, path))
     if not isinstance(link, Mapping):
         raise InvalidRequest(f"{path} must be a string or an object.", param=path)
     options = {
-        "filename": _text(link.get("filename"), f"{path}.filename"),
-        "detail": _text(link.get("detail"), f"{path}.detail"),
+        "filename": optional_text(link.get("filename"), f"{path}.filename"),
+        "detail": optional_text(link.get("detail"), f"{path}.detail"),
     }
     fps = _fps(link, path) or _fps(beside, path)
     for key in ("url", "file_data", "file_url", "data"):
         if (text := link.get(key)) is not None:
             if isinstance(text, Mapping):
                 return media_ref(text, kind, f"{path}.{key}", beside=link)
-            url = _not_empty(text, f"{path}.{key}")
+            url = not_empty(text, f"{path}.{key}")
             return MediaRef(kind, f"{path}.{key}", url=url, fps=fps, **options)
     if (file_id := link.get("file_id")) is not None:
-        name = _not_empty(file_id, f"{path}.file_id")
+        name = not_empty(file_id, f"{path}.file_id")
         return MediaRef(kind, f"{path}.file_id", file_id=name, fps=fps, **options)
     raise MissingField(f"{path}.url is required.", param=f"{path}.url")
 
@@ -209,60 +229,6 @@ def _fps(value: Mapping[str, Any] | None, path: str) -> float | None:
     if not isinstance(fps, int | float) or isinstance(fps, bool) or not 0 < fps <= 60:
         raise InvalidRequest(f"{path}.fps must be a number up to 60.", param=f"{path}.fps")
     return float(fps)
-
-
-def _text(value: object, path: str) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise InvalidRequest(f"{path} must be a string.", param=path)
-
-
-def _not_empty(value: object, path: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidRequest(f"{path} must be a string.", param=path)
-    if not value.strip():
-        raise MissingField(f"{path} is empty.", param=path)
-    return value
-
-
-def _answered_call(value: Mapping[str, Any], path: str) -> str | None:
-    """The id of the call that a tool's message answers; functions of old go by their names."""
-    call = _text(value.get("tool_call_id"), f"{path}.tool_call_id")
-    if call is None and value["role"] == "function":
-        return _legacy_id(value.get("name"))
-    return call
-
-
-def _legacy_id(name: object) -> str:
-    return f"call_{name}"
-
-
-def _tool_calls(value: Mapping[str, Any], path: str) -> tuple[ToolCall, ...]:
-    calls = value.get("tool_calls")
-    if calls is None:
-        legacy = value.get("function_call")
-        if not isinstance(legacy, Mapping):
-            return ()
-        calls = [{"id": _legacy_id(legacy.get("name")), "function": legacy}]
-    if not isinstance(calls, list):
-        raise InvalidRequest(f"{path}.tool_calls must be a list.", param=f"{path}.tool_calls")
-    return tuple([_tool_call(c, f"{path}.tool_calls[{i}]", i) for i, c in enumerate(calls)])
-
-
-def _tool_call(value: object, path: str, position: int) -> ToolCall:
-    function = value.get("function") if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or not isinstance(function, Mapping):
-        raise InvalidRequest(f"{path}.function is required.", param=f"{path}.function")
-    name = _not_empty(function.get("name"), f"{path}.function.name")
-    arguments = _text(function.get("arguments"), f"{path}.function.arguments")
-    extra = value.get("extra_content")
-    signature = extra.get("signature") if isinstance(extra, Mapping) else None
-    return ToolCall(
-        id=_text(value.get("id"), f"{path}.id") or f"call_{position}",
-        name=name,
-        arguments=arguments or "{}",
-        signature=_text(signature, f"{path}.extra_content.signature"),
-    )
 
 
 _PARTS: dict[str, Callable[[Mapping[str, Any], str], Part | None]] = {

@@ -32,15 +32,14 @@ def create_message() -> ResponseReturnValue:
     document = json_body(context)
     chat: ChatRequest = load(context, _schema, document)
     sign, vendor, thinking = context.sign, vendor_of(context), shows_thinking(document)
-    writer = renderer.MessageStream(
-        chat.model, sign, vendor, thinking=thinking, request_id=context.trace.request_id
-    )
     return serve(
         context,
         chat,
         document,
         whole=lambda events: renderer.message(events, chat.model, sign, vendor, thinking=thinking),
-        writer=writer,
+        writer=lambda: renderer.MessageStream(
+            chat.model, sign, vendor, thinking=thinking, request_id=context.trace.request_id
+        ),
     )
 
 

@@ -52,7 +52,7 @@ def create_response() -> ResponseReturnValue:
         chat,
         document,
         whole=lambda events: response(events, *parts),
-        writer=ResponseStream(*parts),
+        writer=lambda: ResponseStream(*parts),
     )
 
 
