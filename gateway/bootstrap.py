@@ -85,7 +85,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database, processes))
     notes = Notes(settings.state_dir / "metrics")
-    usage = UsageLog(UsageStore(database), [model.name for model in catalog])
+    usage = UsageLog(UsageStore(database), catalog.names)
     ledger = Ledger(_metrics(catalog, pool, sessions, rates), usage, notes)
 
     def ended(job: Job) -> None:
@@ -197,7 +197,7 @@ def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimite
     }
     if breaker := getattr(rates.storage, "breaker", None):  # of those that Redis keeps
         gauges["limits_redis_away"] = partial(getattr, breaker, "open")
-    return Metrics([model.name for model in catalog], gauges)
+    return Metrics(catalog.names, gauges)
 
 
 def open_pool(

@@ -112,7 +112,9 @@ class Pool:
         self._sync = HealthSync(registry, states, self._lock, clock=clock)
         self.health = HealthMonitor(registry, self._sync, self._lock, clock=clock, uniform=uniform)
         self._slots = Slots(slots, processes, clock=clock, uniform=uniform)
-        self._queue = Queue(max_waiting=max_waiting, max_per_caller=max_waiting_per_caller)
+        self._queue: Queue[Lease] = Queue(
+            max_waiting=max_waiting, max_per_caller=max_waiting_per_caller
+        )
 
     # -- accounts ----------------------------------------------------------------------
 
@@ -181,29 +183,26 @@ class Pool:
         """
         trouble: StorageUnavailable | None = None
         for _ in range(_MAX_REJECTED):
-            pooled = self._reserve_now(request)
-            if pooled is None:
+            lease = self._reserve_now(request)
+            if lease is None:
                 break
             try:
-                lease = self._admit(pooled, request)
+                if self._admit(lease, request):
+                    return lease
             except StorageUnavailable as err:
                 trouble = err
-                continue
-            if lease is not None:
-                return lease
         if trouble is not None:
             raise trouble
         return self._wait(request)
 
     def _wait(self, request: LeaseRequest) -> Lease:
-        waiter = Waiter(request)
+        waiter: Waiter[Lease] = Waiter(request)
         with self._lock:
             self._queue.join(waiter)
         try:
             while True:
-                pooled = self._next(waiter)
-                lease = self._admit(pooled, request)
-                if lease is not None:
+                lease = self._next(waiter)
+                if self._admit(lease, request):
                     return lease
                 with self._lock:
                     self._queue.rejoin(waiter)
@@ -211,17 +210,17 @@ class Pool:
             with self._lock:
                 self._queue.leave(waiter)
             if waiter.reserved is not None:
-                self._give_back(waiter.reserved, probe=waiter.reserved.probing)
+                self.release(waiter.reserved)
 
-    def _next(self, waiter: Waiter) -> PooledAccount:
+    def _next(self, waiter: Waiter[Lease]) -> Lease:
         """Wait for the account that the queue reserves next. Raises what `_refusal` returns."""
         request = waiter.request
         while True:
             with self._lock:
                 self._queue.offer(self._reserve)
-                pooled, waiter.reserved = waiter.reserved, None
-                if pooled is not None:
-                    return pooled
+                lease, waiter.reserved = waiter.reserved, None
+                if lease is not None:
+                    return lease
                 found = self._availability(request)
             now = self._clock()
             left_s = request.give_up_at - now
@@ -231,7 +230,7 @@ class Pool:
             waiter.signal.wait(min(left_s, max(min_wait_s, found.soonest_at - now)))
             waiter.signal.clear()
 
-    def _reserve_now(self, request: LeaseRequest) -> PooledAccount | None:
+    def _reserve_now(self, request: LeaseRequest) -> Lease | None:
         """Reserve an account that nobody who waits can use."""
         with self._lock:
             if len(self._queue):
@@ -244,7 +243,7 @@ class Pool:
         load = registry.mean_load(request.upstream)
         return candidates.choose(request, self._clock(), self._random, registry.changes, load)
 
-    def _reserve(self, request: LeaseRequest) -> PooledAccount | None:
+    def _reserve(self, request: LeaseRequest) -> Lease | None:
         pooled = self._choose(request)
         if pooled is None:
             return None
@@ -253,28 +252,36 @@ class Pool:
             pooled.probing = True
         if pooled.probing or pooled.at_capacity:
             self._registry.changes += 1
-        return pooled
+        return Lease(self, pooled, request.model, self._clock())
 
-    def _admit(self, pooled: PooledAccount, request: LeaseRequest) -> Lease | None:
-        """Lease of a reserved account, unless its slots or its limits turn out to be used up."""
-        lease = Lease(self, pooled, request.model, self._clock())
+    def _admit(self, lease: Lease, request: LeaseRequest) -> bool:
+        """Take the slot and count the call; where there is no room, give the account back."""
+        pooled, admitted = lease.pooled, False
         try:
-            if pooled.account.max_in_flight is not None:
-                full_s = self._slots.acquire(pooled)
-                lease.slot = full_s is None
-                if full_s is not None:
-                    self._block(pooled, full_s)
-            if (pooled.account.max_in_flight is None or lease.slot) and not self._limited(
-                pooled, request
-            ):
-                return lease
-        except BaseException as err:
-            if isinstance(err, StorageUnavailable):
-                self._block(pooled, _AWAY_S)
-            self.release(lease)
+            admitted = (
+                self._take_slot(lease)
+                # Another call may have found something out since the account was reserved.
+                and (lease.probe or pooled.blocked_until <= self._clock())
+                and not self._limited(pooled, request)
+            )
+        finally:
+            if not admitted:
+                self.release(lease)
+        return admitted
+
+    def _take_slot(self, lease: Lease) -> bool:
+        pooled = lease.pooled
+        if pooled.account.max_in_flight is None:
+            return True
+        try:
+            full_s = self._slots.acquire(pooled)
+        except StorageUnavailable:
+            self._block(pooled, _AWAY_S)
             raise
-        self.release(lease)
-        return None
+        if full_s is not None:
+            self._block(pooled, full_s)
+        lease.slot = full_s is None
+        return lease.slot
 
     def _limited(self, pooled: PooledAccount, request: LeaseRequest) -> bool:
         limit = pooled.account.limits.get(request.kind)

@@ -6,23 +6,25 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
+from typing import Generic, TypeVar
 
 from gateway.domain.errors import NoAccountAvailable
-from gateway.services.pool.pooled_account import LeaseRequest, PooledAccount
+from gateway.services.pool.pooled_account import LeaseRequest
 
 _RETRY_S = 1.0
+T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
-class Waiter:
-    """A call in the queue; `reserved` is the account that was given to it."""
+class Waiter(Generic[T]):
+    """A call in the queue; `reserved` is what was reserved for it."""
 
     request: LeaseRequest
-    reserved: PooledAccount | None = None
+    reserved: T | None = None
     signal: Event = field(default_factory=Event)
 
 
-class Queue:
+class Queue(Generic[T]):
     """At most `max_waiting` calls, of which `max_per_caller` of one caller.
 
     The pool's lock guards it.
@@ -31,13 +33,13 @@ class Queue:
     def __init__(self, *, max_waiting: int, max_per_caller: int) -> None:
         self._max_waiting = max_waiting
         self._max_per_caller = max_per_caller
-        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+        self._waiters: OrderedDict[Waiter[T], None] = OrderedDict()
         self._per_caller: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def join(self, waiter: Waiter) -> None:
+    def join(self, waiter: Waiter[T]) -> None:
         """Raises NoAccountAvailable where the queue is full."""
         caller = waiter.request.caller
         if len(self) >= self._max_waiting or self._per_caller[caller] >= self._max_per_caller:
@@ -48,14 +50,14 @@ class Queue:
         self._per_caller[caller] += 1
         self._waiters[waiter] = None
 
-    def leave(self, waiter: Waiter) -> None:
+    def leave(self, waiter: Waiter[T]) -> None:
         self._waiters.pop(waiter, None)
         caller = waiter.request.caller
         self._per_caller[caller] -= 1
         if not self._per_caller[caller]:
             del self._per_caller[caller]
 
-    def rejoin(self, waiter: Waiter) -> None:
+    def rejoin(self, waiter: Waiter[T]) -> None:
         """Wait on in front: the account that was reserved could not be lent after all."""
         self._waiters[waiter] = None
         self._waiters.move_to_end(waiter, last=False)
@@ -65,7 +67,7 @@ class Queue:
         for waiter in self._waiters:
             waiter.signal.set()
 
-    def offer(self, reserve: Callable[[LeaseRequest], PooledAccount | None]) -> None:
+    def offer(self, reserve: Callable[[LeaseRequest], T | None]) -> None:
         """Reserve accounts for those who wait, in their order, as far as there are any."""
         in_vain: set[tuple[str, tuple[str, ...], str]] = set()
         for waiter in list(self._waiters):
