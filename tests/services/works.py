@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,9 +89,10 @@ class Works:
         *,
         jobs: JobStore | None = None,
         index: MediaIndex | None = None,
+        **clocks: Callable[[], float],
     ) -> None:
         fetcher = Fetcher(allow_private="127.0.0.1")
-        pool = world.pool(*[account(name, upstream=name) for name in VENDORS])
+        self.pool = pool = world.pool(*[account(name, upstream=name) for name in VENDORS])
         catalog = Catalog([], upstreams)
         dispatcher = Dispatcher(pool)
         media = MediaService(
@@ -104,7 +105,7 @@ class Works:
         processes = Processes(world.database)
         sessions = Sessions(processes, catalog.upstream, installation="test")
         self.jobs = jobs or JobStore(world.database, processes)
-        self.steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
+        self.steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher, **clocks)
         self._service = GenerationService(catalog, dispatcher, media, self.jobs, self.steps)
         self._service.runner.stop()  # jobs move when a test says so
 

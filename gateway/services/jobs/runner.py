@@ -125,12 +125,14 @@ class JobRunner:
         """Step by step until the job is done, its claim is lost, or the process stops."""
         progress = JobProgress(run.job, lambda job: self._write(run, job, credential), prepared)
         tries = 0
-        while not (progress.job.done or run.job.done or self._stopping.is_set()):
+        while not (progress.job.done or run.job.done):
+            if self._stopping.wait(self._steps.query_in_s(progress.job)):
+                return
             status = progress.job.status
             self._steps.advance(progress, credential)
             tries = tries + 1 if progress.job.status == status else 1
-            if not progress.job.done:
-                self._stopping.wait(self._steps.pause_s(progress, tries))
+            if not progress.job.done and self._stopping.wait(self._steps.pause_s(progress, tries)):
+                return
 
     def _write(self, run: _Run, job: Job, credential: Secret | None) -> Job:
         try:

@@ -1,4 +1,4 @@
-"""How one job moves on: submit, check, store. Each step is a state worth writing down."""
+"""Steps of one job: submit, check, store. Every step ends in a state that is saved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any
 
 from gateway.domain.accounts import Account, Caller, Secret
 from gateway.domain.errors import (
@@ -23,14 +22,15 @@ from gateway.domain.errors import (
     UpstreamTimeout,
     to_record,
 )
-from gateway.domain.events import Events, MediaReady, MediaStored, Usage
-from gateway.domain.jobs import Job, VideoTask
-from gateway.domain.media import MediaSource, StoredMedia
+from gateway.domain.events import Events, MediaReady, Usage
+from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.runtime.logs import log
+from gateway.services.jobs.pacing import QueryPacer
 from gateway.services.jobs.progress import JobProgress
-from gateway.services.jobs.records import media_entry, request_of, usage_record
+from gateway.services.jobs.records import request_of
+from gateway.services.jobs.results import Results
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
 from gateway.services.pool.pool import Pool
@@ -44,16 +44,15 @@ from gateway.upstreams.base import (
     image_upstream,
     video_upstream,
 )
-from gateway.upstreams.media_sources import from_url
 
 _PAUSES_S = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)  # between checks of one task
 _QUEUED_PAUSES_S = (1.0, 2.0, 5.0, 10.0)  # while no account is free
 _STORING_PAUSES_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 _SOON = 3  # tries to store a result, after which nobody waits for it any longer
-_HOLDING_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)  # with the only copy of a picture in memory
-_MAX_UNREADABLE = 120  # in a row, which is an hour: then nothing is to be made of the answers
+_MAX_UNREADABLE = 120  # in a row, which is an hour: then the answers stay unreadable
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
-_LONGEST_QUEUE_S = 7200.0  # an hour, though the clock may be set by one
+_LONGEST_QUEUE_S = 3600.0
+_OBSERVED_S = 3600.0  # by this process, before the wall clock is believed about a job's age
 _UNKNOWN = (
     "The connection was lost while the vendor was accepting the job. It may be running and "
     "billed there, so it is not submitted again by itself."
@@ -70,15 +69,23 @@ class JobSteps:
         journal: SessionJournal,
         fetcher: Fetcher,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
         self._dispatcher = dispatcher
         self._pool = pool
         self._media = media
         self._journal = journal
-        self._fetcher = fetcher
+        self._results = Results(media, fetcher)
+        self._pacer = QueryPacer(clock=clock)
         self._clock = clock
+        self._wall_clock = wall_clock
+        self._first_seen: dict[str, float] = {}
+
+    def query_in_s(self, job: Job) -> float:
+        """Reserve the query that the job's next step asks the vendor; 0 where it asks none."""
+        return self._pacer.reserve(_pace_key(job)) if job.task_id is not None else 0.0
 
     def pause_s(self, progress: JobProgress, tries: int) -> float:
         status = "storing" if progress.unreadable else progress.job.status
@@ -88,9 +95,9 @@ class JobSteps:
     def advance(self, progress: JobProgress, credential: Secret | None) -> None:
         """Take the job as far as it goes without waiting.
 
-        A failure that time may mend (no free account, a check lost on the network, a full
-        disk) leaves the job as it is, for the next call; one that makes no sense does so for
-        an hour. Raises ClaimLost.
+        A failure that may pass (no free account, a check lost on the network, a full disk)
+        leaves the job as it is, for the next call; an unreadable answer does so for an hour.
+        Raises ClaimLost.
         """
         try:
             self._step(progress, Caller(progress.job.owner, credential=credential))
@@ -105,6 +112,8 @@ class JobSteps:
             self._failed(progress, failure, unreadable=True)
         else:
             progress.unreadable = progress.failures = 0
+        if progress.job.done:
+            self._first_seen.pop(progress.job.id, None)
 
     def _step(self, progress: JobProgress, caller: Caller) -> None:
         if self._too_old(progress.job):
@@ -123,7 +132,7 @@ class JobSteps:
         job = progress.job
         if job.status == "submitting" and job.result:
             log.warning("job_cut_short", job=job.id, code=err.code, message=err.message)
-            return self._generated(progress, Usage())
+            return self._results.generated(progress, Usage())
         progress.unreadable = progress.unreadable + 1 if unreadable else 0
         if unreadable and job.status in ("in_progress", "storing"):
             passes = progress.unreadable < _MAX_UNREADABLE
@@ -132,7 +141,7 @@ class JobSteps:
         kept = job.result if job.status == "storing" else None
         if not passes and kept and kept["media"]:
             log.warning("job_cut_short", job=job.id, code=err.code, message=err.message)
-            self._complete(progress, kept["media"], Usage(**kept["usage"]))
+            self._results.complete(progress, kept["media"], Usage(**kept["usage"]))
         elif not passes:
             progress.to(status="failed", error=to_record(err))
         elif job.status == "storing":
@@ -149,13 +158,16 @@ class JobSteps:
             video_upstream(self._upstream(job)).cancel_video(job.task_id, account)
 
     def needs_credential(self, job: Job) -> bool:
-        """Whether only the caller's own credential can move the job."""
+        """True when only the caller's own credential can go on with the job."""
         own = job.account == OWN or job.owner.startswith(f"{OWN}:")
         return own and job.status != "submitting" and not self._too_old(job)
 
     def _too_old(self, job: Job) -> bool:
+        """By the wall clock, which may have been set, and by what this process has observed."""
         longest = _LONGEST_QUEUE_S if job.status == "queued" else _LONGEST_S
-        return self._clock() - job.created_at > longest
+        now = self._clock()
+        observed_s = now - self._first_seen.setdefault(job.id, now)
+        return self._wall_clock() - job.created_at > longest and observed_s >= _OBSERVED_S
 
     def _may_pass(self, job: Job, err: GatewayError) -> bool:
         if job.status == "queued":
@@ -170,11 +182,11 @@ class JobSteps:
         ) or err.fault in (Fault.VENDOR, Fault.ACCOUNT)
 
     def _recover(self, progress: JobProgress) -> None:
-        """Whoever submitted the job is gone: what was not written down is lost."""
+        """Go on with a job whose submitter died: a result that was not saved is lost."""
         result = progress.job.result or {}
         if not (result.get("media") or result.get("waiting")):
             raise OutcomeUnknown(_UNKNOWN, sent=True)
-        self._generated(progress, Usage())
+        self._results.generated(progress, Usage())
 
     def _submit(self, progress: JobProgress, caller: Caller) -> None:
         model = self._catalog.find(progress.job.model, Caller(progress.job.owner))
@@ -209,7 +221,7 @@ class JobSteps:
                 yield prepared.request
 
     def _begin(self, progress: JobProgress, route: Route, account: Account) -> CallContext:
-        """From here on the vendor may have the job."""
+        """Save that the vendor may have the job from now on."""
         progress.to(status="submitting", upstream=route.upstream.name, account=account.name)
         return CallContext(progress.job.id, self._journal)
 
@@ -232,58 +244,12 @@ class JobSteps:
             for batch in batches:
                 for event in batch:
                     if isinstance(event, MediaReady):
-                        self._keep(progress, event)
+                        self._results.keep(progress, event)
                     elif isinstance(event, Usage):
                         usage = event
         if not progress.job.result:
-            raise JobFailed("The vendor made no picture.", sent=True)
-        self._generated(progress, usage)
-
-    def _generated(self, progress: JobProgress, usage: Usage) -> None:
-        result = progress.job.result or {}
-        made, waiting = result["media"], result.get("waiting")
-        usage.images = usage.images or len(made) + len(waiting or ())
-        if waiting:
-            result = {**result, "usage": usage_record(usage)}
-            progress.to(status="storing", progress=99, result=result)
-        else:
-            self._complete(progress, made, usage)
-
-    def _keep(self, progress: JobProgress, event: MediaReady) -> None:
-        """Store a picture and write it down; where the store is away, the vendor's link.
-
-        A picture that came without a link is held and tried again, for a minute.
-        """
-        result = progress.job.result or {"media": [], "waiting": []}
-        made, waiting = list(result["media"]), list(result["waiting"])
-        for pause_s in (*_HOLDING_PAUSES_S, None):
-            try:
-                with _ordered():
-                    stored = self._media.archive(event.source, progress.job.owner)
-            except StorageUnavailable:
-                if event.source.url is not None:
-                    link = {"url": event.source.url, "mime_type": event.source.mime_type}
-                    waiting.append({"kind": event.kind, **link})
-                    break
-                if pause_s is None:
-                    raise
-                time.sleep(pause_s)
-            else:
-                made.append(media_entry(MediaStored(event.kind, stored)))
-                break
-        progress.to(result={"media": made, "waiting": waiting})
-
-    def _store_waiting(self, progress: JobProgress) -> None:
-        result = progress.job.result or {}
-        made, waiting = list(result["media"]), list(result["waiting"])
-        while waiting:
-            source: MediaSource = from_url(
-                self._fetcher, waiting[0]["url"], waiting[0]["mime_type"]
-            )
-            stored = self._media.archive(source, progress.job.owner)
-            made.append(media_entry(MediaStored(waiting.pop(0)["kind"], stored)))
-            progress.to(result={**result, "media": list(made), "waiting": list(waiting)})
-        self._complete(progress, made, Usage(**result["usage"]))
+            raise JobFailed("The vendor made no image.", sent=True)
+        self._results.generated(progress, usage)
 
     def _start_video(
         self,
@@ -303,7 +269,7 @@ class JobSteps:
 
     def _follow_up(self, progress: JobProgress, caller: Caller) -> None:
         if progress.job.task_id is None:
-            self._store_waiting(progress)
+            self._results.store_waiting(progress)
         else:
             self._check(progress, caller)
 
@@ -311,35 +277,27 @@ class JobSteps:
         job = progress.job
         assert job.task_id is not None
         account = self._account(job, caller.credential)
-        with self._pool.query(account):
+        with self._paced(job), self._pool.query(account):
             task = video_upstream(self._upstream(job)).check_video(job.task_id, account)
-        if task.running:
-            percent = task.percent or min(95, job.progress + 5)
-            if percent != job.progress:
-                progress.to(progress=percent)
+        if not task.running:
+            self._results.store_video(progress, task)
+            with contextlib.suppress(GatewayError):  # not before: only the vendor had it
+                video_upstream(self._upstream(job)).release_video(job.task_id, account)
             return
-        if job.status != "storing":
-            progress.to(status="storing", progress=99)
-        assert task.video is not None
-        stored = self._media.archive(task.video, job.owner)
-        entry = media_entry(MediaStored("video", stored, self._cover(task, job)))
-        self._complete(progress, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
-        with contextlib.suppress(GatewayError):  # not before: until then only the vendor has it
-            video_upstream(self._upstream(job)).release_video(job.task_id, account)
+        percent = task.percent or min(95, job.progress + 5)
+        if percent != job.progress:
+            progress.to(progress=percent)
 
-    def _cover(self, task: VideoTask, job: Job) -> StoredMedia | None:
-        """The still of a film; a film whose still cannot be read has none."""
-        if task.cover is None:
-            return None
+    @contextlib.contextmanager
+    def _paced(self, job: Job) -> Iterator[None]:
+        """For a query about a task, whose rate limit slows the account's queries down."""
         try:
-            return self._media.archive(task.cover, job.owner)
-        except UpstreamError as err:
-            log.warning("cover_lost", job=job.id, code=err.code, message=err.message)
-            return None
-
-    def _complete(self, progress: JobProgress, media: list[dict[str, Any]], usage: Usage) -> None:
-        result = {"media": media, "usage": usage_record(usage)}
-        progress.to(status="completed", progress=100, result=result, error=None)
+            yield
+        except GatewayError as err:
+            if err.fault is Fault.MINUTE_QUOTA:
+                self._pacer.limited(_pace_key(job), err.retry_after)
+            raise
+        self._pacer.answered(_pace_key(job))
 
     def _upstream(self, job: Job) -> Upstream:
         assert job.upstream is not None
@@ -362,7 +320,7 @@ class JobSteps:
 
 @contextlib.contextmanager
 def _ordered() -> Iterator[None]:
-    """For what comes once the vendor has the job: no failure of it calls for another order."""
+    """Mark failures as coming after the vendor took the job, which is not submitted again."""
     try:
         yield
     except GatewayError as err:
@@ -370,8 +328,12 @@ def _ordered() -> Iterator[None]:
         raise
 
 
+def _pace_key(job: Job) -> str:
+    return job.owner if job.account == OWN else job.account or ""
+
+
 def _later(job: Job) -> StorageUnavailable:
-    """What is told to those who wait for a result that cannot be stored yet."""
+    """Error for callers that wait for a result that cannot be stored yet."""
     return StorageUnavailable(
         "The result is made, but cannot be stored right now. It will be: ask for "
         f"/v1/jobs/{job.id} later instead of sending the request again.",

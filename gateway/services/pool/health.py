@@ -74,9 +74,8 @@ class Health:
 
     @property
     def queries_blocked_until(self) -> float:
-        """Start of queries about existing jobs: a day quota and an open circuit do not matter."""
-        cool_until = self.cool_until if self.cool_reason == Fault.MINUTE_QUOTA.value else 0.0
-        return max(cool_until, self.ejected_until if self.rejected else 0.0)
+        """Start of queries about existing jobs: only a refused credential keeps from them."""
+        return self.ejected_until if self.rejected else 0.0
 
     @property
     def healthy(self) -> bool:

@@ -40,7 +40,6 @@ _BUSY_S = 1.0
 _AWAY_S = 1.0  # before an account is tried again whose slot the database did not give
 _MIN_WAIT_S = 0.005
 _WAIT_PER_WAITER_S = 0.0005  # of more who wait, each looks the less often by itself
-_OF_ACCOUNTS = frozenset({Fault.ACCOUNT, Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
 
 
 class Lease:
@@ -331,10 +330,10 @@ class Pool:
 
     @contextmanager
     def query(self, account: Account) -> Iterator[None]:
-        """For a query about a job that the account has; its refusal counts as any.
+        """For a query about a job that the account has.
 
-        An answer says nothing of the account's quota, a failure of the vendor nothing of new
-        work. Raises NoAccountAvailable while the account is not to be asked anything.
+        A refused credential counts as in any call; rate limits of queries and failures of the
+        vendor say nothing of new work. Raises NoAccountAvailable while the credential is refused.
         """
         pooled = self._registry.get(account.name)
         if account.own or pooled is None:
@@ -346,7 +345,7 @@ class Pool:
             if pooled.health.rejected:
                 self.health.recovered(lease, query=True)
         except GatewayError as err:
-            if err.fault in _OF_ACCOUNTS:
+            if err.fault is Fault.ACCOUNT:
                 self.health.failed(lease, err)
             raise
         finally:

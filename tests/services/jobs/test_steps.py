@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 
@@ -253,16 +254,73 @@ def test_pictures_that_can_be_read_are_kept_beside_others(works, ark):
 
 
 @pytest.mark.parametrize(("status", "sent"), [("queued", False), ("in_progress", True)])
-def test_a_job_that_takes_too_long_says_whether_a_vendor_had_it(works, vendor, status, sent):
-    made = works()
-    old = Job("j", "video", "alice", "m", {}, status, upstream="ark", task_id="t", created_at=1.0)
-    job = made.moved(made.jobs.create(old))
+def test_a_job_that_takes_too_long_says_whether_a_vendor_had_it(works, vendor, clock, status, sent):
+    process = works(clock=clock)
+    old = Job("j", "video", "own:x", "m", {}, status, upstream="ark", task_id="t", created_at=1.0)
+    old = process.jobs.create(old)
+    assert process.steps.needs_credential(old)
+    clock.time += 3601
+    assert not process.steps.needs_credential(old)
+    job = process.moved(old)
     assert (job.status, job.error["code"], job.error["sent"]) == (
         "failed",
         "upstream_timeout",
         sent,
     )
     assert vendor.asked == []
+
+
+@pytest.mark.parametrize("days", [1, 40])
+def test_a_clock_that_is_set_ahead_fails_no_video_in_progress(works, ark, days):
+    wall = [time.time()]
+    process = works(wall_clock=lambda: wall[0])
+    done = ark.says[f"GET {TASKS}/cgt-1"]
+    ark.says[f"GET {TASKS}/cgt-1"] = {"id": "cgt-1", "status": "running"}
+    job = process.moved(process.film("ark"), 2)
+    wall[0] += days * 86_400
+    assert process.moved(job, 2).status == "in_progress"
+    ark.says[f"GET {TASKS}/cgt-1"] = done
+    assert process.moved(job).status == "completed"
+
+
+@pytest.mark.parametrize("failure", [404, 503, b"", "cut"])
+def test_an_image_whose_link_fails_at_first_is_read_again_and_ordered_once(works, ark, failure):
+    answers = iter([failure, failure])
+    ark.says |= {
+        "POST /images/generations": {"data": [{"url": f"{ark.url}/late"}]},
+        "GET /late": lambda: next(answers, picture()),
+    }
+    process = works()
+    job = process.moved(process.picture("ark"), 1)
+    assert (job.status, len(job.result["waiting"])) == ("storing", 1)
+    job = process.moved(job)
+    assert (job.status, len(job.result["media"])) == ("completed", 1)
+    assert ark.asked.count("POST /images/generations") == 1
+    assert ark.asked.count("GET /late") == 3
+
+
+def test_one_image_that_waits_keeps_no_other_from_being_stored(works, ark):
+    late = iter([404, 404])
+    urls = [{"url": f"{ark.url}/late"}, {"url": f"{ark.url}/cover"}]
+    ark.says |= {
+        "POST /images/generations": {"data": urls},
+        "GET /late": lambda: next(late, picture()),
+    }
+    process = works()
+    job = process.moved(process.picture("ark"), 2)
+    assert [len(job.result[name]) for name in ("media", "waiting")] == [1, 1]
+    assert len(process.moved(job).result["media"]) == 2
+
+
+def test_a_rate_limit_of_queries_slows_them_down_and_does_not_touch_the_account(works, ark):
+    done, answers = ark.says[f"GET {TASKS}/cgt-1"], iter([429, 429])
+    ark.says[f"GET {TASKS}/cgt-1"] = lambda: next(answers, done)
+    process = works()
+    job = process.moved(process.film("ark"), 3)
+    assert job.status == "in_progress"
+    assert process.steps.query_in_s(job) > 0.5
+    assert {view.state for view in process.pool.snapshot()} == {"ready"}
+    assert process.moved(job).status == "completed"
 
 
 def test_a_job_that_meets_a_defect_fails_and_says_so(works, world, ark, capsys):

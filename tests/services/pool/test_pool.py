@@ -28,13 +28,15 @@ def query(pool, of, err=None):
     ("err", "reason", "back_s"),
     [
         (AccountRejected("401"), "account", 300),
-        (exhausted(30), "minute_quota", 30),
-        (AccountQuotaExhausted("daily", retry_after=HOUR), "day_quota", HOUR),
+        (exhausted(30), "", 0),
+        (AccountQuotaExhausted("daily", retry_after=HOUR), "", 0),
         (UpstreamError("500"), "", 0),
         (InvalidRequest("400"), "", 0),
     ],
 )
-def test_a_refused_query_counts_against_the_account_as_any_call(world, err, reason, back_s):
+def test_a_query_counts_against_an_account_when_its_credential_is_refused(
+    world, err, reason, back_s
+):
     one = account("one")
     pool = world.pool(one, account("two"))
     for _ in range(6):
@@ -50,11 +52,11 @@ def test_a_refused_query_counts_against_the_account_as_any_call(world, err, reas
     ("err", "asked"),
     [
         (AccountRejected("401"), False),
-        (exhausted(30), False),
+        (exhausted(30), True),
         (AccountQuotaExhausted("daily"), True),
     ],
 )
-def test_a_cooling_account_is_not_queried_unless_only_its_day_quota_is_exhausted(world, err, asked):
+def test_an_account_is_queried_unless_its_credential_is_refused(world, err, asked):
     one = account("one")
     pool = world.pool(one)
     call(pool, err)
