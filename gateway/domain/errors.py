@@ -6,13 +6,14 @@
       ContextLengthExceeded (400)
     + InvalidApiKey 401, ModelNotAllowed 403, ModelNotFound 404 (ModelNotAvailable), NotFound 404,
       MethodNotAllowed 405, RequestTimeout 408, Conflict 409, RequestTooLarge 413,
-      UnsupportedContentType 415, IdempotencyKeyReused 422
+      UnsupportedContentType 415, IdempotencyKeyReused 422, RequestBlocked 400
     + RateLimitExceeded 429
   x ContentFiltered         400 content_filtered        content
   x NoAccountAvailable      429 no_account_available    gateway
   x UpstreamError           502 upstream_error          vendor
     + UpstreamUnreachable 502, UpstreamDisconnected 502, UpstreamInvalidResponse 502,
       UpstreamTimeout 504, UpstreamOverloaded 503, OutcomeUnknown 502, JobFailed 502
+    + AnswerFailed          502 answer_failed           content
     + AccountRejected       502 upstream_auth_failed    account
       - ModelRejected       502 upstream_auth_failed    account, for the one model
     + AccountExhausted      429 account_exhausted       minute quota
@@ -164,6 +165,12 @@ class RateLimitExceeded(GatewayError):
     fault = Fault.CALLER
 
 
+class RequestBlocked(InvalidRequest):
+    """A proxy or firewall before the vendor refused the request; no account is at fault."""
+
+    type, code = "upstream_error", "upstream_refused"
+
+
 class ContentFiltered(GatewayError):
     status, type, code = 400, "invalid_request_error", "content_filtered"
     fault = Fault.CONTENT
@@ -191,6 +198,12 @@ class UpstreamDisconnected(UpstreamError):
 
 class UpstreamInvalidResponse(UpstreamError):
     code = "upstream_invalid_response"
+
+
+class AnswerFailed(UpstreamError):
+    """The model ended its answer without completing it; no account is at fault."""
+
+    code, fault = "answer_failed", Fault.CONTENT
 
 
 class UpstreamTimeout(UpstreamError):

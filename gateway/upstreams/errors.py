@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from base64 import b64encode
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from urllib.parse import quote, urlsplit
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -24,11 +27,13 @@ from gateway.domain.errors import (
     JobFailed,
     ModelNotFound,
     ModelRejected,
+    RequestBlocked,
     RequestTooLarge,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamTimeout,
 )
+from gateway.net.codecs.vendor_json import NotJson, read_json
 from gateway.net.http.client import Answer
 from gateway.upstreams.registry import VENDORS
 
@@ -51,6 +56,8 @@ _CREDENTIALS = re.compile(
 # What stands in quotes is often the caller's; the last quote may have been cut off.
 _QUOTED = re.compile(r"""(?<!\w)'[^']*(?:'(?!\w)|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)""")
 _QUERY = re.compile(r"(https?://[^\s?'\"<>]+)(?:\?[^\s'\"<>]*)?")
+_PATH = re.compile(r"[\w.\[\]-]{1,128}")
+_OF_REQUESTS = (Fault.CALLER, Fault.CONTENT)
 _RESET_AT = re.compile(
     r"reset at (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:\.\d+)?\s*([+-]\d\d:?\d\d|Z)?", re.IGNORECASE
 )
@@ -75,7 +82,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error as the vendor worded it. `status` 0: it came without one, inside an answer."""
+    """An error as the vendor worded it. `status` 0: it came without one, inside an answer.
+
+    `from_vendor` is false for pages and texts without the vendor's envelope: a proxy or a
+    firewall may have written them, and they say nothing about an account.
+    """
 
     status: int
     code: str = ""
@@ -83,6 +94,7 @@ class Refusal:
     param: str | None = None
     retry_after: float | None = None  # seconds
     request_id: str | None = None
+    from_vendor: bool = True
 
 
 _BY_STATUS: Mapping[int, type[GatewayError]] = {
@@ -114,6 +126,9 @@ def to_error(
     `sent` is false only for a definite refusal: not for 408, 5xx or an error inside an answer.
     """
     kind = _classify(refusal, table)
+    if not refusal.from_vendor and 400 <= refusal.status < 500 and kind.fault not in _OF_REQUESTS:
+        kind = RequestBlocked
+    refusal = _without_secrets(refusal, account)
     if kind.fault is Fault.ACCOUNT and account.own:
         wrong_key = refusal.status == 401 and kind is not ModelRejected
         kind = InvalidApiKey if wrong_key else Forbidden
@@ -121,12 +136,33 @@ def to_error(
     if wait_s is not None and kind.fault is not Fault.DAY_QUOTA and not account.own:
         wait_s = min(wait_s, _LONGEST_RETRY_AFTER_S)
     param = "model" if issubclass(kind, ModelNotFound) else refusal.param
-    message = _message(kind, refusal, vendor, account)
-    return kind(
+    message = _message(kind, refusal, vendor)
+    error = kind(
         message[:1].upper() + message[1:],
         param=param if kind.fault is Fault.CALLER else None,
         retry_after=wait_s,
         sent=status < 400 or status == 408 or status >= 500,
+    )
+    if kind is RequestBlocked and status == 429:
+        error.status = status
+    return error
+
+
+def _without_secrets(refusal: Refusal, account: Account) -> Refusal:
+    """The refusal with texts that callers may read; what is no path is no `param`."""
+    secret = account.secret.reveal()
+    param = refusal.param if refusal.param and _PATH.fullmatch(refusal.param) else None
+    if param is not None and redact(param, secret) != param:
+        param = None
+    message = redact(refusal.message, secret)
+    if account.base_url and (host := urlsplit(account.base_url).hostname):
+        message = re.sub(rf"\b{re.escape(host)}(:\d+)?", "***", message, flags=re.IGNORECASE)
+    return replace(
+        refusal,
+        code=redact(refusal.code, secret),
+        message=message,
+        param=param,
+        request_id=refusal.request_id and redact(refusal.request_id, secret),
     )
 
 
@@ -149,33 +185,48 @@ def _classify(refusal: Refusal, table: Sequence[Row]) -> type[GatewayError]:
     return InvalidRequest if 400 <= refusal.status < 500 else UpstreamError
 
 
-def _message(kind: type[GatewayError], refusal: Refusal, vendor: str, account: Account) -> str:
+def _message(kind: type[GatewayError], refusal: Refusal, vendor: str) -> str:
     if issubclass(kind, InvalidApiKey | Forbidden):
         return f"{vendor} refuses the credential you sent: check the key, its plan and its rights"
     if generic := _GENERIC.get(kind.fault):
         return generic.format(vendor=vendor)
+    if kind is RequestBlocked:
+        text = refusal.message or "no reason given"
+        return f"something before {vendor} refused this request (HTTP {refusal.status}): {text}"
     if kind.fault in (Fault.CALLER, Fault.CONTENT) or issubclass(kind, JobFailed):
         verb = "blocked" if issubclass(kind, ContentFiltered) else "refused"
-        text = redact(refusal.message, account.secret.reveal()) or redact(refusal.code)
-        text = text or "no reason given"
+        text = refusal.message or refusal.code or "no reason given"
         message = f"{vendor} {'failed' if issubclass(kind, JobFailed) else verb}: {text}"
     elif issubclass(kind, UpstreamOverloaded):
         message = f"{vendor} is overloaded; try again later"
     else:
         message = f"{vendor} failed" + (f" (HTTP {refusal.status})" if refusal.status else "")
     if refusal.request_id and refusal.request_id not in message:
-        message += f" (request id {redact(refusal.request_id)})"
+        message += f" (request id {refusal.request_id})"
     return message
 
 
 def redact(text: str, *secrets: str) -> str:
     """`text` on one line without credentials or query strings of URLs, cut to a bearable length."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+    for secret in filter(None, secrets):
+        for spelling in _spellings(secret):
+            text = re.sub(re.escape(spelling), "***", text, flags=re.IGNORECASE)
     text = _QUERY.sub(r"\1", _CREDENTIALS.sub("***", _beginning(text)))
     text = " ".join(text.split())
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+@lru_cache(maxsize=256)
+def _spellings(secret: str) -> tuple[str, ...]:
+    """A credential as it is, percent-encoded, and in base64 at each of its three offsets."""
+    raw = secret.encode("utf-8", "surrogateescape")
+    spellings = [secret, quote(secret, safe=""), " ".join(secret)]
+    for offset in range(3):
+        # The first and the last characters depend on what stands beside the secret.
+        encoded = b64encode(b"\0" * offset + raw).decode().rstrip("=")
+        spellings.append(encoded[(0, 2, 3)[offset] : len(encoded) - 1])
+    spellings += [spelling.replace("+", "-").replace("/", "_") for spelling in spellings[3:]]
+    return tuple(dict.fromkeys(s for s in spellings if len(s) >= min(len(secret), 4)))
 
 
 def _beginning(text: str) -> str:
@@ -183,13 +234,17 @@ def _beginning(text: str) -> str:
     return text if len(text) <= _LONGEST_READ else text[:_LONGEST_READ].rpartition(" ")[0]
 
 
-def read_error(answer: Answer) -> dict[str, Any]:
-    """The JSON object of an error answer, or {} when there is none to be had."""
+def read_error(answer: Answer) -> Any:
+    """The JSON of an error answer, its words where it is plain text; None for a page or nothing."""
     try:
-        body = answer.json(_ERROR_BODY_LIMIT)
+        body = answer.read(_ERROR_BODY_LIMIT)
     except UpstreamError:
-        return {}
-    return body if isinstance(body, dict) else {}
+        return None
+    try:
+        return read_json(body)
+    except NotJson:
+        text = body.decode("utf-8", "replace").strip()
+        return None if not text or "<" in text[:64] else text
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:

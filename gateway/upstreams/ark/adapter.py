@@ -15,11 +15,11 @@ from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
 from gateway.upstreams.ark.chat import chat_body, fit_params
-from gateway.upstreams.ark.errors import DIALECT, VENDOR
+from gateway.upstreams.ark.errors import ENVELOPE, VENDOR
 from gateway.upstreams.ark.images import image_body, read_pictures
 from gateway.upstreams.ark.videos import read_task, video_body, video_options
 from gateway.upstreams.base import Adapter, CallContext, unused
-from gateway.upstreams.openai.responses import ChatCall, bearer, converse
+from gateway.upstreams.openai.chat import ChatCall, bearer, converse
 
 _PICTURES = WEB_IMAGES | HEIC_IMAGES | {"image/gif", "image/bmp"}
 _CHAT = "/chat/completions"
@@ -63,7 +63,7 @@ class Ark(Adapter):
             request.stream,
             None if request.stream else self._patient,
         )
-        return converse(self._http, call, DIALECT, account, self._fetcher)
+        return converse(self._http, call, ENVELOPE, account, self._fetcher)
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
         """Yield each picture when it is ready.
@@ -101,7 +101,7 @@ class Ark(Adapter):
         answer = self._ask("POST", _TASKS, account, video_body(request), context.request_id)
         task_id = answer.get("id") if isinstance(answer, dict) else None
         if not isinstance(task_id, str) or not task_id:
-            raise DIALECT.reported(answer, account) or DIALECT.invalid("names no task")
+            raise ENVELOPE.reported(answer, account) or ENVELOPE.invalid("names no task")
         return task_id
 
     def check_video(self, task_id: str, account: Account) -> VideoTask:
@@ -153,7 +153,7 @@ class Ark(Adapter):
             timeouts=self._patient if path == _IMAGES else None,
         ) as answer:
             if answer.status != 200:
-                raise DIALECT.failure(answer, account)
+                raise ENVELOPE.failure(answer, account)
             return answer.json()
 
     def _plan(self, path: str, document: Any, account: Account) -> VendorCall:

@@ -24,7 +24,7 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.upstreams.errors import Refusal, Row, reset_after_s, to_error
-from gateway.upstreams.openai.responses import Dialect
+from gateway.upstreams.openai.envelope import Envelope
 
 VENDOR = "Ark"
 _PARAMETER = re.compile(r"parameter `([\w.\[\]]+)`")
@@ -63,7 +63,7 @@ TABLE = (
 _JOB_TABLE = (Row(None, _BLOCKED, "", ContentFiltered), Row(None, ".*", "", JobFailed))
 
 
-class ArkDialect(Dialect):
+class ArkEnvelope(Envelope):
     """Reads from the message when a plan's quota is reset, and which parameter is meant."""
 
     def error(self, refusal: Refusal, account: Account) -> GatewayError:
@@ -74,7 +74,7 @@ class ArkDialect(Dialect):
         return super().error(refusal, account)
 
 
-DIALECT = ArkDialect(VENDOR, TABLE)
+ENVELOPE = ArkEnvelope(VENDOR, TABLE)
 
 
 def job_error(code: str, message: str, account: Account) -> GatewayError:

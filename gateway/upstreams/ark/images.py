@@ -13,10 +13,11 @@ from gateway.domain.image_sizes import Size, fit, of_ratio, parse_ratio, parse_s
 from gateway.domain.media import Media
 from gateway.domain.requests import ImageRequest
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.upstreams.ark.errors import DIALECT
+from gateway.upstreams.ark.errors import ENVELOPE
 from gateway.upstreams.media_sources import UrlSource
 from gateway.upstreams.openai.messages import data_url
-from gateway.upstreams.openai.responses import entries_of, usage_of
+from gateway.upstreams.openai.envelope import listed
+from gateway.upstreams.openai.usage import usage_of
 
 _K = 1024 * 1024
 _TIERS = {"1K": _K, "1.5K": 9 * _K // 4, "2K": 4 * _K, "3K": 9 * _K, "4K": 16 * _K}
@@ -126,17 +127,17 @@ def _check_shape(size: Size, param: str) -> None:
 
 def read_pictures(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list[Event], Usage]:
     """The pictures of one answer. Raises when it has none, with the reason Ark gives."""
-    if error := DIALECT.reported(answer, account):
+    if error := ENVELOPE.reported(answer, account):
         raise error
     pictures: list[Event] = []
-    for entry in entries_of(answer):
+    for entry in listed(answer.get("data")):
         url = entry.get("url")
         if url and isinstance(url, str):
             pictures.append(MediaReady("image", UrlSource(fetcher, url, "image/jpeg")))
-        elif error := DIALECT.reported(entry, account):
+        elif error := ENVELOPE.reported(entry, account):
             raise error
     if not pictures:
-        raise DIALECT.invalid("has no picture")
+        raise ENVELOPE.invalid("has no picture")
     usage = usage_of(answer.get("usage"))
     usage.images = len(pictures)
     return pictures, usage

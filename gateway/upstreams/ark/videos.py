@@ -13,10 +13,10 @@ from gateway.domain.jobs import VideoTask
 from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
-from gateway.upstreams.ark.errors import DIALECT, VENDOR, job_error
+from gateway.upstreams.ark.errors import ENVELOPE, VENDOR, job_error
 from gateway.upstreams.media_sources import UrlSource
 from gateway.upstreams.openai.messages import data_url
-from gateway.upstreams.openai.responses import usage_of
+from gateway.upstreams.openai.usage import usage_of
 
 _ADAPTIVE = "adaptive"
 _RATIOS = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")
@@ -136,20 +136,20 @@ def _seconds(duration: float, name: str, model: Seedance) -> int:
 def read_task(task: Any, account: Account, fetcher: Fetcher) -> VideoTask:
     """What a task's record says. Raises JobFailed, ContentFiltered, UpstreamInvalidResponse."""
     if not isinstance(task, dict):
-        raise DIALECT.invalid("is no JSON object")
+        raise ENVELOPE.invalid("is no JSON object")
     match task.get("status"):
         case "queued" | "running":
             return VideoTask(running=True)
         case "succeeded":
             return _finished(task, fetcher)
         case "failed":
-            reason = DIALECT.refusal(0, {}, task)
+            reason = ENVELOPE.refusal(0, {}, task)
             raise job_error(reason.code, reason.message, account)
         case "expired":
             raise JobFailed(f"{VENDOR} did not finish the video within its time limit")
         case "cancelled":
             raise JobFailed(f"The video was cancelled at {VENDOR}")
-    raise DIALECT.invalid("has a task status that is not known")
+    raise ENVELOPE.invalid("has a task status that is not known")
 
 
 def _finished(task: dict[str, Any], fetcher: Fetcher) -> VideoTask:

@@ -32,14 +32,9 @@ from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
 from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.messages import media_part, write_messages
-from gateway.upstreams.openai.responses import (
-    ChatCall,
-    Dialect,
-    bearer,
-    converse,
-    entries_of,
-    usage_of,
-)
+from gateway.upstreams.openai.chat import ChatCall, bearer, converse
+from gateway.upstreams.openai.envelope import Envelope, listed
+from gateway.upstreams.openai.usage import usage_of
 
 _CHAT = "/chat/completions"
 _GENERATIONS = "/images/generations"
@@ -98,9 +93,9 @@ _TABLE = (
     Row(429, "", r"per day|\bRPD\b|\bTPD\b|daily", AccountQuotaExhausted),
     Row(None, "rate_limit_exceeded|rate_limit_error", "", AccountExhausted),
 )
-_DIALECTS = {
-    True: Dialect("OpenAI", _TABLE),
-    False: Dialect("the OpenAI-compatible server", _TABLE),
+_ENVELOPES = {
+    True: Envelope("OpenAI", _TABLE),
+    False: Envelope("the OpenAI-compatible server", _TABLE),
 }
 
 _K = 1024 * 1024
@@ -156,7 +151,7 @@ class OpenAI(Adapter):
             request.stream,
             None if request.stream else self._patient,
         )
-        return converse(self._http, call, self._dialect(account), account, self._fetcher)
+        return converse(self._http, call, self._envelope(account), account, self._fetcher)
 
     def _chat_body(self, request: ChatRequest, account: Account) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -172,7 +167,7 @@ class OpenAI(Adapter):
         return body
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
-        headers, dialect = bearer(account, context.request_id), self._dialect(account)
+        headers, envelope = bearer(account, context.request_id), self._envelope(account)
         body: bytes | Body
         if request.images:
             fields = [(name, str(value)) for name, value in _fields(request).items()]
@@ -189,23 +184,23 @@ class OpenAI(Adapter):
             timeouts=self._patient,
         ) as answer:
             if answer.status != 200:
-                raise dialect.failure(answer, account)
+                raise envelope.failure(answer, account)
             document = answer.json(_PICTURES_LIMIT_BYTES)
-        if error := dialect.reported(document, account):
+        if error := envelope.reported(document, account):
             raise error
-        yield self._pictures(document, dialect)
+        yield self._pictures(document, envelope)
 
-    def _pictures(self, document: dict[str, Any], dialect: Dialect) -> list[Event]:
+    def _pictures(self, document: dict[str, Any], envelope: Envelope) -> list[Event]:
         mime_type = f"image/{document.get('output_format') or 'png'}"
         events: list[Event] = []
-        for entry in entries_of(document):
+        for entry in listed(document.get("data")):
             text, url = entry.get("b64_json"), entry.get("url")
             if text and isinstance(text, str):
                 events.append(MediaReady("image", InlineSource(text, mime_type)))
             elif url and isinstance(url, str):
                 events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
         if not events:
-            raise dialect.invalid("has no picture")
+            raise envelope.invalid("has no picture")
         usage = usage_of(document.get("usage"))
         usage.images = len(events)
         return [*events, usage, Finish("stop")]
@@ -237,8 +232,8 @@ class OpenAI(Adapter):
         """Whether OpenAI itself is asked."""
         return ((account and account.base_url) or self._base_url).startswith(self._spec.base_url)
 
-    def _dialect(self, account: Account) -> Dialect:
-        return _DIALECTS[self._genuine(account)]
+    def _envelope(self, account: Account) -> Envelope:
+        return _ENVELOPES[self._genuine(account)]
 
 
 def _fields(request: ImageRequest) -> dict[str, Any]:

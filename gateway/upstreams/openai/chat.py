@@ -1,0 +1,371 @@
+"""OpenAI's chat protocol: one exchange, and its answer as events. Spoken by many vendors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from gateway.domain.accounts import Account
+from gateway.domain.errors import (
+    AnswerFailed,
+    GatewayError,
+    UpstreamDisconnected,
+    UpstreamError,
+)
+from gateway.domain.events import (
+    Annotations,
+    Event,
+    Events,
+    Finish,
+    FinishReason,
+    Logprobs,
+    MediaReady,
+    ReasoningDelta,
+    TextDelta,
+    VendorFields,
+)
+from gateway.domain.timeouts import Timeouts
+from gateway.net.codecs import sse
+from gateway.net.codecs.json_limits import holds_too_many_values
+from gateway.net.codecs.vendor_json import JsonReader
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.net.http.client import Body, Http
+from gateway.upstreams.media_sources import from_url
+from gateway.upstreams.openai.envelope import Envelope, listed
+from gateway.upstreams.openai.tool_calls import ToolCalls
+from gateway.upstreams.openai.usage import find_usage, more_complete, usage_of
+
+# What ends a complete answer, a cut one and a blocked one; anything else is an error.
+_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",
+    "end": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "finished": "stop",
+    "finish": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "max_length": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "continuation": "length",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "sensitive": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "refusal": "content_filter",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+}
+_KNOWN_MEMBERS = frozenset(
+    {
+        "role",
+        "content",
+        "name",
+        "reasoning_content",
+        "reasoning",
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "images",
+        "audio",
+        "annotations",
+    }
+)
+_MOST_CHOICES = 128
+_LEAST_LOGPROB = -9999.0  # as OpenAI writes minus infinity
+_LARGEST_WHOLE_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ChatCall:
+    """One chat request, ready to be sent."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | Body
+    stream: bool
+    timeouts: Timeouts | None = None
+
+
+def converse(
+    http: Http, call: ChatCall, envelope: Envelope, account: Account, fetcher: Fetcher
+) -> Events:
+    """Send a chat request and yield the events of its answer, a batch per piece that arrives.
+
+    Finish comes with the end of the answer, so that an answer which is cut off behind
+    its finish_reason, before its usage, is an error and not a short bill. The first bytes
+    tell a stream from a whole completion, whatever was asked for and whatever its label says.
+    """
+    with http.send(
+        "POST", call.url, headers=call.headers, body=call.body, timeouts=call.timeouts
+    ) as answer:
+        streamed = call.stream
+        del call  # and with it the body: the answer may take minutes
+        if answer.status != 200:
+            raise envelope.failure(answer, account)
+        reader = ChatReader(envelope, account, fetcher)
+        content = answer.content()
+        if content == "events":
+            batches = reader.stream(answer.chunks())
+            if streamed:
+                yield from batches
+            else:
+                yield [event for batch in batches for event in batch]
+            answer.drain()
+        elif content == "json":
+            yield reader.whole(answer.json(_LARGEST_WHOLE_BYTES))
+        else:
+            raise envelope.invalid("is no event stream" if streamed else "is not JSON")
+
+
+class ChatReader:
+    """Turns the chunks of one answer, or a whole completion, into events."""
+
+    __slots__ = (
+        "_account",
+        "_calls",
+        "_deltas",
+        "_envelope",
+        "_fetcher",
+        "_finish",
+        "_json",
+        "_model",
+        "_seen",
+        "_usage",
+    )
+
+    def __init__(self, envelope: Envelope, account: Account, fetcher: Fetcher) -> None:
+        self._envelope = envelope
+        self._account = account
+        self._fetcher = fetcher
+        self._json = JsonReader()
+        self._calls: dict[int, ToolCalls] = {}
+        self._finish: dict[int, FinishReason] = {}
+        self._seen: set[int] = set()
+        self._deltas: set[int] = set()  # choices that came in pieces
+        self._model: str | None = None
+        self._usage: Mapping[str, Any] | None = None
+
+    def stream(self, chunks: Iterator[bytes]) -> Events:
+        """Events of an SSE body, up to its `[DONE]`."""
+        started = False
+        for payloads in sse.batches(chunks):
+            done = _up_to_done(payloads)
+            events: list[Event] = []
+            try:
+                self._read_all(payloads, events)
+            except (GatewayError, ValueError, TypeError, AttributeError) as exc:
+                if events:  # what came with the failure, but before it
+                    yield events
+                if isinstance(exc, GatewayError):
+                    raise
+                raise self._envelope.invalid("has a chunk that makes no sense") from exc
+            if done:
+                if not self._seen:
+                    raise self._envelope.invalid("is empty")
+                yield events + self._closing()
+                return
+            started = True
+            if events:
+                yield events
+        if not started:
+            raise self._envelope.invalid("is empty")
+        if not self._seen or self._seen - self._finish.keys():
+            raise UpstreamDisconnected(
+                f"The answer of {self._envelope.vendor} ended before it was complete", sent=True
+            )
+        yield self._closing()
+
+    def whole(self, body: Any) -> list[Event]:
+        """Events of a completion that came in one piece."""
+        if error := self._envelope.reported(body, self._account):
+            raise error
+        events: list[Event] = []
+        try:
+            self._read(body[0] if isinstance(body, list) else body, events)
+        except (TypeError, AttributeError, ValueError) as exc:
+            raise self._envelope.invalid("is no chat completion") from exc
+        if not self._seen:
+            raise self._envelope.invalid("has no choices")
+        return events + self._closing()
+
+    def _read_all(self, payloads: list[bytes], events: list[Event]) -> None:
+        """Parse together what came together, at half the price of one by one."""
+        joined = b"[" + b",".join(payloads) + b"]"
+        if holds_too_many_values(joined):
+            raise self._envelope.invalid("has too many values")
+        try:
+            chunks = orjson.loads(joined)
+        except ValueError:
+            chunks = []
+        if len(chunks) == len(payloads):
+            for chunk in chunks:
+                self._read(chunk, events)
+        else:  # one of them is no value of its own, or needs the lenient reader
+            for payload in payloads:
+                self._read(self._json.read(payload), events)
+
+    def _read(self, chunk: dict[str, Any], events: list[Event]) -> None:
+        if (chunk.get("error") or "choices" not in chunk) and (
+            error := self._envelope.reported(chunk, self._account)
+        ):
+            raise error
+        choices = listed(chunk.get("choices"))
+        if (usage := find_usage(chunk, choices)) is not None:
+            self._usage = more_complete(self._usage, usage)
+        if self._model is None and isinstance(model := chunk.get("model"), str) and model:
+            self._model = model
+        for choice in choices:
+            self._choice(choice, events)
+
+    def _choice(self, choice: dict[str, Any], events: list[Event]) -> None:
+        index = choice.get("index") or 0
+        if type(index) is not int or not 0 <= index < _MOST_CHOICES:
+            raise ValueError("no index of a choice")
+        if error := choice.get("error"):
+            raise self._envelope.reported({"error": error}, self._account) or TypeError()
+        self._seen.add(index)
+        if delta := choice.get("delta"):
+            self._deltas.add(index)
+            self._turn(delta, index, events, whole=False)
+        elif (message := choice.get("message")) and index not in self._deltas:
+            self._turn(message, index, events, whole=True)  # else a summary of what has come
+        if (logprobs := choice.get("logprobs")) and (tokens := logprobs.get("content")):
+            events.append(Logprobs(_logprobs(tokens), index))
+        if reason := choice.get("finish_reason"):
+            self._finished(reason, index)
+
+    def _turn(
+        self, turn: dict[str, Any], index: int, events: list[Event], *, whole: bool
+    ) -> None:
+        if reasoning := turn.get("reasoning_content") or turn.get("reasoning"):
+            events.append(ReasoningDelta(_text(reasoning), index))
+        if content := turn.get("content"):
+            if type(content) is str:
+                events.append(TextDelta(content, index))
+            else:
+                self._parts(content, index, events)
+        if len(turn) > 1 or not content:
+            self._rarities(turn, index, events, whole=whole)
+
+    def _rarities(
+        self, turn: dict[str, Any], index: int, events: list[Event], *, whole: bool
+    ) -> None:
+        if refusal := turn.get("refusal"):
+            events.append(TextDelta(_text(refusal), index))
+        if calls := turn.get("tool_calls"):
+            made = self._calls.setdefault(index, ToolCalls(index))
+            for position, call in enumerate(listed(calls)):
+                made.read(call, position if whole else call.get("index"), events)
+        elif call := turn.get("function_call"):
+            made = self._calls.setdefault(index, ToolCalls(index))
+            made.read({"function": call}, 0, events)
+        if images := turn.get("images"):
+            self._parts(images, index, events)
+        if annotations := turn.get("annotations"):
+            events.append(Annotations(listed(annotations), index))
+        unknown = turn.keys() - _KNOWN_MEMBERS
+        if fields := {name: turn[name] for name in unknown if turn[name] is not None}:
+            events.append(VendorFields(fields, index))
+
+    def _parts(self, parts: Any, index: int, events: list[Event]) -> None:
+        for part in listed(parts):
+            if text := part.get("text"):
+                events.append(TextDelta(_text(text), index))
+            elif thoughts := part.get("thinking"):
+                if not isinstance(thoughts, str):
+                    thoughts = "".join(_text(piece.get("text", "")) for piece in listed(thoughts))
+                events.append(ReasoningDelta(thoughts, index))
+            elif image := part.get("image_url"):
+                url = _text(image if isinstance(image, str) else image.get("url", ""))
+                events.append(MediaReady("image", from_url(self._fetcher, url, "image/png")))
+
+    def _finished(self, reason: Any, index: int) -> None:
+        name = _text(reason)
+        if name == "error":
+            raise UpstreamError(
+                f"The answer of {self._envelope.vendor} ended in an error", sent=True
+            )
+        if (finish := _REASONS.get(name.lower())) is None:
+            raise AnswerFailed(
+                f"The answer of {self._envelope.vendor} ended for an unknown reason: {name[:64]!r}",
+                sent=True,
+            )
+        self._finish[index] = finish
+
+    def _closing(self) -> list[Event]:
+        events: list[Event] = []
+        for calls in self._calls.values():
+            events += calls.end()
+        if self._usage:
+            events.append(usage_of(self._usage))
+        for index in sorted(self._seen):
+            reason = self._finish.get(index, "stop")
+            if reason == "stop" and index in self._calls:
+                reason = "tool_calls"
+            events.append(Finish(reason, index, model=self._model))
+        return events
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _logprobs(tokens: Any) -> list[dict[str, Any]]:
+    """Log probabilities in OpenAI's types; minus infinity, which JSON has not, as its floor."""
+    read = []
+    for token in listed(tokens):
+        _text(token.get("token"))
+        read.append(
+            {
+                **token,
+                "logprob": _logprob(token),
+                "top_logprobs": [
+                    {**top, "logprob": _logprob(top)} for top in listed(token.get("top_logprobs"))
+                ],
+            }
+        )
+    return read
+
+
+def _logprob(token: Mapping[str, Any]) -> float:
+    value = token.get("logprob")
+    if value is None:
+        return _LEAST_LOGPROB
+    if type(value) not in (int, float):
+        raise TypeError("no log probability")
+    return float(value)
+
+
+def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:
+    """Headers of a JSON request; vendors log the request id."""
+    headers = {
+        "Authorization": f"Bearer {account.secret.reveal()}",
+        "Content-Type": "application/json",
+    }
+    if request_id is not None:
+        headers["X-Client-Request-Id"] = request_id
+    return headers
+
+
+def _up_to_done(payloads: list[bytes]) -> bool:
+    """Drop `[DONE]` and what follows it; True where it was there."""
+    for position, payload in enumerate(payloads):
+        if payload[:6] == b"[DONE]":
+            del payloads[position:]
+            return True
+    return False
