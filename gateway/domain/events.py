@@ -126,9 +126,9 @@ class Usage:
 
 def tokens_of(raw: object) -> int:
     """A vendor's count of tokens, as a number of any form; 0 for what makes no sense."""
-    if type(raw) is str and raw.isascii() and raw.isdigit() and len(raw) < 16:
+    if isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) < 16:
         raw = int(raw)
-    elif type(raw) is float and raw.is_integer():
+    if isinstance(raw, float) and raw.is_integer():
         raw = int(raw)
     return raw if type(raw) is int and 0 <= raw <= _MOST_TOKENS else 0
 

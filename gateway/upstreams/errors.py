@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from urllib.parse import quote, urlsplit
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (

@@ -22,6 +22,8 @@ from gateway.domain.errors import (
     ModelNotFound,
     ModelQuotaExhausted,
     ModelRejected,
+    ModelSpent,
+    RequestBlocked,
     UpstreamError,
     UpstreamOverloaded,
 )
@@ -218,12 +220,12 @@ def test_vendor_code_becomes_the_gateways_error(scripted_ark, canned, status, co
     assert caught.value.sent == (status >= 500)
 
 
-def test_unknown_path_is_a_wrong_base_url_and_not_a_wrong_model(open_vendor) -> None:
+def test_unknown_path_says_nothing_of_the_account_or_the_model(open_vendor) -> None:
     simulators = open_vendor("ark").simulators
     vendor = open_vendor("ark", base_url=f"{simulators.url}/ark/api/v2")
-    with pytest.raises(UpstreamError) as caught:
+    with pytest.raises(RequestBlocked) as caught:
         vendor.chat(ask(vendor), vendor.account())
-    assert caught.value.fault is Fault.VENDOR
+    assert caught.value.fault is Fault.CALLER
 
 
 def test_unknown_model_is_not_found(ark: Vendor) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.domain.accounts import Secret
 from gateway.domain.errors import UnsupportedMediaType
-from gateway.domain.events import Event, Finish, ToolCallDelta
+from gateway.domain.events import Event, ToolCallDelta
 from gateway.domain.requests import ChatRequest, Message, Text, ToolCall
 from tests.upstreams.conftest import CONTEXT, Canned, Vendor, a_png, an_mp4, ask, text_of
 from tests.upstreams.gemini_support import (
@@ -144,7 +144,7 @@ def test_tools_are_called_and_answered(gemini: Vendor, stream: bool, keep: bool)
     assert [call.name for call in calls] == ["weather", "clock"]
     assert [e.index for e in events if isinstance(e, ToolCallDelta)] == [0, 1]
     assert json.loads(calls[0].arguments) == {"city": "Oslo"}
-    assert events[-1] == Finish("tool_calls")
+    assert events[-1].reason == "tool_calls"
     assert calls[0].signature
     if not keep:
         calls = tuple(replace(call, signature=None) for call in calls)
@@ -157,7 +157,7 @@ def test_tools_are_called_and_answered(gemini: Vendor, stream: bool, keep: bool)
     )
     batches = gemini.chat(replace(request, messages=answered), account)
     assert text_of(batches)
-    assert batches[-1][-1] == Finish("stop")
+    assert batches[-1][-1].reason == "stop"
 
 
 def test_results_of_tools_name_their_call(gemini: Vendor) -> None:

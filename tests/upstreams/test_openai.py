@@ -10,9 +10,6 @@ from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
     UpstreamError,
 )
-from gateway.domain.events import (
-    Finish,
-)
 from gateway.domain.requests import ChatRequest, Message, Text, ToolCall
 from gateway.upstreams.registry import VENDORS
 from tests.upstreams.conftest import (
@@ -64,7 +61,7 @@ def test_the_older_of_two_token_limits_is_dropped(openai: Vendor) -> None:
     assert list(openai.upstream.dropped(request)) == ["max_tokens"]
     account = openai.account()
     batches = openai.chat(request, account)
-    assert batches[-1][-1] == Finish("length")
+    assert batches[-1][-1].reason == "length"
 
 
 @pytest.mark.parametrize("default", [BASE_URL, "http://vllm.example/v1"])

@@ -42,7 +42,9 @@ def batches(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
             if event.startswith(b"data: ") and b"\n" not in event:
                 data = event[6:]
             else:
-                data = _parse(event)[1]
+                name, data = _parse(event)
+                if name == "error" and data:
+                    data = _error_document(data)
             if data:
                 found.append(data)
         if found:
@@ -133,7 +135,7 @@ def _parse(event: bytes) -> tuple[str, bytes]:
 
 
 def _error_document(value: bytes) -> bytes:
-    """The value of an `error` field as the document that a `data` field would hold."""
+    """The value of an `error` field or event as the document that a `data` field would hold."""
     try:
         error = orjson.loads(value)
     except orjson.JSONDecodeError:

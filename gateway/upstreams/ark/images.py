@@ -15,8 +15,8 @@ from gateway.domain.requests import ImageRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import ENVELOPE
 from gateway.upstreams.media_sources import UrlSource
+from gateway.upstreams.openai.envelope import images_in
 from gateway.upstreams.openai.messages import data_url
-from gateway.upstreams.openai.envelope import listed
 from gateway.upstreams.openai.usage import usage_of
 
 _K = 1024 * 1024
@@ -130,7 +130,7 @@ def read_pictures(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list
     if error := ENVELOPE.reported(answer, account):
         raise error
     pictures: list[Event] = []
-    for entry in listed(answer.get("data")):
+    for entry in images_in(answer):
         url = entry.get("url")
         if url and isinstance(url, str):
             pictures.append(MediaReady("image", UrlSource(fetcher, url, "image/jpeg")))

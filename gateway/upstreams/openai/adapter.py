@@ -31,9 +31,9 @@ from gateway.net.http.client import Body
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
 from gateway.upstreams.media_sources import InlineSource, from_url
-from gateway.upstreams.openai.messages import media_part, write_messages
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
-from gateway.upstreams.openai.envelope import Envelope, listed
+from gateway.upstreams.openai.envelope import Envelope, images_in
+from gateway.upstreams.openai.messages import media_part, write_messages
 from gateway.upstreams.openai.usage import usage_of
 
 _CHAT = "/chat/completions"
@@ -193,7 +193,7 @@ class OpenAI(Adapter):
     def _pictures(self, document: dict[str, Any], envelope: Envelope) -> list[Event]:
         mime_type = f"image/{document.get('output_format') or 'png'}"
         events: list[Event] = []
-        for entry in listed(document.get("data")):
+        for entry in images_in(document):
             text, url = entry.get("b64_json"), entry.get("url")
             if text and isinstance(text, str):
                 events.append(MediaReady("image", InlineSource(text, mime_type)))

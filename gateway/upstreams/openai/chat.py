@@ -269,9 +269,9 @@ class ChatReader:
             made = self._calls.setdefault(index, ToolCalls(index))
             for position, call in enumerate(listed(calls)):
                 made.read(call, position if whole else call.get("index"), events)
-        elif call := turn.get("function_call"):
+        elif function := turn.get("function_call"):
             made = self._calls.setdefault(index, ToolCalls(index))
-            made.read({"function": call}, 0, events)
+            made.read({"function": function}, 0, events)
         if images := turn.get("images"):
             self._parts(images, index, events)
         if annotations := turn.get("annotations"):

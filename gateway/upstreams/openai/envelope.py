@@ -27,8 +27,8 @@ class Envelope:
         if isinstance(body, list) and body:
             body = body[0]
         if not isinstance(body, dict):
-            message = body if isinstance(body, str) else ""
-            return Refusal(status, "", message, None, wait_s, request_id, from_vendor=False)
+            words = body if isinstance(body, str) else ""
+            return Refusal(status, "", words, None, wait_s, request_id, from_vendor=False)
         error = _innermost(body)
         code, message, param = error.get("code"), error.get("message"), error.get("param")
         if status == 0:
@@ -79,9 +79,16 @@ def listed(value: Any) -> list[dict[str, Any]]:
         return [value]
     if value is None:
         return []
-    if not isinstance(value, list):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise TypeError("no list of objects")
-    return [item for item in value if isinstance(item, dict)]
+    return value
+
+
+def images_in(answer: Any) -> list[dict[str, Any]]:
+    """The entries of an image API's answer; what is no object has no image."""
+    data = answer.get("data") if isinstance(answer, dict) else None
+    entries = data if isinstance(data, list) else [data]
+    return [entry for entry in entries if isinstance(entry, dict)]
 
 
 def _innermost(body: dict[str, Any]) -> dict[str, Any]:

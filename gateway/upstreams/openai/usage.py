@@ -18,10 +18,7 @@ def usage_of(raw: Any) -> Usage:
     completion = _first(raw, "completion_tokens", "output_tokens")
     total = _first(raw, "total_tokens")
     if prompt + completion < total:
-        if not completion and not prompt:
-            completion = total
-        else:
-            completion = total - prompt
+        completion = total - prompt
     reasoning = _first(raw, "completion_tokens_details.reasoning_tokens") or _first(
         raw, "output_tokens_details.reasoning_tokens", "reasoning_tokens"
     )
@@ -50,7 +47,7 @@ def usage_of(raw: Any) -> Usage:
 
 
 def find_usage(chunk: Mapping[str, Any], choices: list[dict[str, Any]]) -> Mapping[str, Any] | None:
-    """The counters of a chunk: beside the choices, in the last of them, or under a vendor's name."""
+    """The counters of a chunk: beside the choices, in one of them, or under a vendor's name."""
     places = (chunk.get("usage"), *(choice.get("usage") for choice in choices), chunk.get("x_groq"))
     for found in places:
         if isinstance(found, dict) and found:
