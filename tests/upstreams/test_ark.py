@@ -22,7 +22,6 @@ from gateway.domain.errors import (
     ModelNotFound,
     ModelQuotaExhausted,
     ModelRejected,
-    ModelSpent,
     RequestBlocked,
     UpstreamError,
     UpstreamOverloaded,
