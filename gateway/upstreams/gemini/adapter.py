@@ -93,7 +93,11 @@ class Gemini(Adapter):
         url, encoded = _stream_url(endpoint, model), jsonbody.encode(body)
         with self._http.send("POST", url, headers=endpoint.headers, body=encoded) as answer:
             raise_for_status(answer, account)
-            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+            content = answer.content()
+            if content == "json":  # whole, or an array of chunks
+                yield [*_read_whole(decoder, answer.json(LARGEST_ANSWER)), *decoder.end()]
+                return
+            if content != "events":
                 raise UpstreamInvalidResponse("Gemini did not send a stream", sent=True)
             chunks = _Remembered(answer.chunks())
             for payloads in sse.batches(chunks):
@@ -122,7 +126,13 @@ class Gemini(Adapter):
             "POST", url, headers=endpoint.headers, body=encoded, timeouts=self._patient
         ) as answer:
             raise_for_status(answer, account)
-            return decoder.events_of(answer.json(LARGEST_ANSWER))
+            if answer.content() == "events":
+                events: list[Event] = []
+                for payloads in sse.batches(answer.chunks()):
+                    for payload in payloads:
+                        events += decoder.events(payload)
+                return events
+            return _read_whole(decoder, answer.json(LARGEST_ANSWER))
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
         """Ask for `n` pictures one after the other, since an answer has one.
@@ -139,7 +149,7 @@ class Gemini(Adapter):
                 decoder = Decoder(account)
                 try:
                     events = self._whole(request.model, body, endpoint, account, decoder)
-                    decoder.add_picture_to(total)
+                    decoder.add_image_to(total)
                 except GatewayError as exc:
                     if not total.images:
                         raise
@@ -177,6 +187,12 @@ class Gemini(Adapter):
 
     def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:
         return [self._video_tasks.plan(request, endpoint_of(account, self._base_url))]
+
+
+def _read_whole(decoder: Decoder, document: Any) -> list[Event]:
+    """The events of an answer that came as one object, or as an array of its chunks."""
+    chunks = document if isinstance(document, list) else [document]
+    return [event for chunk in chunks for event in decoder.events_of(chunk)]
 
 
 class _Remembered:

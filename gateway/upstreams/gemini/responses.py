@@ -13,12 +13,14 @@ import orjson
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (
+    AnswerFailed,
     ContentFiltered,
     GatewayError,
     UpstreamDisconnected,
     UpstreamInvalidResponse,
 )
 from gateway.domain.events import (
+    Annotations,
     Event,
     Finish,
     FinishReason,
@@ -29,13 +31,19 @@ from gateway.domain.events import (
     Usage,
     tokens_of,
 )
+from gateway.net.codecs.vendor_json import JsonReader, NotJson
+from gateway.upstreams.errors import redact
+from gateway.upstreams.gemini.citations import citations
 from gateway.upstreams.gemini.endpoint import VENDOR
 from gateway.upstreams.google.errors import embedded_error, status_in
 from gateway.upstreams.media_sources import InlineSource
+from gateway.upstreams.openai.envelope import listed
 
-_FINISH: Mapping[str, FinishReason] = {
+# Anything else is no complete answer: after some text, too.
+_REASONS: Mapping[str, FinishReason] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
+    "CONTINUATION": "length",
     "SAFETY": "content_filter",
     "RECITATION": "content_filter",
     "BLOCKLIST": "content_filter",
@@ -46,38 +54,50 @@ _FINISH: Mapping[str, FinishReason] = {
     "IMAGE_RECITATION": "content_filter",
     "MODEL_ARMOR": "content_filter",
 }
-# Whatever came before one of these, it is no answer.
-_BROKEN = frozenset(
-    {
-        "MALFORMED_FUNCTION_CALL",
-        "UNEXPECTED_TOOL_CALL",
-        "TOO_MANY_TOOL_CALLS",
-        "MISSING_THOUGHT_SIGNATURE",
-        "MALFORMED_RESPONSE",
-    }
-)
 _INVALID = "Gemini sent an answer that cannot be read"
+_MOST_CHOICES = 128
+_MOST_CALLS = 1000
+_LONGEST_QUOTE = 300  # characters of the model's own words in an error
 
 
 class Decoder:
-    """Reads the answer of one request, one chunk after the other."""
+    """Reads the answer of one request, one chunk after the other.
 
-    __slots__ = ("_account", "_begun", "_calls", "_reasons", "_seen", "_usage", "images")
+    `tool_names` are the caller's names of tools, by those that Gemini was given.
+    """
 
-    def __init__(self, account: Account) -> None:
+    __slots__ = (
+        "_account",
+        "_begun",
+        "_calls",
+        "_grounding",
+        "_json",
+        "_model",
+        "_names",
+        "_reasons",
+        "_texts",
+        "_usage",
+        "images",
+    )
+
+    def __init__(self, account: Account, tool_names: Mapping[str, str] | None = None) -> None:
         self._account = account
+        self._names = tool_names or {}
+        self._json = JsonReader()
+        self._model: str | None = None
         self._usage: Mapping[str, Any] | None = None
         self._calls: dict[int, int] = {}  # choice -> tool calls so far
         self._reasons: dict[int, str] = {}
         self._begun: set[int] = set()  # choices, if only with a thought
-        self._seen: set[int] = set()  # choices that have said something
+        self._texts: dict[int, list[str]] = {}  # choice -> pieces of its text
+        self._grounding: dict[int, Mapping[str, Any]] = {}
         self.images = 0
 
     def events(self, payload: bytes) -> list[Event]:
         """The events of one chunk in JSON. Raises what an error in it stands for."""
         try:
-            chunk = orjson.loads(payload)
-        except orjson.JSONDecodeError:
+            chunk = self._json.read(payload)
+        except NotJson:
             raise UpstreamInvalidResponse(_INVALID, sent=True) from None
         return self.events_of(chunk)
 
@@ -91,21 +111,28 @@ class Decoder:
         return found
 
     def _read(self, chunk: Mapping[str, Any], found: list[Event]) -> None:
-        candidates = chunk.get("candidates")
+        if isinstance(chunk, list) and len(chunk) == 1:
+            chunk = chunk[0]
         usage = chunk.get("usageMetadata")
         if isinstance(usage, dict):
             self._usage = usage
-        if candidates is None:
+        if isinstance(model := chunk.get("modelVersion"), str) and model:
+            self._model = model
+        candidates = listed(chunk.get("candidates"))
+        if not candidates or "error" in chunk:
             self._refuse(chunk)
-            return
         for candidate in candidates:
-            choice = candidate.get("index", 0)
+            choice = candidate.get("index") or 0
+            if type(choice) is not int or not 0 <= choice < _MOST_CHOICES:
+                raise ValueError("no index of a candidate")
             self._begun.add(choice)
             if content := candidate.get("content"):
-                for part in content.get("parts") or ():
+                for part in listed(content.get("parts")):
                     self._part(part, choice, found)
+            if grounding := candidate.get("groundingMetadata"):
+                self._grounding[choice] = grounding
             if reason := candidate.get("finishReason"):
-                self._reasons[choice] = reason
+                self._reasons[choice] = _text(reason)
 
     def _refuse(self, chunk: Mapping[str, Any]) -> None:
         """Raise what a chunk without candidates means; one of mere usage means nothing."""
@@ -115,36 +142,37 @@ class Decoder:
             raise ContentFiltered(f"Gemini blocked the prompt: {reason}", sent=True)
 
     def _part(self, part: Mapping[str, Any], choice: int, found: list[Event]) -> None:
-        text = part.get("text")
+        text = _text(part.get("text") or "")
+        signature = _text(part.get("thoughtSignature") or "") or None
         if part.get("thought"):
-            if text:  # what is sketched meanwhile is left out
-                found.append(ReasoningDelta(text, choice))
-            return
-        if text:
-            found.append(TextDelta(text, choice))
+            if text or signature:  # images sketched meanwhile are left out
+                found.append(ReasoningDelta(text, choice, signature))
         elif call := part.get("functionCall"):
-            found.append(self._tool_call(call, part.get("thoughtSignature"), choice))
+            found.append(self._tool_call(call, signature, choice))
         elif inline := part.get("inlineData"):
             found.append(self._media(inline))
-        else:
-            return
-        self._seen.add(choice)
+        elif text or signature:
+            self._texts.setdefault(choice, []).append(text)
+            found.append(TextDelta(text, choice, signature))
 
     def _tool_call(self, call: Mapping[str, Any], signature: str | None, choice: int) -> Event:
         index = self._calls.get(choice, 0)
         self._calls[choice] = index + 1
+        if index >= _MOST_CALLS:
+            raise ValueError("too many tool calls")
+        name = _text(call["name"])
         return ToolCallDelta(
             index,
             orjson.dumps(call.get("args") or {}).decode(),
-            id=call.get("id") or f"call_{uuid4().hex[:24]}",
-            name=call["name"],
+            id=_text(call.get("id") or "") or f"call_{uuid4().hex[:24]}",
+            name=self._names.get(name, name),
             signature=signature,
             choice=choice,
         )
 
     def _media(self, inline: Mapping[str, Any]) -> Event:
-        mime_type = inline["mimeType"]
-        source = InlineSource(inline["data"], mime_type)
+        mime_type = _text(inline["mimeType"])
+        source = InlineSource(_text(inline["data"]), mime_type)
         if mime_type.startswith("image/"):
             self.images += 1
             return MediaReady("image", source)
@@ -160,38 +188,58 @@ class Decoder:
             if status := _late_error(rest):
                 raise embedded_error(status, vendor=VENDOR, account=self._account)
             raise UpstreamDisconnected("Gemini broke its answer off", sent=True)
-        events: list[Event] = [Finish(self._finish(c), c) for c in sorted(self._reasons)]
+        events = self._annotations()
         if (usage := self.usage()) is not None:
-            events.insert(0, usage)
+            events.append(usage)
+        events += [
+            Finish(self._finish(choice), choice, model=self._model)
+            for choice in sorted(self._reasons)
+        ]
         return events
+
+    def _annotations(self) -> list[Event]:
+        try:
+            found = {
+                choice: citations(grounding, "".join(self._texts.get(choice, ())))
+                for choice, grounding in self._grounding.items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise UpstreamInvalidResponse(_INVALID, sent=True) from None
+        return [Annotations(items, choice) for choice, items in found.items() if items]
 
     def _finish(self, choice: int) -> FinishReason:
         reason = self._reasons[choice]
-        finish = _FINISH.get(reason)
-        if reason in _BROKEN or (finish is None and choice not in self._seen):
-            raise UpstreamInvalidResponse(f"Gemini gave no answer ({reason})", sent=True)
-        if choice in self._calls and finish in ("stop", None):
-            return "tool_calls"
-        return finish or "stop"
+        if (finish := _REASONS.get(reason)) is None:
+            raise AnswerFailed(f"Gemini did not complete its answer ({reason[:64]})", sent=True)
+        return "tool_calls" if finish == "stop" and choice in self._calls else finish
 
-    def add_picture_to(self, total: Usage) -> None:
-        """Add to `total` what the answer cost. Raises when there was no picture in it."""
+    def add_image_to(self, total: Usage) -> None:
+        """Add to `total` what the answer cost. Raises when there was no image in it."""
         if not self.images:
-            raise self._no_picture()
+            raise self._no_image()
         if (usage := self.usage()) is not None:
             total.prompt_tokens += usage.prompt_tokens
             total.completion_tokens += usage.completion_tokens
             total.reasoning_tokens += usage.reasoning_tokens
             total.cached_tokens += usage.cached_tokens
+            total.image_input_tokens += usage.image_input_tokens
+            total.image_output_tokens += usage.image_output_tokens
         total.images += self.images
 
-    def _no_picture(self) -> GatewayError:
-        reasons = set(self._reasons.values())
-        blocked = sorted(reason for reason in reasons if _FINISH.get(reason) == "content_filter")
+    def _no_image(self) -> GatewayError:
+        reasons = sorted(set(self._reasons.values()))
+        blocked = [reason for reason in reasons if _REASONS.get(reason) == "content_filter"]
+        said = "".join(piece for pieces in self._texts.values() for piece in pieces)
+        words = redact(said, self._account.secret.reveal())
         if blocked:
-            return ContentFiltered(f"Gemini blocked the picture: {blocked[0]}", sent=True)
-        why = ", ".join(sorted(reasons)) or "no reason given"
-        return UpstreamInvalidResponse(f"Gemini made no picture ({why})", sent=True)
+            return ContentFiltered(f"Gemini blocked the image: {blocked[0]}", sent=True)
+        if words:
+            quote = words[:_LONGEST_QUOTE]
+            return ContentFiltered(f"Gemini made no image and said: {quote}", sent=True)
+        why = ", ".join(reasons) or "no reason given"
+        if reasons:
+            return AnswerFailed(f"Gemini made no image ({why})", sent=True)
+        return UpstreamDisconnected("Gemini broke its answer off", sent=True)
 
     def usage(self) -> Usage | None:
         """Tokens as billed; those of thoughts count as completion, as OpenAI has it."""
@@ -199,14 +247,35 @@ class Decoder:
         if usage is None:
             return None
         thoughts = tokens_of(usage.get("thoughtsTokenCount"))
+        prompt = tokens_of(usage.get("promptTokenCount"))
+        prompt += tokens_of(usage.get("toolUsePromptTokenCount"))
+        completion = tokens_of(usage.get("candidatesTokenCount")) + thoughts
         return Usage(
-            prompt_tokens=tokens_of(usage.get("promptTokenCount"))
-            + tokens_of(usage.get("toolUsePromptTokenCount")),
-            completion_tokens=tokens_of(usage.get("candidatesTokenCount")) + thoughts,
+            prompt_tokens=prompt,
+            completion_tokens=max(completion, tokens_of(usage.get("totalTokenCount")) - prompt),
             reasoning_tokens=thoughts,
             cached_tokens=tokens_of(usage.get("cachedContentTokenCount")),
+            image_input_tokens=_image_tokens(usage.get("promptTokensDetails")),
+            image_output_tokens=_image_tokens(usage.get("candidatesTokensDetails")),
             images=self.images,
         )
+
+
+def _image_tokens(details: Any) -> int:
+    """The tokens of images among those that are counted by modality."""
+    if not isinstance(details, list):
+        return 0
+    return sum(
+        tokens_of(item.get("tokenCount"))
+        for item in details
+        if isinstance(item, dict) and item.get("modality") == "IMAGE"
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
 
 
 def _late_error(rest: bytes) -> Mapping[str, Any] | None:

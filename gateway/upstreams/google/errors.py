@@ -25,18 +25,17 @@ from gateway.domain.errors import (
     NotFound,
     RequestTooLarge,
     UpstreamError,
-    UpstreamInvalidResponse,
     UpstreamOverloaded,
 )
 from gateway.net.http.client import Answer
 from gateway.upstreams.errors import (
     Refusal,
     Row,
+    read_error,
     retry_after_s,
     to_error,
 )
 
-_ERROR_BODY_LIMIT = 256 * 1024
 _RETRY_IN = re.compile(r"retry in (\d{1,9}(?:\.\d{1,9})?)(ms|s)\b", re.IGNORECASE)
 _DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 
@@ -96,13 +95,13 @@ def error_of(
     answer: Answer, *, vendor: str, account: Account, table: Sequence[Row] = TABLE
 ) -> GatewayError:
     """What a refusal means; its body is a status, or one wrapped in an array of one."""
-    try:
-        status = status_in(answer.json(_ERROR_BODY_LIMIT))
-    except UpstreamError:
-        status = None
-    if status is None and answer.status in (400, 404, 405):  # not Google, but what is before it
-        return UpstreamInvalidResponse(f"{vendor} answers {answer.status} without a reason")
-    refusal = _refusal(answer.status, status or {}, retry_after_s(answer.headers))
+    body = read_error(answer)
+    wait_s = retry_after_s(answer.headers)
+    if (status := status_in(body)) is not None:
+        refusal = _refusal(answer.status, status, wait_s)
+    else:
+        words = body if isinstance(body, str) else ""
+        refusal = Refusal(answer.status, "", words, retry_after=wait_s, from_vendor=False)
     return to_error(refusal, table, vendor=vendor, account=account)
 
 
@@ -111,7 +110,7 @@ def embedded_error(
 ) -> GatewayError:
     """What a status inside an answer that had begun means."""
     code = status.get("code")
-    refusal = _refusal(code if isinstance(code, int) else 0, status, None)
+    refusal = _refusal(code if type(code) is int and 400 <= code < 600 else 0, status, None)
     error = to_error(refusal, table, vendor=vendor, account=account)
     error.sent = True
     return error
@@ -126,7 +125,8 @@ def status_in(body: Any) -> Mapping[str, Any] | None:
 
 
 def _refusal(http_status: int, status: Mapping[str, Any], wait: float | None) -> Refusal:
-    details = [d for d in status.get("details") or () if isinstance(d, dict)]
+    listed = status.get("details")
+    details = [d for d in listed if isinstance(d, dict)] if isinstance(listed, list) else []
     message = str(status.get("message") or "")
     code = " ".join([str(status.get("status") or status.get("code") or ""), *_reasons(details)])
     if "API_KEY_INVALID" in code:
