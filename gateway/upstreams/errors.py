@@ -126,7 +126,8 @@ def to_error(
     `sent` is false only for a definite refusal: not for 408, 5xx or an error inside an answer.
     """
     kind = _classify(refusal, table)
-    if not refusal.from_vendor and 400 <= refusal.status < 500 and kind.fault not in _OF_REQUESTS:
+    unclear = kind is InvalidRequest or kind.fault not in _OF_REQUESTS
+    if unclear and not refusal.from_vendor and 400 <= refusal.status < 500:
         kind = RequestBlocked
     refusal = _without_secrets(refusal, account)
     if kind.fault is Fault.ACCOUNT and account.own:

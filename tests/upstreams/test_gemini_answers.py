@@ -13,12 +13,14 @@ from gateway.domain.errors import (
     AccountExhausted,
     AccountQuotaExhausted,
     AccountRejected,
+    AnswerFailed,
     ContentFiltered,
     ContextLengthExceeded,
     GatewayError,
     InvalidRequest,
     ModelNotFound,
     ModelQuotaExhausted,
+    RequestBlocked,
     RequestTooLarge,
     UpstreamDisconnected,
     UpstreamError,
@@ -39,7 +41,7 @@ from tests.upstreams.gemini_support import ACCOUNT, STOP, candidate, events_of, 
         ("STOP", "stop"),
         ("MAX_TOKENS", "length"),
         *((name, "content_filter") for name in ("SAFETY", "RECITATION", "SPII", "BLOCKLIST")),
-        ("OTHER", "stop"),
+        ("CONTINUATION", "length"),
     ],
 )
 def test_finish_reasons_are_mapped(scripted_gemini, canned, reason: str, finish: str) -> None:
@@ -51,6 +53,8 @@ def test_finish_reasons_are_mapped(scripted_gemini, canned, reason: str, finish:
     ("reason", "parts"),
     [
         ("OTHER", []),
+        ("OTHER", [{"text": "The first half of the ans"}]),
+        ("OF_TOMORROW", [{"text": "The first half of the ans"}]),
         ("MALFORMED_FUNCTION_CALL", []),
         ("MALFORMED_FUNCTION_CALL", [{"text": "Let me look that up."}]),
         ("MALFORMED_FUNCTION_CALL", [{"functionCall": {"name": "f", "args": {}}}]),
@@ -68,7 +72,7 @@ def test_answer_that_gemini_gave_up_is_an_error(
         canned.stream(candidate(*parts), {"candidates": [{"finishReason": reason}]})
     else:
         canned.say(candidate(*parts, finishReason=reason))
-    with pytest.raises(UpstreamInvalidResponse, match=reason) as caught:
+    with pytest.raises(AnswerFailed, match=reason) as caught:
         scripted_gemini.chat(ask(scripted_gemini, stream=stream), ACCOUNT)
     assert caught.value.sent
 
@@ -264,7 +268,7 @@ def test_spent_account_rests_until_the_vendors_midnight(gemini: Vendor) -> None:
 
 def test_page_of_a_proxy_is_nobodys_refusal(scripted_gemini: Vendor, canned: Canned) -> None:
     canned.say(b"<html>not here</html>", status=404)
-    with pytest.raises(UpstreamInvalidResponse) as caught:
+    with pytest.raises(RequestBlocked) as caught:
         scripted_gemini.chat(ask(scripted_gemini), ACCOUNT)
     assert not caught.value.sent
     assert "html" not in caught.value.message

@@ -238,7 +238,7 @@ def test_deletion_that_fails_is_reported(
     canned.say([replies({"text": "Hi"}), DONE])
     for _ in range(tries):
         canned.say({}, status=status)
-    with pytest.raises(UpstreamError):
+    with pytest.raises(GatewayError):
         scripted_enterprise.chat(chat_of(user("Hello")), ACCOUNT)
     assert not canned.answers
 

@@ -10,6 +10,7 @@ import requests
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (
+    AnswerFailed,
     Conflict,
     ContentFiltered,
     InvalidRequest,
@@ -87,7 +88,7 @@ def test_picture_that_a_policy_keeps_back_is_the_contents_fault(gemini: Vendor) 
 
 def test_answer_without_a_picture_is_an_error(gemini: Vendor) -> None:
     request = ImageRequest(gemini.model("image"), "a fox")
-    with pytest.raises(UpstreamInvalidResponse, match="NO_IMAGE"):
+    with pytest.raises(AnswerFailed, match="NO_IMAGE"):
         drawn(gemini, request, gemini.account("failed"))
 
 
