@@ -247,9 +247,7 @@ class ChatReader:
         if reason := choice.get("finish_reason"):
             self._finished(reason, index)
 
-    def _turn(
-        self, turn: dict[str, Any], index: int, events: list[Event], *, whole: bool
-    ) -> None:
+    def _turn(self, turn: dict[str, Any], index: int, events: list[Event], *, whole: bool) -> None:
         if reasoning := turn.get("reasoning_content") or turn.get("reasoning"):
             events.append(ReasoningDelta(_text(reasoning), index))
         if content := turn.get("content"):
