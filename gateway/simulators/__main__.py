@@ -30,6 +30,8 @@ class _Handler(pywsgi.WSGIHandler):  # type: ignore[misc]
         """Add the socket, with which a stream notices that its client left."""
         environ: dict[str, Any] = super().get_environ()
         environ["simulators.socket"] = self.socket
+        self.requests = getattr(self, "requests", 0) + 1
+        environ["simulators.requests"] = self.requests
         return environ
 
     def handle(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
+from gateway.simulators import oddities
 from gateway.simulators.ark import bp as ark
 from gateway.simulators.calls import json_response, watch
 from gateway.simulators.gemini import bp as gemini
@@ -26,7 +27,7 @@ def create_app() -> Flask:
     """Build an app with its own state; any number of them can live in one process."""
     app = Flask("simulators", static_folder=None)
     install(app)
-    watch(app)
+    watch(app, change=oddities.apply)
     for blueprint, prefix in _VENDORS:
         app.register_blueprint(blueprint, url_prefix=prefix or None)
     app.get("/_ledger")(_ledger)
@@ -67,6 +68,9 @@ def _media(token: str, name: str) -> Response:
             return _access_denied("A signed URL takes no other credential.")
     if request.method != "GET":
         return _access_denied("The URL was signed for GET.")
+    if state.media.is_late(token):
+        text = "<Error><Code>NoSuchKey</Code><Message>No such object.</Message></Error>"
+        return Response(text, 404, content_type="application/xml")
     args = request.args
     item = state.media.find(token, name, args.get("expires", ""), args.get("signature", ""))
     if item is None:

@@ -84,15 +84,27 @@ def stream_response(frames: Iterator[bytes], content_type: str) -> Response:
     return Response(frames, content_type=content_type, direct_passthrough=True)
 
 
-def watch(app: Flask) -> None:
-    """Let an app finish, and on demand spoil, the answers to received calls."""
-    app.after_request(_after)
+Change = Callable[[Call, Response], Response]
 
 
-def _after(response: Response) -> Response:
+def watch(app: Flask, *, change: Change) -> None:
+    """Let an app finish, and on demand spoil, the answers to received calls.
+
+    `change` is applied to the answers of all calls whose credential has words.
+    """
+
+    def after(response: Response) -> Response:
+        return _after(response, change)
+
+    app.after_request(after)
+
+
+def _after(response: Response, change: Change) -> Response:
     call: Call | None = g.pop("call", None)
     if call is None:
         return response
+    if call.behaviour.words:
+        response = change(call, response)
     call.entry.status = response.status_code
     if call.main and call.behaviour.words:
         if response.status_code == 200:

@@ -22,6 +22,7 @@ class Connection:
     """Client connection of a simulated vendor: waiting on it, and breaking it off."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._requests: int = environ.get("simulators.requests", 1)
         self._socket: socket.socket | None = next(
             (environ[key] for key in _KEYS if key in environ), None
         )
@@ -55,6 +56,17 @@ class Connection:
             gone = True
         if gone:
             raise ClientLeft(errno.ECONNRESET, "the client left")
+
+    @property
+    def is_reused(self) -> bool:
+        """True where the connection has carried a request before."""
+        return self._requests > 1
+
+    def close(self) -> NoReturn:
+        """Close the connection; the client gets an end instead of an answer."""
+        if self._socket is not None:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        raise ConnectionResetError(errno.ECONNRESET, "closed on purpose")
 
     def reset(self) -> NoReturn:
         """Break the connection off; the client gets a reset instead of an ending."""

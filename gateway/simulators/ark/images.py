@@ -243,9 +243,14 @@ def _member(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:
     if order.base64:
         member["b64_json"] = base64.b64encode(image_bytes()).decode()
     else:
-        gone = "gone" in call.behaviour
         name = f"{int(time.time())}_{at}.{kind}"
-        member["url"] = current_state().media.put(image_bytes, f"image/{kind}", name, gone=gone)
+        member["url"] = current_state().media.put(
+            image_bytes,
+            f"image/{kind}",
+            name,
+            gone="gone" in call.behaviour,
+            late=call.behaviour.words.get("latelink", 0),
+        )
     return member
 
 

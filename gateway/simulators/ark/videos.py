@@ -109,6 +109,7 @@ def _with_draft(order: VideoRequest, call: Call) -> VideoRequest:
 def _results(call: Call, order: VideoRequest) -> tuple[str, str | None]:
     """Sign the URLs under which the video, and its last frame if asked for, will be found."""
     media, gone = current_state().media, "gone" in call.behaviour
+    late = call.behaviour.words.get("latelink", 0)
     # The vendor makes one frame more than it says.
     seconds = (order.frames + 1) / FPS
     made = partial(
@@ -121,7 +122,7 @@ def _results(call: Call, order: VideoRequest) -> tuple[str, str | None]:
         sound=order.sound or False,
         quicktime=order.quicktime,
     )
-    video = media.put(made, *_container(order), gone=gone)
+    video = media.put(made, *_container(order), gone=gone, late=late)
     if not order.last_frame:
         return video, None
     last = partial(generate_image, order.prompt, order.width, order.height)

@@ -16,6 +16,16 @@ MediaReader = Callable[[Fields], MediaInfo]
 """Reads the part that carries a medium; raises the vendor's error."""
 
 
+def lacks_reasoning(body: Fields) -> bool:
+    """Return true where a message with tool calls comes back without its reasoning."""
+    return any(
+        "tool_calls" in message
+        and "reasoning_content" not in message
+        and "reasoning_details" not in message
+        for message in body.objects("messages")
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """Content of the messages, as far as a simulated model needs it."""

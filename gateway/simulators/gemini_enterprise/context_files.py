@@ -97,9 +97,9 @@ def download_file(version: str, session_id: str, **names: str) -> Response:
         raise not_found("File", f"{session.name}/files/{file_id}")
     if request.args.get("alt") != "media":
         return Response(status=200, content_type="application/json; charset=UTF-8")
-    gone = "gone" in call.behaviour
+    gone, late = "gone" in call.behaviour, call.behaviour.words.get("latelink", 0)
     url = current_state().media.put(
-        lambda: file.data, file.mime, file.name, gone=gone, expires_s=3600
+        lambda: file.data, file.mime, file.name, gone=gone, late=late, expires_s=3600
     )
     return Response(status=302, headers={"Location": url})
 

@@ -17,13 +17,17 @@ _KEPT = 5000
 _DAY_S = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Item:
-    """One object of the store; its bytes may be made when they are first fetched."""
+    """One object of the store; its bytes may be made when they are first fetched.
+
+    The first `late` fetches find nothing.
+    """
 
     data: bytes | Callable[[], bytes]
     mime: str
     gone: bool
+    late: int = 0
 
     def read(self) -> bytes:
         return self.data if isinstance(self.data, bytes) else self.data()
@@ -44,12 +48,13 @@ class Media:
         name: str,
         *,
         gone: bool = False,
+        late: int = 0,
         expires_s: int = _DAY_S,
     ) -> str:
         """Keep an object and return its absolute URL, on the host that the request came to."""
         token = secrets.token_urlsafe(18)
         with self._lock:
-            self._items[token] = Item(data, mime, gone)
+            self._items[token] = Item(data, mime, gone, late)
             if len(self._items) > _KEPT:
                 self._items.popitem(last=False)
         expires = int(time.time()) + expires_s
@@ -66,6 +71,15 @@ class Media:
         with self._lock:
             item = self._items.get(token)
         return None if item is None or item.gone else item
+
+    def is_late(self, token: str) -> bool:
+        """Return true for an object that is not there yet, and count the fetch."""
+        with self._lock:
+            item = self._items.get(token)
+            if item is None or not item.late:
+                return False
+            item.late -= 1
+            return True
 
     def reset(self) -> None:
         """Forget all objects."""

@@ -21,7 +21,7 @@ from gateway.simulators.chat.completions import (
     sse,
     usage,
 )
-from gateway.simulators.chat.conversation import Conversation, read
+from gateway.simulators.chat.conversation import Conversation, lacks_reasoning, read
 from gateway.simulators.fields import Fields
 from gateway.simulators.media.images import generate_image
 from gateway.simulators.openai.media import MEDIA
@@ -79,10 +79,9 @@ def create() -> Response:
     body.refuse_unknown(_KNOWN)
     limits = _read_parameters(body)
     talk = read(body, _ROLES, MEDIA)
-    if "blocked" in call.behaviour:
-        message = "The request was rejected as a result of the safety system."
-        raise OpenAIError(400, message, "content_policy_violation")
-    thinks = "reason" in model and body.data.get("reasoning_effort") != "none"
+    _refuse(call, body)
+    reasons = "reason" in model or "thoughtful" in call.behaviour
+    thinks = reasons and body.data.get("reasoning_effort") != "none"
     thought = THOUGHT if thinks else ()
     answers = [give_answer(call, body, talk, limits, thought) for _ in range(limits.choices)]
     images = _images(call, body, talk)
@@ -111,6 +110,19 @@ def create() -> Response:
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": _CREATED_AT, "owned_by": "simulators"}
+
+
+def _refuse(call: Call, body: Fields) -> None:
+    """Raise the refusal of the content that the words ask for."""
+    if "blocked" in call.behaviour:
+        message = "The request was rejected as a result of the safety system."
+        raise OpenAIError(400, message, "content_policy_violation")
+    if "thoughtful" in call.behaviour and lacks_reasoning(body):
+        message = "The `reasoning_content` in the thinking mode must be passed back to the API."
+        raise OpenAIError(400, message)
+    if "nostreamoptions" in call.behaviour and "stream_options" in body:
+        message = "Extra inputs are not permitted"
+        raise OpenAIError(422, message, "extra_forbidden", "stream_options")
 
 
 def _read_parameters(body: Fields) -> Limits:

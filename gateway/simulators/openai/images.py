@@ -186,6 +186,7 @@ def _image(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:
         f"image/{kind}",
         f"{at}.{kind}",
         gone="gone" in call.behaviour,
+        late=call.behaviour.words.get("latelink", 0),
         expires_s=_URL_LIFE_S,
     )
     return {"url": url}
