@@ -14,7 +14,6 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr
@@ -22,18 +21,12 @@ from pathlib import Path
 from typing import TextIO
 
 import orjson
-from flask import Flask
-from flask_limiter import Limiter
 
 from bench import machine
-from gateway.domain.accounts import Caller, GatewayKey
 from gateway.runtime import logs
-from gateway.services.access.limits import RateLimits
-from gateway.storage.rate_counters import MachineCounters
 
 _ROUNDS = 7
 _TIMES = 2000
-_LIMIT = "100000000/minute"
 _COMPLETION = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -70,10 +63,9 @@ def main() -> None:
 
 def measured(times: int) -> dict[str, dict[str, float]]:
     """{choice: {"ours": µs, "usual": µs}}"""
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         pairs = {
             "a completion read and written: orjson / json": _json(),
-            "a request counted: mapped file / Flask-Limiter's decorator": _limit(Path(folder)),
             "a line of the log: one function / logging with a formatter": _log(nowhere),
         }
         found = {name: _least(*pair, times) for name, pair in pairs.items()}
@@ -100,21 +92,6 @@ def _json() -> tuple[Work, Work]:
         return json.dumps(json.loads(text), separators=(",", ":")).encode()
 
     return lambda: orjson.dumps(orjson.loads(text)), usual
-
-
-def _limit(folder: Path) -> tuple[Work, Work]:
-    limits = RateLimits(MachineCounters(path=str(folder / "counters")), _LIMIT)
-    caller = Caller("key:web", key=GatewayKey("web", digest=""))
-    app = Flask("usual")
-    limiter = Limiter(lambda: "web", app=app, storage_uri="memory://")
-    view = limiter.limit(_LIMIT)(lambda: "")
-    app.test_request_context("/").push()
-
-    def usual() -> None:
-        limiter.context.reset()  # or it takes the next call for the same request
-        view()
-
-    return lambda: limits.take(caller, "127.0.0.1"), usual
 
 
 def _log(nowhere: TextIO) -> tuple[Work, Work]:

@@ -28,7 +28,7 @@ from gateway.services.pool.pooled_account import LeaseRequest
 from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.db.engine import Database
 from gateway.storage.db.processes import Processes
-from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.rate_counters import RateCounters
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.slots import SlotStore
@@ -119,7 +119,7 @@ def measure(folder: Path, count: int, picks: int, **options: int | bool) -> dict
         AccountStateStore(database),
         SlotStore(database),
         Processes(database),
-        AccountLimits(MachineCounters()),
+        AccountLimits(RateCounters("memory://", {})),
     )
     pool.refresh()
     start_s = time.perf_counter() - began

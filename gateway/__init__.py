@@ -18,21 +18,14 @@ def create_app(settings: Settings) -> Flask:
     # Imported here, so that the simulators and the worker class load without the rest.
     from gateway import api, demo
     from gateway.api.app import App
-    from gateway.api.hooks.rate_limits import open_limiter
     from gateway.bootstrap import build
-    from gateway.config.toml import SettingsError
     from gateway.runtime import logs
-    from gateway.storage.rate_counters import FILE
 
     settings.make_state_dir()
     logs.configure(settings.log_level)
     app = App()
     app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=200)
-    try:
-        limiter = open_limiter(app, redis_url=settings.redis_url, path=settings.state_dir / FILE)
-    except ValueError as err:
-        raise SettingsError(f"REDIS_URL: {err}") from None
-    app.extensions["gateway"] = build(demo.prepare(settings), limiter.limiter)
+    app.extensions["gateway"] = build(demo.prepare(settings))
     api.register(app, trusted_proxies=settings.trusted_proxies, public_url=settings.public_url)
     return app
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from limits.strategies import RateLimiter
-
 from gateway.config.settings import Settings
+from gateway.config.toml import SettingsError
 from gateway.domain.accounts import Account
-from gateway.domain.jobs import Job
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.runtime.interruption import loop_lag_s
 from gateway.runtime.periodic import BackgroundTasks, PeriodicTask
 from gateway.services import Services
 from gateway.services.access.keys import KeyRing
-from gateway.services.access.limits import RateLimits, WrongKeys
-from gateway.services.access.strangers import Strangers
+from gateway.services.access.limits import CallerLimits
 from gateway.services.chat.chat import ChatService
 from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
@@ -34,14 +31,14 @@ from gateway.services.pool.pool import Pool
 from gateway.services.pool.registry import AccountRegistry, origins_of
 from gateway.services.responses import StoredResponses
 from gateway.services.routing.catalog import Catalog, Model, Route
-from gateway.services.routing.dispatch import OWN, Dispatcher
+from gateway.services.routing.dispatch import Dispatcher
 from gateway.services.sessions.reaper import REAP_EVERY_S, Reaper
 from gateway.services.sessions.sessions import Sessions
 from gateway.storage.db.engine import Database
 from gateway.storage.db.installation import installation_id
 from gateway.storage.db.processes import HEARTBEAT_S, Processes
 from gateway.storage.media.open import open_media_store
-from gateway.storage.rate_counters import Counters
+from gateway.storage.rate_counters import RateCounters, storage_location
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.api_keys import KeyStore
@@ -60,10 +57,13 @@ from gateway.upstreams.registry import VENDORS
 _POOL_WAIT_S = 2.0
 
 
-def build(settings: Settings, rates: RateLimiter) -> Services:
-    """`rates` count how often callers call, and how often accounts are called."""
-    counters = rates.storage
-    assert isinstance(counters, Counters)
+def build(settings: Settings) -> Services:
+    """Open the database and the vendors. Raises StorageUnavailable, SettingsError."""
+    try:
+        location = storage_location(settings.redis_url, settings.state_dir)
+    except ValueError as err:
+        raise SettingsError(f"REDIS_URL: {err}") from None
+    counters = RateCounters(*location)
     settings = settings.with_secret_key()
     database = _open_database(settings)
     # Where calls wait for records, a database that hangs must not hold them up for long.
@@ -78,22 +78,14 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
     installation = installation_id(database)
     sessions = Sessions(processes, catalog.upstream, installation=installation)
     reaper = Reaper(processes, lambda: _accounts(pool), catalog.upstream, installation=installation)
-    proving = frozenset(name for name, found in upstreams.items() if found.checks_credentials)
-    strangers = Strangers(rates, MediaIndex(impatient), proving)
-    index = MediaIndex(database, accepted=strangers.accepted)
+    index = MediaIndex(database)
     media, files = _media(settings, index, FileStore(database), fetcher)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database, processes))
     notes = Notes(settings.state_dir / "metrics")
     usage = UsageLog(UsageStore(database), catalog.names)
-    ledger = Ledger(_metrics(catalog, pool, sessions, rates), usage, notes)
-
-    def ended(job: Job) -> None:
-        ledger.job_ended(job)
-        if job.account == OWN and job.status == "completed":
-            strangers.answered(job.owner, job.upstream)
-
-    generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ended)
+    ledger = Ledger(_metrics(catalog, pool, sessions), usage, notes)
+    generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ledger.job_ended)
     keys = KeyRing(settings.keys, KeyStore(database))
     keys.refresh()
     responses = StoredResponses(
@@ -116,9 +108,7 @@ def build(settings: Settings, rates: RateLimiter) -> Services:
         database=database,
         processes=processes,
         keys=keys,
-        limits=RateLimits(counters, settings.rate_limit),
-        wrong_keys=WrongKeys(rates),
-        strangers=strangers,
+        limits=CallerLimits(settings.rate_limit, *location),
         ledger=ledger,
         exposition=Exposition(ledger, notes, pool, jobs=jobs),
         catalog=catalog,
@@ -187,7 +177,7 @@ def _answer_tasks(
     )
 
 
-def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimiter) -> Metrics:
+def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions) -> Metrics:
     gauges: dict[str, Callable[[], float]] = {
         "requests_waiting": lambda: pool.waiting,
         "sessions_open": lambda: sessions.open,
@@ -195,8 +185,6 @@ def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions, rates: RateLimite
         "sessions_leaked": lambda: sessions.leaked,
         "loop_lag_seconds": loop_lag_s,
     }
-    if breaker := getattr(rates.storage, "breaker", None):  # of those that Redis keeps
-        gauges["limits_redis_away"] = partial(getattr, breaker, "open")
     return Metrics(catalog.names, gauges)
 
 
@@ -204,7 +192,7 @@ def open_pool(
     settings: Settings,
     database: Database,
     impatient: Database,
-    counters: Counters,
+    counters: RateCounters,
     processes: Processes,
 ) -> Pool:
     """The pool of the configured accounts and of those in the database.

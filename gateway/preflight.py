@@ -43,10 +43,12 @@ def check(settings: Settings) -> None:
 
 
 def _check_redis(url: str) -> None:
-    from gateway.storage.redis_counters import SCHEME, SharedCounters
+    from pathlib import Path
+
+    from gateway.storage.rate_counters import storage_location
 
     try:
-        SharedCounters(SCHEME + url)
+        storage_location(url, Path())
     except ValueError as err:
         raise SettingsError(f"REDIS_URL: {err}") from None
 

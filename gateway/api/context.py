@@ -13,9 +13,10 @@ from typing import Any
 from flask import request
 
 from gateway.domain.accounts import Caller
+from gateway.domain.errors import InvalidApiKey
 from gateway.domain.media import StoredMedia
 from gateway.services import Services
-from gateway.services.access.limits import Standing
+from gateway.services.access.limits import LimitStatus
 from gateway.services.routing.dispatch import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -38,7 +39,9 @@ class RequestContext:
     trace: Trace
     started_at: float = field(default_factory=time.monotonic)
     caller: Caller = _NOBODY
-    limit_status: Standing | None = None
+    refusal: InvalidApiKey | None = None  # raised after the limit on wrong keys is checked
+    unknown_credential: bool = False  # one was sent that is no valid key of the gateway
+    limit_status: LimitStatus | None = None
     first_byte_at: float | None = None
     has_response: bool = False  # whose end will be noticed
     has_idempotency_key: bool = False

@@ -18,7 +18,7 @@ from gateway.services.pool.pool import Pool
 from gateway.services.pool.views import AccountView
 from gateway.storage.db.engine import Database
 from gateway.storage.db.processes import Processes
-from gateway.storage.rate_counters import FILE, MachineCounters
+from gateway.storage.rate_counters import RateCounters, storage_location
 from gateway.storage.records.accounts import AccountRecord, AccountStatus, AccountStore
 from gateway.storage.records.slots import SlotStore
 from gateway.upstreams.registry import VENDORS
@@ -218,7 +218,7 @@ def _serving(configured: Settings) -> Settings:
 
 
 def _pool(configured: Settings, database: Database) -> Pool:
-    counters = MachineCounters(path=str(configured.state_dir / FILE))
+    counters = RateCounters(*storage_location(configured.redis_url, configured.state_dir))
     return open_pool(configured, database, database, counters, Processes(database))
 
 

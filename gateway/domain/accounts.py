@@ -68,7 +68,6 @@ class Caller:
     owner: str
     key: GatewayKey | None = None
     credential: Secret | None = None  # set when the caller brought a vendor credential
-    stranger: str | None = None  # its network, while no vendor has accepted the credential
 
     def may_use(self, model: str) -> bool:
         return self.key is None or not self.key.models or model in self.key.models

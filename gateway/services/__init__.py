@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from gateway.config.settings import Settings
 from gateway.runtime.periodic import BackgroundTasks
 from gateway.services.access.keys import KeyRing
-from gateway.services.access.limits import RateLimits, WrongKeys
-from gateway.services.access.strangers import Strangers
+from gateway.services.access.limits import CallerLimits
 from gateway.services.chat.chat import ChatService
 from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
@@ -31,9 +30,7 @@ class Services:
     database: Database
     processes: Processes
     keys: KeyRing
-    limits: RateLimits
-    wrong_keys: WrongKeys
-    strangers: Strangers
+    limits: CallerLimits
     ledger: Ledger
     exposition: Exposition
     catalog: Catalog

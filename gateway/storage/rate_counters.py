@@ -1,7 +1,7 @@
-"""Counters of rate limits that all processes of one machine share.
+"""Rate-limit counters: in Redis, or in memory that the processes of one machine share.
 
-A storage for the `limits` library, under the scheme `gateway:`. The library's own in-memory
-storage counts for each process by itself, and by the clock of the wall, which may jump.
+`MachineStorage` is a storage of the `limits` library for its sliding-window counter, which
+needs two numbers per key. The library's own in-memory storage counts in each process apart.
 """
 
 from __future__ import annotations
@@ -12,206 +12,72 @@ import mmap
 import os
 import struct
 import time
-import weakref
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from math import floor
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from limits.storage import MovingWindowSupport, Storage
+from limits import RateLimitItem
+from limits.storage import MemoryStorage, SlidingWindowCounterSupport, Storage, storage_from_string
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis import ConnectionPool, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from gateway.runtime.logs import log
-from gateway.storage.db.mapped import boot_id, opened
 
-SCHEME = "gateway"
-FILE = "windows"
-MARKS = 32
+STRATEGY = "sliding-window-counter"
+_SCHEME = "gateway-machine"
+_REDIS_WAIT_S = 0.25
+_REDIS_RETRY_S = 2.0
 
-# A row is what was counted under a key: the digest of the key, when all of it is over by the
-# monotonic clock, which the processes of a machine share, how many hits, a ring of marks, and
-# whether no caller has a say in which keys there are, so that none can push it out.
-# A mark is the time of some hits, of which it names the last, and their number. Rows live in
-# buckets of eight, whose heads come first; in which bucket only the file's own seed tells.
-_HEAD = struct.Struct("=16sdIBB?x")
-_MARK = struct.Struct("=dI")
-_DIGEST_BYTES = 16
+# A row: digest of the key, number of the current window, its length in seconds, hits of the
+# window before it, hits of the current window.
+_ROW = struct.Struct("=16sqIII")
 _BUCKETS = 4096
-_ROWS = 8
-_HEADS_BYTES = _ROWS * _HEAD.size
-_MARKS_BYTES = MARKS * _MARK.size
-_BUCKET_BYTES = _HEADS_BYTES + _ROWS * _MARKS_BYTES
-_TABLE_BYTES = _BUCKETS * _BUCKET_BYTES
-_SEED_BYTES = 16
-_BOOT = slice(_TABLE_BYTES, _TABLE_BYTES + _DIGEST_BYTES)
-_SEED = slice(_BOOT.stop, _BOOT.stop + _SEED_BYTES)
-_FREE = bytes(_DIGEST_BYTES)
+_BUCKET_ROWS = 8
+_BUCKET_BYTES = _BUCKET_ROWS * _ROW.size
+_SIZE_BYTES = _BUCKETS * _BUCKET_BYTES
 
 
-class Limit:
-    """At most `amount` hits under a key in any `expiry` seconds; to be kept for the next hit.
+def storage_location(redis_url: str | None, state_dir: Path) -> tuple[str, dict[str, Any]]:
+    """URI and options of the storage for `limits` and Flask-Limiter.
 
-    `ours` are those of what the operator has configured.
+    The counters are in a file of `state_dir` where there is no Redis. Raises ValueError for a
+    URL that no client can use.
+    """
+    if redis_url is None:
+        return f"{_SCHEME}:", {"path": str(state_dir / "rate_counters")}
+    options: dict[str, Any] = {
+        "socket_timeout": _REDIS_WAIT_S,
+        "socket_connect_timeout": _REDIS_WAIT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    try:
+        ConnectionPool.from_url(redis_url, **options).make_connection()
+    except TypeError:
+        raise ValueError("an option in the query is none of Redis clients") from None
+    except RedisError as err:
+        raise ValueError(str(err)) from None
+    uri = f"redis+{redis_url}" if redis_url.startswith("unix:") else redis_url
+    return uri, options
+
+
+def ping_redis(url: str) -> bool:
+    """Tell that Redis answers. Raises ValueError for a URL that no client can use."""
+    uri, options = storage_location(url, Path())
+    return bool(storage_from_string(uri, **options).check())
+
+
+class MachineStorage(Storage, SlidingWindowCounterSupport):
+    """Hash table of 1.2 MB in a file mapped into memory; a full bucket loses its oldest row.
+
+    Without a usable file the counters are those of the process alone.
     """
 
-    __slots__ = ("_bucket", "_seed", "amount", "digest", "expiry", "grain", "key", "ours")
-
-    def __init__(self, key: str, amount: int, expiry: float, *, ours: bool = False) -> None:
-        self.key = key
-        self.amount = amount
-        self.expiry = expiry
-        self.ours = ours
-        self.digest = _digest(key)
-        self._seed, self._bucket = b"", 0
-        # How many hits share a mark, and are over when the last of them is. Up to `MARKS` - 1
-        # hits are kept one by one; of more, about 3 % at most count too long.
-        self.grain = -(-amount // (MARKS - 1))
-
-    def bucket(self, seed: bytes) -> int:
-        if seed is not self._seed:
-            self._bucket = _bucket(self.digest, seed)
-            self._seed = seed
-        return self._bucket
-
-
-class Window(NamedTuple):
-    hits: int  # that count now
-    left_s: float  # until the oldest counts no more
-    room: bool = True  # whether there was any for what was to be counted
-
-
-class Counters(Storage, MovingWindowSupport):
-    """Moving windows for the `limits` library, several of which can be counted in one go."""
-
-    @abstractmethod
-    def take(self, limits: Sequence[Limit], amount: int = 1) -> list[Window]:
-        """Count so many hits under all of them, or none where one has no room for all."""
-
-    @abstractmethod
-    def window(self, limit: Limit) -> Window:
-        """How it stands, and whether it has room."""
-
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        return self.take([Limit(key, limit, expiry)], amount)[0].room
-
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        """When it began, in time of the wall, and its hits."""
-        found = self.window(Limit(key, limit, expiry))
-        return time.time() + found.left_s - expiry if found.hits else time.time(), found.hits
-
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        raise NotImplementedError("the windows move")
-
-    def get(self, key: str) -> int:
-        raise NotImplementedError("the windows move")
-
-    def get_expiry(self, key: str) -> float:
-        raise NotImplementedError("the windows move")
-
-
-class _Row:
-    """A row as it is now, without what is over. The table's lock guards it."""
-
-    __slots__ = (
-        "_count",
-        "_digest",
-        "_expiry",
-        "_first",
-        "_grain",
-        "_head",
-        "_marks",
-        "_ours",
-        "_table",
-        "hits",
-    )
-
-    def __init__(self, table: mmap.mmap, seed: bytes, limit: Limit, now: float) -> None:
-        bucket = limit.bucket(seed)
-        self._table = table
-        self._digest = digest = limit.digest
-        self._expiry = limit.expiry
-        self._grain = limit.grain
-        self._ours = limit.ours
-        self.hits = self._first = self._count = 0
-        found = table.find(digest, bucket, bucket + _HEADS_BYTES)
-        self._head = found if found >= 0 else _oldest(table, bucket, now)
-        row = (self._head - bucket) // _HEAD.size
-        self._marks = bucket + _HEADS_BYTES + row * _MARKS_BYTES
-        if found >= 0:
-            _, end, hits, first, count, _ = _HEAD.unpack_from(table, found)
-            # An end that is too far away is of a clock that has begun anew since.
-            if now < end <= now + limit.expiry:
-                self.hits, self._first, self._count = hits, first, count
-                self._forget(now - limit.expiry)
-
-    def _forget(self, until: float) -> None:
-        while self._count:
-            at, hits = _MARK.unpack_from(self._table, self._place(0))
-            if at > until:
-                break
-            self.hits -= hits
-            self._first = (self._first + 1) % MARKS
-            self._count -= 1
-
-    def _place(self, nth: int) -> int:
-        return self._marks + (self._first + nth) % MARKS * _MARK.size
-
-    def left_s(self, now: float) -> float:
-        if not self._count:
-            return 0.0
-        oldest: float = _MARK.unpack_from(self._table, self._place(0))[0]
-        return oldest + self._expiry - now
-
-    def add(self, at: float, amount: int) -> None:
-        newest = self._place(self._count - 1)
-        together = amount
-        if self._count:
-            together += _MARK.unpack_from(self._table, newest)[1]
-        if self._count and (together <= self._grain or self._count == MARKS):
-            _MARK.pack_into(self._table, newest, at, together)
-        else:
-            _MARK.pack_into(self._table, self._place(self._count), at, amount)
-            self._count += 1
-        self._written(at + self._expiry, amount)
-
-    def add_older(self, hits: int, at: float) -> None:
-        """Hits that were counted elsewhere since the oldest that is known here, or since `at`."""
-        if self._count:
-            oldest, known = _MARK.unpack_from(self._table, self._place(0))
-            end: float = _HEAD.unpack_from(self._table, self._head)[1]
-            _MARK.pack_into(self._table, self._place(0), oldest, known + hits)
-            self._written(end, hits)
-        else:
-            _MARK.pack_into(self._table, self._place(0), at, hits)
-            self._count = 1
-            self._written(at + self._expiry, hits)
-
-    def _written(self, end: float, hits: int) -> None:
-        self.hits += hits
-        _HEAD.pack_into(
-            self._table,
-            self._head,
-            *(self._digest, end, self.hits, self._first, self._count, self._ours),
-        )
-
-
-def _oldest(table: mmap.mmap, bucket: int, now: float) -> int:
-    """Of the rows of a full bucket, the one of callers that is over first makes room."""
-
-    def rank(head: int) -> tuple[bool, float]:
-        _, end, *_, ours = _HEAD.unpack_from(table, head)
-        return ours and end > now, end
-
-    return min(range(bucket, bucket + _HEADS_BYTES, _HEAD.size), key=rank)
-
-
-class MachineCounters(Counters):
-    """Moving windows in a file of 14 MB that is mapped into memory.
-
-    Without a path, or where no file can be made, the counters are those of the process alone.
-    """
-
-    STORAGE_SCHEME = [SCHEME]  # noqa: RUF012
+    STORAGE_SCHEME = [_SCHEME]  # noqa: RUF012
 
     def __init__(
         self,
@@ -219,123 +85,196 @@ class MachineCounters(Counters):
         wrap_exceptions: bool = False,
         *,
         path: str = "",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
-        self._path = path
         self._clock = clock
-        self._open()
-        # A lock belongs to the opened file, so a forked process opens its own.
-        this = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _reopen(this()))
+        self._lock = Lock()
+        self._file = -1
+        if path:
+            try:
+                self._file = _open(Path(path))
+            except OSError as err:
+                log.warning("rate_counters_not_shared", path=path, message=str(err))
+        self._table = mmap.mmap(self._file, _SIZE_BYTES)
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):
+            if self._file >= 0:
+                os.close(self._file)
+
+    def acquire_sliding_window_entry(
+        self, key: str, limit: int, expiry: int, amount: int = 1
+    ) -> bool:
+        with self._lock, _Locked(self._file):
+            now = self._clock()
+            at, digest, previous, current = self._read(key, expiry, now)
+            weighted = previous * _left_share(now, expiry) + current
+            if floor(weighted) + amount > limit:
+                return False
+            row = (digest, int(now / expiry), expiry, previous, current + amount)
+            _ROW.pack_into(self._table, at, *row)
+            return True
+
+    def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
+        with self._lock, _Locked(self._file):
+            now = self._clock()
+            _, _, previous, current = self._read(key, expiry, now)
+        left_s = _left_share(now, expiry) * expiry
+        return previous, left_s if previous else 0.0, current, left_s + expiry
+
+    def clear_sliding_window(self, key: str, expiry: int) -> None:
+        self.clear(key)
+
+    def clear(self, key: str) -> None:
+        with self._lock, _Locked(self._file):
+            at, digest, *_ = self._read(key, 1, self._clock())
+            if self._table[at : at + len(digest)] == digest:
+                self._table[at : at + _ROW.size] = bytes(_ROW.size)
+
+    def reset(self) -> int | None:
+        with self._lock, _Locked(self._file):
+            self._table[:] = bytes(_SIZE_BYTES)
+        return None
+
+    def check(self) -> bool:
+        return True
 
     @property
     def base_exceptions(self) -> type[Exception]:
         return OSError
 
-    def check(self) -> bool:
-        return True
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        raise NotImplementedError("only sliding windows are counted")
 
-    def reset(self) -> int | None:
-        with self._turn:
-            self._table[:_TABLE_BYTES] = bytes(_TABLE_BYTES)
-        return None
+    def get(self, key: str) -> int:
+        raise NotImplementedError("only sliding windows are counted")
 
-    def clear(self, key: str) -> None:
-        digest = _digest(key)
-        with self._turn:
-            start = _bucket(digest, self._seed)
-            at = self._table.find(digest, start, start + _HEADS_BYTES)
-            if at >= 0:
-                _HEAD.pack_into(self._table, at, _FREE, 0.0, 0, 0, 0, False)
+    def get_expiry(self, key: str) -> float:
+        raise NotImplementedError("only sliding windows are counted")
 
-    def take(self, limits: Sequence[Limit], amount: int = 1) -> list[Window]:
-        with self._turn:
-            now = self._clock()
-            rows = [_Row(self._table, self._seed, limit, now) for limit in limits]
-            room = [
-                row.hits + amount <= limit.amount for row, limit in zip(rows, limits, strict=True)
-            ]
-            if all(room):
-                for row in rows:
-                    row.add(now, amount)
-            return [
-                Window(row.hits, row.left_s(now), fits)
-                for row, fits in zip(rows, room, strict=True)
-            ]
-
-    def window(self, limit: Limit) -> Window:
-        with self._turn:
-            now = self._clock()
-            row = _Row(self._table, self._seed, limit, now)
-            return Window(row.hits, row.left_s(now), row.hits < limit.amount)
-
-    def learn(self, limit: Limit, shared: Window, *, at: float, amount: int) -> None:
-        """Take over what is counted elsewhere where it is more, with the hits of `at`.
-
-        Nothing that is learnt counts for longer here than there.
-        """
-        with self._turn:
-            now = self._clock()
-            row = _Row(self._table, self._seed, limit, now)
-            missing = shared.hits - row.hits
-            if missing > amount:
-                row.add_older(missing - amount, now + shared.left_s - limit.expiry)
-            if min(missing, amount) > 0:
-                row.add(at, min(missing, amount))
-
-    def _open(self) -> None:
-        size = _SEED.stop
-        try:
-            file = opened(Path(self._path), size) if self._path else -1
-        except OSError as err:
-            log.warning("counters_unshared", path=self._path, message=str(err))
-            file = -1
-        self._table = mmap.mmap(file, size)
-        self._turn = _Turn(file)
-        boot = _digest(boot_id())
-        with self._turn:
-            known = self._table[_BOOT]
-            if known not in (boot, _FREE):  # the clock began anew, so no row is true
-                self._table[:_TABLE_BYTES] = bytes(_TABLE_BYTES)
-                self._table.madvise(mmap.MADV_DONTNEED)  # the file keeps it; we need few pages
-            self._table[_BOOT] = boot
-            if self._table[_SEED] == bytes(_SEED_BYTES):
-                self._table[_SEED] = os.urandom(_SEED_BYTES)
-            self._seed = self._table[_SEED]
+    def _read(self, key: str, expiry: int, now: float) -> tuple[int, bytes, int, int]:
+        """Place of the key's row (or of the row it replaces), digest, previous and current hits."""
+        digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+        start = int.from_bytes(digest[:4], "little") % _BUCKETS * _BUCKET_BYTES
+        places = range(start, start + _BUCKET_BYTES, _ROW.size)
+        rows = [_ROW.unpack_from(self._table, at) for at in places]
+        for at, (known, number, _, previous, current) in zip(places, rows, strict=True):
+            if known == digest:
+                windows = int(now / expiry) - number
+                if windows == 0:
+                    return at, digest, previous, current
+                return at, digest, current if windows == 1 else 0, 0
+        ends = [(number + 2) * length for _, number, length, _, _ in rows]
+        return places[ends.index(min(ends))], digest, 0, 0
 
 
-class _Turn:
-    """One thread of one process at a time; of no others, where there is no file."""
+class _Locked:
+    """Lock between processes, where there is a file."""
 
-    __slots__ = ("__weakref__", "_file", "_lock")
+    __slots__ = ("_file",)
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._lock = Lock()
-        if file >= 0:
-            weakref.finalize(self, os.close, file)
 
     def __enter__(self) -> None:
-        self._lock.acquire()
         if self._file >= 0:
             fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def __exit__(self, *_: object) -> None:
         if self._file >= 0:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._lock.release()
 
 
-def _reopen(counters: MachineCounters | None) -> None:
-    if counters is not None:
-        counters._open()
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # A write to a mapped page for which the disk has no room would kill the process.
+        os.posix_fallocate(file, 0, _SIZE_BYTES)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest()
+def _left_share(now: float, expiry: int) -> float:
+    """Share of the current window that is still to come; the weight of the previous window."""
+    return 1 - (now / expiry) % 1
 
 
-def _bucket(digest: bytes, seed: bytes) -> int:
-    drawn = hashlib.blake2b(digest, key=seed, digest_size=4).digest()
-    return int.from_bytes(drawn, "little") % _BUCKETS * _BUCKET_BYTES
+class QuotaExceeded(NamedTuple):
+    wait_s: float  # until there can be room for the calls
+    full: bool  # there is no room for one call either
+
+
+class RateCounters:
+    """Sliding-window counters that fall back to this process' memory while Redis is away."""
+
+    def __init__(
+        self,
+        uri: str,
+        options: Mapping[str, Any],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises ValueError for a URI that no client can use."""
+        storage = storage_from_string(uri, **options)
+        assert isinstance(storage, Storage)
+        self._shared = _windows(storage)
+        self._local = _windows(MemoryStorage())
+        self._clock = clock
+        self._retry_at = 0.0
+
+    def take(
+        self, items: Sequence[RateLimitItem], *key: str, amount: int = 1
+    ) -> QuotaExceeded | None:
+        """Count the calls under all items, or under none where one of them has no room."""
+        if self._clock() >= self._retry_at:
+            try:
+                return _take(self._shared, items, key, amount)
+            except self._shared.storage.base_exceptions as err:
+                self._retry_at = self._clock() + _REDIS_RETRY_S
+                log.warning("rate_counters_away", reason=str(err))
+        return _take(self._local, items, key, amount)
+
+
+def _windows(storage: Storage) -> SlidingWindowCounterRateLimiter:
+    return SlidingWindowCounterRateLimiter(storage)
+
+
+def _take(
+    windows: SlidingWindowCounterRateLimiter,
+    items: Sequence[RateLimitItem],
+    key: tuple[str, ...],
+    amount: int,
+) -> QuotaExceeded | None:
+    refused: list[RateLimitItem] = []
+    if len(items) > 1:
+        refused = [item for item in items if not windows.test(item, *key, cost=amount)]
+    if not refused:
+        refused = [item for item in items if not windows.hit(item, *key, cost=amount)]
+    if not refused:
+        return None
+    longest_s = max(wait_s(windows, item, *key, amount=amount) for item in refused)
+    return QuotaExceeded(longest_s, any(not windows.test(item, *key) for item in refused))
+
+
+def wait_s(
+    windows: SlidingWindowCounterRateLimiter, item: RateLimitItem, *key: str, amount: int = 1
+) -> float:
+    """Seconds until `amount` calls fit, if no other call is counted; the limit's span at most."""
+    storage = windows.storage
+    assert isinstance(storage, SlidingWindowCounterSupport)
+    expiry = item.get_expiry()
+    previous, previous_left_s, current, current_left_s = storage.get_sliding_window(
+        item.key_for(*key), expiry
+    )
+    room = item.amount - amount - current + 1  # the weighted previous hits must be below it
+    if room > 0:
+        if not previous:
+            return 0.0
+        return max(0.01, previous_left_s - room * expiry / previous)
+    room = item.amount - amount + 1
+    window_left_s = current_left_s - expiry
+    return window_left_s + (max(0.01, expiry - room * expiry / current) if room > 0 else expiry)

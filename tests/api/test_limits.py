@@ -56,25 +56,25 @@ def statuses(answers):
     return {status: found.count(status) for status in set(found)}
 
 
-def test_the_limit_is_exact_over_the_workers_of_a_machine(limited):
+def test_the_limit_holds_over_the_workers_of_a_machine(limited):
     assert statuses(models(limited, 60, key=TEAM)) == {200: 20, 429: 40}
     assert statuses(models(limited, 5, key=OTHER)) == {200: 5}
 
 
-def test_every_answer_says_where_the_caller_stands(limited):
+def test_every_answer_tells_the_state_of_the_limit(limited):
     first, second = limited.get("/v1/models", key=SMALL), limited.get("/v1/models/no", key=SMALL)
     assert second.status_code == 404
     for answer, left in ((first, "2"), (second, "1")):
         assert answer.headers["x-ratelimit-limit-requests"] == "3"
         assert answer.headers["x-ratelimit-remaining-requests"] == left
-        assert re.fullmatch(r"1m0s|5\ds", answer.headers["x-ratelimit-reset-requests"])
+        assert re.fullmatch(r"\d*m?\d+s", answer.headers["x-ratelimit-reset-requests"])
     stream = limited.chat(key=SMALL, stream=True)
     assert stream.headers["x-ratelimit-remaining-requests"] == "0"
     refused = limited.get("/v1/models", key=SMALL)
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == "rate_limit_exceeded"
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
-    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert 1 <= int(refused.headers["Retry-After"]) <= 120
 
 
 def test_of_several_limits_the_tightest_is_told(limited):
@@ -83,27 +83,29 @@ def test_of_several_limits_the_tightest_is_told(limited):
     assert answer.headers["x-ratelimit-remaining-requests"] == "3"
 
 
-def test_a_caller_over_its_limit_is_told_when_there_is_room_and_no_edge_gives_more(limited):
+def test_a_caller_over_its_limit_may_call_again_after_retry_after(limited):
     key = "brief-key-0123456789"
-
-    def call():
-        asked = time.monotonic()
+    refused = 0
+    for _ in range(14):
         answer = limited.get("/v1/models", key=key)
-        return asked, answer, time.monotonic()
+        if answer.status_code == 429:
+            refused += 1
+            wait_s = int(answer.headers["Retry-After"])
+            assert answer.headers["x-ratelimit-reset-requests"] == f"{wait_s}s"
+            assert 1 <= wait_s <= 6
+            time.sleep(wait_s)
+            assert limited.get("/v1/models", key=key).status_code == 200
+    assert refused
 
-    taken = []
-    while len(taken) < 12:
-        asked, answer, answered = call()
-        if answer.status_code == 200:
-            taken.append((asked, answered))
-            continue
-        back_s = int(answer.headers["Retry-After"])
-        assert answer.headers["x-ratelimit-reset-requests"] == f"{back_s}s"
-        soonest, latest = (at + 3 for at in taken[-4])
-        assert soonest - answered <= back_s <= latest - asked + 1
-        time.sleep(max(0.0, answered + back_s - time.monotonic()))
-    for (asked, _), (_, answered) in zip(taken, taken[4:], strict=False):
-        assert answered - asked >= 3
+
+def test_an_address_with_a_port_is_the_address(limited):
+    for port in (50001, 50002):
+        where = {"X-Forwarded-For": f"203.0.113.7:{port}"}
+        assert statuses(models(limited, 10, headers=where)) == {200: 10}
+    where = {"X-Forwarded-For": "203.0.113.7"}
+    assert limited.get("/v1/models", headers=where).status_code == 429
+    where = {"X-Forwarded-For": "203.0.113.8:50001"}
+    assert limited.get("/v1/models", headers=where).status_code == 200
 
 
 def test_invented_forwarding_headers_do_not_make_one_client_many(limited):
@@ -124,17 +126,7 @@ def test_an_ipv6_client_is_its_network(limited):
     assert statuses(answers) == {200: 20, 429: 5}
 
 
-def test_each_own_credential_that_a_vendor_has_accepted_has_a_limit_of_its_own(limited):
-    where = {"X-Forwarded-For": "192.0.2.1"}
-    for number in (1, 2):
-        assert limited.chat(key=f"ark-own-limits-{number}", headers=where).status_code == 200
-    answers = models(limited, 25, key="ark-own-limits-1", headers=where)
-    assert statuses(answers) == {200: 20, 429: 5}
-    answer = limited.get("/v1/models", key="ark-own-limits-2", headers=where)
-    assert answer.headers["x-ratelimit-remaining-requests"] == "19"
-
-
-def test_made_up_credentials_do_not_make_one_client_many(limited):
+def test_credentials_of_callers_own_count_under_the_client_address(limited):
     where = {"X-Forwarded-For": "192.0.2.2"}
     answers = [limited.get("/v1/models", key=f"made-up-{i}", headers=where) for i in range(25)]
     assert statuses(answers) == {200: 20, 429: 5}
@@ -157,17 +149,17 @@ def test_the_nearest_proxy_says_whether_links_begin_with_https(limited):
     assert made.json()["data"][0]["url"].startswith("https://127.0.0.1:")
 
 
-def test_who_guesses_keys_is_refused_without_touching_others(limited):
+def test_guessing_keys_is_refused_without_touching_gateway_keys(limited):
     where = {"X-Forwarded-For": "192.0.2.66"}
-    own = "ark-own-neighbour"
-    assert limited.chat(key=own, headers=where).status_code == 200
-    guesses = models(limited, 130, key="gw-guessed-key-0123456789", headers=where)
-    assert statuses(guesses) == {401: 100, 429: 30}
+    guesses = models(limited, 25, key="gw-guessed-key-0123456789", headers=where)
+    assert statuses(guesses) == {401: 25}, "calls that are refused do not count under the limit"
+    guesses += models(limited, 105, key="gw-guessed-key-0123456789", headers=where)
+    counts = statuses(guesses)
+    assert 100 <= counts[401] <= 110, "calls at once may pass the limit by their number"
     refused = next(answer for answer in guesses if answer.status_code == 429)
-    assert 1 <= int(refused.headers["Retry-After"]) <= 60
-    # Nor are credentials tried out at the vendors from there, but for those that were good.
+    assert 1 <= int(refused.headers["Retry-After"]) <= 120
+    # Nor are credentials tried out at the vendors from there.
     assert limited.chat(key="ark-other-guess", headers=where).status_code == 429
-    assert limited.chat(key=own, headers=where).status_code == 200
     assert limited.get("/v1/models", key=OTHER, headers=where).status_code == 200
     elsewhere = {"X-Forwarded-For": "192.0.2.67"}
     assert limited.get("/v1/models", key="gw-guess", headers=elsewhere).status_code == 401

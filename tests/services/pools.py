@@ -18,7 +18,7 @@ from gateway.services.pool.pooled_account import LeaseRequest
 from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.db.engine import Database
 from gateway.storage.db.processes import Processes
-from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.rate_counters import RateCounters
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.slots import SlotStore
@@ -89,7 +89,7 @@ class World:
             AccountStateStore(database),
             SlotStore(database),
             Processes(database, host=host, clock=options["clock"]),
-            AccountLimits(MachineCounters()),
+            AccountLimits(RateCounters("memory://", {})),
             **options,
         )
         pool.refresh()

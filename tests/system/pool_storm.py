@@ -19,7 +19,7 @@ from gateway.services.pool.pool import Pool
 from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.db.engine import Database
 from gateway.storage.db.processes import HEARTBEAT_S, Processes
-from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.rate_counters import RateCounters
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.slots import SlotStore
@@ -40,7 +40,7 @@ def main(url: str, calls: int, seed: int) -> None:
         AccountStateStore(database),
         SlotStore(database),
         processes,
-        AccountLimits(MachineCounters()),
+        AccountLimits(RateCounters("memory://", {})),
         wait_s=5,
     )
     pool.refresh()

@@ -23,16 +23,16 @@ def register(app: Flask, services: Services, *, public_url: str | None) -> None:
             host_check_for(context)
         if auth.needs_credential(context):
             auth.authenticate(context)
-            rate_limits.check(context)
         return None
 
     @app.after_request
     def after(response: ApiResponse) -> ApiResponse:
         context = current()
-        rate_limits.record(context, response)
         response_headers.add(context, response)
         request_log.end_with(context, response)
         return response
+
+    rate_limits.register(app, services.limits)
 
     @app.teardown_request
     def unanswered(error: BaseException | None) -> None:

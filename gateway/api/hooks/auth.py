@@ -39,12 +39,15 @@ def needs_credential(context: RequestContext) -> bool:
 
 
 def authenticate(context: RequestContext) -> None:
-    """Set the caller. Raises InvalidApiKey, RateLimitExceeded after many wrong keys."""
+    """Set the caller, or the refusal. Raises StorageUnavailable."""
     environ = context.environ
     token = _token(environ)
     if token is None and "key=" in environ.get("QUERY_STRING", ""):
         token = _query_key(context)
-    context.caller = _caller(context, token)
+    try:
+        context.caller = _caller(context, token)
+    except InvalidApiKey as err:
+        context.refusal = err
 
 
 def _token(environ: Mapping[str, Any]) -> str | None:
@@ -81,15 +84,9 @@ def _caller(context: RequestContext, token: str | None) -> Caller:
     key = keys.find(token, digest)
     if key is not None:
         return Caller(f"key:{key.name}", key=key)
+    context.unknown_credential = True
     if not _VENDOR_KEY.fullmatch(token) or token.lower() in _OTHER_SCHEMES:
-        raise _wrong_key(context, "Send one key, as: Authorization: Bearer KEY.")
+        raise InvalidApiKey("Send one key, as: Authorization: Bearer KEY.")
     if not settings.own_credentials or keys.owns(token, digest):
-        raise _wrong_key(context, "This key is unknown, revoked or expired.")
-    owner = f"own:{digest}"
-    stranger = services.strangers.network(owner, context.client_address)
-    return Caller(owner, credential=Secret(token), stranger=stranger)
-
-
-def _wrong_key(context: RequestContext, message: str) -> Exception:
-    limited = context.services.wrong_keys.count(context.client_address)
-    return limited or InvalidApiKey(message)
+        raise InvalidApiKey("This key is unknown, revoked or expired.")
+    return Caller(f"own:{digest}", credential=Secret(token))

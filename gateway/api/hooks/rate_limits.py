@@ -1,58 +1,90 @@
-"""How often a caller may call: Flask-Limiter's windows, counted before each request.
-
-Its decorators and hooks would cost 40 to 280 µs a request, most of it to find out which
-limits apply; here every route that needs a credential has one limit, its caller's.
-"""
+"""Flask-Limiter: limits of callers, and a limit on wrong keys per client address."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import flask_limiter
 from flask import Flask, Response
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
+from flask_limiter import ApplicationLimit, Limiter, RequestLimit
+from limits import RateLimitItem
 
-from gateway.api.context import RequestContext
-from gateway.storage import rate_counters as counters
+from gateway.api.context import current
+from gateway.api.http.errors import error_response
+from gateway.domain.errors import RateLimitExceeded
+from gateway.services.access.limits import WRONG_KEYS, CallerLimits, counter_key, format_s, network
+
+_WRONG_KEYS_SCOPE = "wrong-keys"
 
 
-def open_limiter(app: Flask, *, redis_url: str | None, path: Path) -> Limiter:
-    """The windows: shared through Redis if there is one, else by the processes of a machine.
-
-    `path` is where a machine keeps them. Raises ValueError for a URL that no client can use.
-    """
-    uri = f"{counters.SCHEME}:"
-    if redis_url:
-        from gateway.storage import redis_counters
-
-        uri = redis_counters.SCHEME + redis_url
-    limiter = Limiter(
-        get_remote_address,
-        strategy="moving-window",
-        storage_uri=uri,
-        storage_options={"path": str(path)},
+def register(app: Flask, limits: CallerLimits) -> None:
+    """Check the limits after the hooks registered so far, which find out who is calling."""
+    callers = ApplicationLimit(
+        limit_provider=lambda: limits.limit_of(current().caller),
+        key_function=_counter_key,
+        exempt_when=lambda: not current().authenticated,
     )
-    app.extensions["limiter"] = {limiter}  # as one that has its hooks, so that it adds none
+    wrong_keys = ApplicationLimit(
+        limit_provider=WRONG_KEYS,
+        scope=_WRONG_KEYS_SCOPE,
+        key_function=_network,
+        exempt_when=lambda: not current().unknown_credential,
+        deduct_when=lambda response: response.status_code == 401,
+    )
+    limiter = Limiter(
+        _network,
+        application_limits=[callers, wrong_keys],
+        strategy=limits.strategy,
+        storage_uri=limits.storage_uri,
+        storage_options=limits.storage_options,
+        in_memory_fallback_enabled=True,
+        swallow_errors=True,
+    )
     limiter.init_app(app)
-    return limiter
+
+    @app.before_request
+    def refuse_unknown_callers() -> None:
+        context = current()
+        if context.refusal is not None:
+            raise context.refusal
+        if context.authenticated:
+            context.limit_status = limits.status(limiter.limiter, _counted(limiter))
+
+    @app.errorhandler(flask_limiter.RateLimitExceeded)
+    def refuse(_: flask_limiter.RateLimitExceeded) -> Response:
+        context = current()
+        breached = next(limit for limit in limiter.current_limits if limit.breached)
+        item, key = breached.limit, breached.request_args
+        status = limits.status(limiter.limiter, [(item, key)])
+        wait_s = float(item.get_expiry()) if status is None else status.reset_s
+        if _is_wrong_keys(breached):
+            message = "Too many wrong keys were sent from this address; try again later."
+        else:
+            context.limit_status = status
+            message = f"The limit of {item} is reached; try again in {format_s(wait_s)}."
+        return error_response(context, RateLimitExceeded(message, retry_after=max(1.0, wait_s)))
 
 
-def check(context: RequestContext) -> None:
-    """Count the request. Raises RateLimitExceeded."""
-    services, caller = context.services, context.caller
-    if caller.credential is not None:
-        services.wrong_keys.check(caller)
-    context.limit_status, refusal = services.limits.take(caller, context.client_address)
-    if refusal is not None:
-        raise refusal
+def redis_is_away(app: Flask) -> bool:
+    """Tell that this process counts for itself, because Redis does not answer."""
+    (limiter,) = app.extensions["limiter"]
+    return limiter.limiter.storage is not limiter.storage
 
 
-def record(context: RequestContext, response: Response) -> None:
-    """Count the vendor's refusal of a caller's own credential like a wrong key of ours."""
-    caller = context.caller
-    if caller.credential is not None:
-        services, trace = context.services, context.trace
-        if response.status_code == 401:
-            services.wrong_keys.count(context.client_address)
-        elif caller.stranger is not None and trace.attempts and trace.error is None:
-            services.strangers.answered(caller.owner, trace.upstream)
+def _counted(limiter: Limiter) -> list[tuple[RateLimitItem, list[str]]]:
+    return [
+        (limit.limit, limit.request_args)
+        for limit in limiter.current_limits
+        if not _is_wrong_keys(limit)
+    ]
+
+
+def _is_wrong_keys(limit: RequestLimit) -> bool:
+    return limit.request_args[-1] == _WRONG_KEYS_SCOPE
+
+
+def _counter_key() -> str:
+    context = current()
+    return counter_key(context.caller, context.client_address)
+
+
+def _network() -> str:
+    return network(current().client_address)

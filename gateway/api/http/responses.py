@@ -15,7 +15,7 @@ from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
 from gateway.domain.requests import VendorCall
 from gateway.net.codecs import json_body as json_codec
-from gateway.services.access.limits import Standing, format_s
+from gateway.services.access.limits import LimitStatus, format_s
 from gateway.services.routing.dispatch import Trace
 
 # Whoever asks decides what is answered; caches in between must not mix that up.
@@ -140,7 +140,7 @@ def _shutdown_headers(shutdown_at: float) -> list[tuple[str, str]]:
     return [("Deprecation", f"@{deprecated_at:.0f}"), ("Sunset", http_date(shutdown_at))]
 
 
-def limit_headers(status: Standing | None) -> list[tuple[str, str]]:
+def limit_headers(status: LimitStatus | None) -> list[tuple[str, str]]:
     """The rest of the caller's limit, in OpenAI's form."""
     if status is None:
         return []

@@ -1,120 +1,86 @@
-"""How often callers may call: each key, good credential or address by itself."""
+"""Rate limits of callers: the text that applies, the counter's key, the state for headers."""
 
 from __future__ import annotations
 
 import ipaddress
-import time
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.strategies import RateLimiter
+from limits import RateLimitItem
+from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 
-from gateway.config.toml import parse_limits
 from gateway.domain.accounts import Caller
-from gateway.domain.errors import RateLimitExceeded
-from gateway.storage.rate_counters import Counters, Limit
+from gateway.storage.rate_counters import STRATEGY, wait_s
 
-_WRONG_KEYS = RateLimitItemPerMinute(100, namespace="wrong-keys")
+WRONG_KEYS = "100/minute"  # answers 401 to one address, before it gets 429 instead
+_PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[^\]]*\])(?::\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What a caller has left of the limit that is closest to being reached."""
+class LimitStatus:
+    """State of the limit that is closest to being reached."""
 
     limit: int
     remaining: int
-    reset_s: float  # until there is room for one more than now
+    reset_s: float  # until there is room for one more call than now
 
 
-class RateLimits:
-    """Counts requests in moving windows, wherever they are kept."""
+@dataclass(frozen=True, slots=True)
+class CallerLimits:
+    """Limits of callers, and the storage of the `limits` library that counts their calls."""
 
-    def __init__(self, counters: Counters, default: str) -> None:
-        self._counters = counters
-        self._default = default
+    default: str
+    storage_uri: str
+    storage_options: dict[str, Any]
+    strategy: str = STRATEGY
 
-    def take(self, caller: Caller, address: str) -> tuple[Standing, RateLimitExceeded | None]:
-        """Count one request; what refuses it is returned, for the answer to say both."""
-        text = self._default
-        if caller.key is not None and caller.key.limits:
-            text = caller.key.limits
-        # A credential of the caller's own may be any text, so it counts once it has proved good.
-        unnamed = caller.key is None and (caller.credential is None or caller.stranger is not None)
-        who = f"address:{network(address)}" if unnamed else caller.owner
-        items, limits = limits_of(text, who)
-        # As the library's strategy does it, which would have to ask again for the rest.
-        windows = self._counters.take(limits)
-        tightest: Standing | None = None
-        refused: tuple[Standing, RateLimitItem] | None = None
-        for item, window in zip(items, windows, strict=True):
-            standing = Standing(item.amount, max(0, item.amount - window.hits), window.left_s)
-            if not window.room and (refused is None or standing.reset_s > refused[0].reset_s):
-                refused = standing, item
-            if tightest is None or standing.remaining < tightest.remaining:
-                tightest = standing
-        assert tightest is not None
-        return (tightest, None) if refused is None else (refused[0], _exceeded(*refused))
+    def limit_of(self, caller: Caller) -> str:
+        """Limits of the caller's key, or the default ones."""
+        return (caller.key.limits if caller.key is not None else None) or self.default
+
+    def status(
+        self, windows: RateLimiter, counters: Iterable[tuple[RateLimitItem, Sequence[str]]]
+    ) -> LimitStatus | None:
+        """State of the tightest of the counters; None while their storage does not answer."""
+        assert isinstance(windows, SlidingWindowCounterRateLimiter)
+        found: LimitStatus | None = None
+        try:
+            for item, key in counters:
+                remaining = windows.get_window_stats(item, *key).remaining
+                if found is None or remaining < found.remaining:
+                    amount = min(remaining + 1, item.amount)
+                    reset_s = wait_s(windows, item, *key, amount=amount)
+                    found = LimitStatus(item.amount, remaining, reset_s)
+        except windows.storage.base_exceptions:
+            return None
+        return found
 
 
-class WrongKeys:
-    """Whoever sends wrong keys from one address is soon refused before they are looked at.
+def counter_key(caller: Caller, address: str) -> str:
+    """Key of the caller's counter: its gateway key, else its network.
 
-    Keys of the gateway are recognised before that, and so are credentials that a vendor has
-    accepted: those who share an address with a guesser are not shut out.
+    A credential of the caller's own may be any text, so it has no counter of its own.
     """
-
-    def __init__(self, rates: RateLimiter, *, clock: Callable[[], float] = time.time) -> None:
-        self._rates = rates
-        self._clock = clock
-
-    def count(self, address: str) -> RateLimitExceeded | None:
-        """Count one; the error that is due instead of "wrong key" once there are too many."""
-        where = network(address)
-        return None if self._rates.hit(_WRONG_KEYS, where) else self._too_many(where)
-
-    def check(self, caller: Caller) -> None:
-        """Raises RateLimitExceeded for a credential that nobody knows, from such an address."""
-        where = caller.stranger
-        if where is not None and not self._rates.test(_WRONG_KEYS, where):
-            raise self._too_many(where)
-
-    def _too_many(self, where: str) -> RateLimitExceeded:
-        reset_at, _ = self._rates.get_window_stats(_WRONG_KEYS, where)
-        return RateLimitExceeded(
-            "Too many wrong keys were sent from this address; try again later.",
-            retry_after=max(1.0, reset_at - self._clock()),
-        )
+    if caller.key is not None:
+        return caller.owner
+    return f"address:{network(address)}"
 
 
 @lru_cache(maxsize=4096)
 def network(address: str) -> str:
-    """What stands for one client: its address, or the network that an IPv6 client commands."""
+    """IPv4 address or IPv6 /64 network of a client, without the port that proxies may add."""
+    with_port = _PORT.fullmatch(address)
     try:
-        found = ipaddress.ip_address(address)
+        found = ipaddress.ip_address(with_port[1].strip("[]") if with_port else address)
     except ValueError:
         return "unknown"
     if found.version == 4:
         return str(found)
     mapped = found.ipv4_mapped
     return str(mapped or ipaddress.ip_network((found, 64), strict=False))
-
-
-@lru_cache(maxsize=4096)
-def limits_of(
-    text: str, *whose: str, ours: bool = False
-) -> tuple[Sequence[RateLimitItem], list[Limit]]:
-    """The limits that a text means, of these counted by themselves."""
-    items = parse_limits(text)
-    return items, [Limit(i.key_for(*whose), i.amount, i.get_expiry(), ours=ours) for i in items]
-
-
-def _exceeded(standing: Standing, item: RateLimitItem) -> RateLimitExceeded:
-    return RateLimitExceeded(
-        f"The limit of {item} is reached; try again in {format_s(standing.reset_s)}.",
-        retry_after=standing.reset_s,
-    )
 
 
 def format_s(seconds: float) -> str:

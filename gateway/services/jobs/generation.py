@@ -36,7 +36,7 @@ from gateway.services.media.attachments import adapted, attachments
 from gateway.services.media.media import MediaService
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
-from gateway.storage.records.files import STRANGERS_KEEP_S
+from gateway.storage.records.files import TEMPORARY_KEEP_S
 from gateway.storage.records.jobs import JobStore
 from gateway.upstreams.base import image_upstream, video_upstream
 
@@ -252,9 +252,12 @@ class GenerationService:
         )
 
     def purge(self, keep_s: float) -> int:
-        """Forget jobs that ended so long ago, of strangers' after a day; returns how many."""
+        """Forget jobs that ended `keep_s` ago; returns how many.
+
+        Jobs that a vendor refused with the caller's own credential go after a day.
+        """
         now = self._clock()
-        return self._jobs.purge(now - keep_s, refused_before=now - STRANGERS_KEEP_S)
+        return self._jobs.purge(now - keep_s, refused_before=now - TEMPORARY_KEEP_S)
 
 
 def _images(request: Request) -> Iterator[Media | MediaRef]:

@@ -26,7 +26,7 @@ def request_record(
         assert isinstance(item, Media)
         if item.digest not in kept:
             source = ChunkSource(item.blob.chunks(), item.mime_type)
-            stored = media.archive(source, caller.owner, stranger=caller.stranger)
+            stored = media.archive(source, caller.owner, temporary=caller.credential is not None)
             kept[item.digest] = stored.name
         return kept[item.digest]
 

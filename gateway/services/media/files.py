@@ -11,8 +11,10 @@ from gateway.domain.accounts import Caller
 from gateway.domain.errors import InvalidRequest, NotFound, RequestTooLarge
 from gateway.domain.media import FileRecord, StoredMedia
 from gateway.storage.media.store import MediaStore
-from gateway.storage.records.files import FileStore
+from gateway.storage.records.files import TEMPORARY_KEEP_S, FileStore
 from gateway.storage.records.media_index import MediaIndex
+
+TEMPORARY_BYTES = 10_000_000_000  # of all callers with credentials of their own
 
 MB = 1_000_000
 _LONGEST_NAME = 255
@@ -35,6 +37,7 @@ class FileService:
         max_bytes: int = 200 * MB,
         owner_bytes: int = 2000 * MB,
         owner_count: int = _PAGE,
+        temporary_bytes: int = TEMPORARY_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -43,6 +46,7 @@ class FileService:
         self._max_bytes = max_bytes
         self._owner_bytes = owner_bytes
         self._owner_count = owner_count
+        self._temporary_bytes = temporary_bytes
         self._clock = clock
 
     def create(
@@ -58,11 +62,12 @@ class FileService:
 
         The type is sniffed; what the caller calls the file is only its name.
 
-        Raises InvalidRequest, RequestTooLarge (the file, or all of its owner's files, or what
-        strangers of the caller's network have here).
+        A caller with a credential of its own has the file for a day.
+
+        Raises InvalidRequest, RequestTooLarge (the file, or all of its owner's files).
         """
         purpose = _purpose(purpose)
-        expires_at = self._expiry(expires_after_s)
+        expires_at = self._expiry(expires_after_s, caller)
         room = self._room(caller)
         try:
             limit = min(self._max_bytes, room)
@@ -71,7 +76,7 @@ class FileService:
             raise self._too_large(room) from err
         if not stored.size:
             raise InvalidRequest("The file is empty.", param="file")
-        self._index.add(stored, caller.owner, stranger=caller.stranger)
+        self._index.add(stored, caller.owner, temporary=caller.credential is not None)
         return self._files.create(
             owner=caller.owner,
             media_id=stored.id,
@@ -127,9 +132,10 @@ class FileService:
                 code="too_many_files",
             )
         size = sum(record.size for record in kept)
-        if caller.stranger is not None:
-            size = max(size, self._index.bytes_from(caller.stranger))
-        return max(self._owner_bytes - size, 0)
+        room = self._owner_bytes - size
+        if caller.credential is not None:
+            room = min(room, self._temporary_bytes - self._index.temporary_bytes())
+        return max(room, 0)
 
     def _too_large(self, room: int) -> RequestTooLarge:
         if room < self._max_bytes:
@@ -140,15 +146,18 @@ class FileService:
             )
         return RequestTooLarge(f"The file is larger than {self._max_bytes} bytes.", param="file")
 
-    def _expiry(self, expires_after_s: int | None) -> float | None:
-        if expires_after_s is None:
-            return None
-        if not _SHORTEST_LIFE_S <= expires_after_s <= _LONGEST_LIFE_S:
+    def _expiry(self, expires_after_s: int | None, caller: Caller) -> float | None:
+        if expires_after_s is not None and not (
+            _SHORTEST_LIFE_S <= expires_after_s <= _LONGEST_LIFE_S
+        ):
             raise InvalidRequest(
                 f"A file expires after {_SHORTEST_LIFE_S} to {_LONGEST_LIFE_S} seconds.",
                 param="expires_after[seconds]",
             )
-        return self._clock() + expires_after_s
+        life_s: float | None = expires_after_s
+        if caller.credential is not None:
+            life_s = min(life_s or TEMPORARY_KEEP_S, TEMPORARY_KEEP_S)
+        return None if life_s is None else self._clock() + life_s
 
 
 def _unknown(file_id: str) -> NotFound:

@@ -22,7 +22,7 @@ from gateway.services.media.resolve import MediaLimits, Resolver
 from gateway.services.media.urls import MediaUrls
 from gateway.storage.db.engine import Write
 from gateway.storage.media.store import OCTET_STREAM, MediaStore
-from gateway.storage.records.files import STRANGERS_KEEP_S, FileStore
+from gateway.storage.records.files import TEMPORARY_KEEP_S, FileStore
 from gateway.storage.records.media_index import MediaIndex
 
 _LEFTOVER_S = 86_400  # no put takes that long
@@ -36,9 +36,9 @@ _BRIEFLY_S = 600  # within which a request refers to what it has stored
 class MediaService:
     """Media by owner. What nobody used for `keep_s`, or what exceeds `max_bytes`, is swept.
 
-    What a link leads to that still works, a file or a job, stays in any case. Only a job keeps
-    what strangers have left here: of that goes what nobody used for a day, and what exceeds
-    `max_bytes` goes first.
+    Media behind a valid link, a file or an unfinished job stay in any case. Temporary media,
+    which callers with credentials of their own have uploaded, are kept for a day after their
+    last use, or for an unfinished job; they go first when `max_bytes` is exceeded.
     """
 
     def __init__(
@@ -82,17 +82,14 @@ class MediaService:
         """
         return self._resolver.resolved(request, caller)
 
-    def archive(
-        self, source: MediaSource, owner: str, *, stranger: str | None = None
-    ) -> StoredMedia:
+    def archive(self, source: MediaSource, owner: str, *, temporary: bool = False) -> StoredMedia:
         """Move generated media from the vendor into the store; raises UpstreamError.
 
-        Of what a `stranger` has sent there is a limit, beyond which RequestTooLarge is raised.
+        Raises RequestTooLarge when the limit for temporary media is reached.
         """
-        if stranger is not None and self._index.bytes_from(stranger) > self._limits.strangers:
+        if temporary and self._index.temporary_bytes() > self._limits.temporary:
             raise RequestTooLarge(
-                "Too much is stored already of what came from your network with credentials that "
-                "no vendor has accepted yet."
+                "The space for uploads with callers' own credentials is used up; retry later."
             )
         try:
             with source.open() as chunks:
@@ -101,7 +98,7 @@ class MediaService:
             raise UpstreamInvalidResponse("The vendor's result is too large to keep.") from err
         if stored.mime_type == OCTET_STREAM:
             raise UpstreamInvalidResponse("The vendor's result is neither picture nor video.")
-        self._index.add(stored, owner, stranger=stranger)
+        self._index.add(stored, owner, temporary=temporary)
         return stored
 
     def sign(self, stored: StoredMedia, *, base: str | None = None) -> str:
@@ -180,14 +177,14 @@ class MediaService:
     def _sweep_unused(self) -> int:
         now = self._clock()
         removed = self._remove_unused(now - self._keep_s)
-        return removed + self._remove_unused(now - STRANGERS_KEEP_S, strangers=True)
+        return removed + self._remove_unused(now - TEMPORARY_KEEP_S, temporary=True)
 
     def _sweep_surplus(self) -> int:
         assert self._max_bytes is not None
         now, removed = self._clock(), 0
-        for unused_s, strangers in ((_BRIEFLY_S, True), (self._needed_s, False)):
+        for unused_s, temporary in ((_BRIEFLY_S, True), (self._needed_s, False)):
             surplus = self._index.total_bytes() - self._max_bytes
-            removed += self._remove_unused(now - unused_s, surplus=surplus, strangers=strangers)
+            removed += self._remove_unused(now - unused_s, surplus=surplus, temporary=temporary)
         return removed
 
     def _sweep_strays(self) -> int:
@@ -202,15 +199,15 @@ class MediaService:
         return self._store.sweep(older_than_s=_LEFTOVER_S)
 
     def _remove_unused(
-        self, unused_since: float, *, surplus: float = math.inf, strangers: bool = False
+        self, unused_since: float, *, surplus: float = math.inf, temporary: bool = False
     ) -> int:
         """Remove media, least recently used first, until `surplus` bytes are gone."""
         removed = 0
         while surplus > 0:
             before = removed
-            for stored in self._index.candidates(unused_since=unused_since, strangers=strangers):
+            for stored in self._index.candidates(unused_since=unused_since, temporary=temporary):
                 if surplus > 0 and self._index.remove(
-                    stored.id, unused_since=unused_since, strangers=strangers
+                    stored.id, unused_since=unused_since, temporary=temporary
                 ):
                     # An equal put may have come in between: its bytes are newer, and stay.
                     self._store.delete(stored, unless_newer_than=unused_since)

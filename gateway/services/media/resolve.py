@@ -43,8 +43,8 @@ _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{32}")
 class MediaLimits:
     """Bytes of one attachment by kind, of all attachments of a request, and of generated media.
 
-    And of what is kept of strangers of one network. An attachment that a request repeats counts
-    each time, save in `request_count`.
+    `temporary` is for all uploads of callers with credentials of their own. An attachment that a
+    request repeats counts each time, save in `request_count`.
     """
 
     image: int = 30 * MB
@@ -52,7 +52,7 @@ class MediaLimits:
     audio: int = 30 * MB
     file: int = 100 * MB
     generated: int = 1000 * MB
-    strangers: int = 2000 * MB
+    temporary: int = 10_000 * MB
     request_bytes: int = 500 * MB
     request_count: int = 100
     repeated_count: int = 1000

@@ -30,7 +30,9 @@ def keep(media: MediaService, chunks: Iterable[bytes], caller: Caller, param: st
     Raises UnsupportedMediaType naming `param` when it is no image, StorageUnavailable.
     """
     try:
-        stored = media.archive(ChunkSource(chunks), caller.owner, stranger=caller.stranger)
+        stored = media.archive(
+            ChunkSource(chunks), caller.owner, temporary=caller.credential is not None
+        )
     except UpstreamInvalidResponse:
         raise UnsupportedMediaType(f"{param} is not an image.", param=param) from None
     return MediaRef("image", param, url=stored_link(stored.name))

@@ -1,17 +1,15 @@
-"""Limits on what the gateway itself asks of an account, by kind of work."""
+"""Limits on calls to an account, by kind of work."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from functools import lru_cache
+from typing import Protocol
 
+from limits import RateLimitItem
+
+from gateway.config.toml import parse_limits
 from gateway.domain.accounts import Kind
-from gateway.services.access.limits import limits_of
-from gateway.storage.rate_counters import Counters
-
-
-class QuotaExceeded(NamedTuple):
-    wait_s: float  # before there can be more room
-    full: bool  # there is none for a single call either
+from gateway.storage.rate_counters import QuotaExceeded, RateCounters
 
 
 class Quota(Protocol):
@@ -21,21 +19,18 @@ class Quota(Protocol):
 
 
 def never_allows(limit: str, amount: int) -> bool:
-    """True where so many calls at once are too many for a limit; "" is none."""
-    return bool(limit) and any(item.amount < amount for item in limits_of(limit)[0])
+    """Tell that a limit can never have room for so many calls at once; "" is no limit."""
+    return bool(limit) and any(item.amount < amount for item in _items(limit))
 
 
 class AccountLimits:
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: RateCounters) -> None:
         self._counters = counters
 
     def take(self, account: str, kind: Kind, limit: str, amount: int) -> QuotaExceeded | None:
-        _, limits = limits_of(limit, "account", account, kind, ours=True)
-        windows = self._counters.take(limits, amount)
-        short = [pair for pair in zip(limits, windows, strict=True) if not pair[1].room]
-        if not short:
-            return None
-        # More than a limit allows at all never has room; its length is as good as any answer.
-        wait_s = max(w.left_s if amount <= limit.amount else limit.expiry for limit, w in short)
-        full = any(window.hits >= limit.amount for limit, window in short)
-        return QuotaExceeded(max(wait_s, 0.01), full)
+        return self._counters.take(_items(limit), "account", account, kind, amount=amount)
+
+
+@lru_cache(maxsize=1024)
+def _items(limit: str) -> tuple[RateLimitItem, ...]:
+    return parse_limits(limit)

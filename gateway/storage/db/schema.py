@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Dialect,
     Double,
@@ -17,11 +18,12 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    false,
 )
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0007"
+REVISION = "0008"
 
 
 class Words(TypeDecorator[str]):
@@ -173,9 +175,8 @@ media_owners = Table(
     metadata,
     Column("media_id", ForeignKey("media.id", ondelete="CASCADE"), primary_key=True),
     Column("owner", String, primary_key=True),
-    # The network of an owner whose credential no vendor has accepted yet.
-    Column("stranger", String),
-    Index(None, "stranger", "owner"),
+    # Uploaded with the owner's own credential at a vendor: kept for a day.
+    Column("temporary", Boolean, nullable=False, server_default=false()),
 )
 
 job_media = Table(

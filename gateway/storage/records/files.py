@@ -7,38 +7,21 @@ import time
 from collections.abc import Callable
 from dataclasses import fields
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, insert, or_, select
+from sqlalchemy import ColumnElement, delete, insert, or_, select
 
 from gateway.domain.media import FileRecord
 from gateway.storage.db.engine import Database
 from gateway.storage.db.rows import page, remove
-from gateway.storage.db.schema import files, media_owners
+from gateway.storage.db.schema import files
 
-STRANGERS_KEEP_S = 86_400
+TEMPORARY_KEEP_S = 86_400  # of uploads with a caller's own credential
 
 
-_BY_STRANGER = exists().where(
-    media_owners.c.media_id == files.c.media_id,
-    media_owners.c.owner == files.c.owner,
-    media_owners.c.stranger.is_not(None),
-)
-_LATEST = files.c.created_at + STRANGERS_KEEP_S
-# What was asked for is kept beside, for the day on which the owner is no stranger any more.
-_EXPIRES_AT = case(
-    (and_(_BY_STRANGER, or_(files.c.expires_at.is_(None), files.c.expires_at > _LATEST)), _LATEST),
-    else_=files.c.expires_at,
-)
-_COLUMNS = [
-    _EXPIRES_AT if field.name == "expires_at" else files.c[field.name]
-    for field in fields(FileRecord)
-]
+_COLUMNS = [files.c[field.name] for field in fields(FileRecord)]
 
 
 class FileStore:
-    """To anybody but its owner a file does not exist, nor to its owner once it has expired.
-
-    Files of strangers, see `MediaIndex.add`, expire after a day.
-    """
+    """To anybody but its owner a file does not exist, nor to its owner once it has expired."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -104,9 +87,7 @@ class FileStore:
 
     def purge(self) -> int:
         """Forget what has expired."""
-        now = self._clock()
-        removed = remove(self._database, files, files.c.expires_at <= now)
-        return removed + remove(self._database, files, and_(_BY_STRANGER, now >= _LATEST))
+        return remove(self._database, files, files.c.expires_at <= self._clock())
 
     def _live(self) -> ColumnElement[bool]:
-        return or_(_EXPIRES_AT.is_(None), self._clock() < _EXPIRES_AT)
+        return or_(files.c.expires_at.is_(None), self._clock() < files.c.expires_at)

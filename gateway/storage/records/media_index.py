@@ -37,18 +37,15 @@ class MediaIndex:
         self,
         database: Database,
         *,
-        accepted: Callable[[str], bool] = lambda owner: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`accepted` tells whether an owner is no stranger any more."""
         self._database = database
-        self._accepted = accepted
         self._clock = clock
 
-    def add(self, stored: StoredMedia, owner: str, *, stranger: str | None = None) -> None:
+    def add(self, stored: StoredMedia, owner: str, *, temporary: bool = False) -> None:
         """Note that the media are there, in use now, and also the owner's.
 
-        `stranger` is where it comes from, as long as nobody vouches for the owner.
+        `temporary` media go a day after their last use.
         """
         used = self._clock()
         note = self._database.insert(media).values(
@@ -65,32 +62,22 @@ class MediaIndex:
             index_elements=[media.c.id], set_={"last_used_at": note.excluded.last_used_at}
         )
         own = self._database.insert(media_owners).values(
-            media_id=stored.id, owner=owner, stranger=stranger
+            media_id=stored.id, owner=owner, temporary=temporary
         )
-        if stranger is None:
+        if not temporary:
             key = [media_owners.c.media_id, media_owners.c.owner]
-            own = own.on_conflict_do_update(index_elements=key, set_={"stranger": None})
+            own = own.on_conflict_do_update(index_elements=key, set_={"temporary": False})
         else:
             own = own.on_conflict_do_nothing()
         with self._database.begin() as connection:
             connection.execute(note)
             connection.execute(own)
-        if stranger is not None and self._accepted(owner):  # since the request began
-            self.prove(owner)
 
-    def prove(self, owner: str) -> None:
-        """What is the owner's is a stranger's no more."""
-        strange = media_owners.c.stranger.is_not(None)
-        statement = update(media_owners).where(media_owners.c.owner == owner, strange)
-        with self._database.write() as connection:
-            connection.execute(statement.values(stranger=None))
-
-    def bytes_from(self, stranger: str) -> int:
-        """What strangers of one network have here; what two of them have counts twice."""
+    def temporary_bytes(self) -> int:
+        """Size of all temporary media; media of two owners count twice."""
         query = select(func.sum(media.c.size)).join(media_owners)
         with self._database.read() as connection:
-            found = connection.scalar(query.where(media_owners.c.stranger == stranger))
-        return int(found or 0)
+            return int(connection.scalar(query.where(media_owners.c.temporary)) or 0)
 
     def get(self, media_id: str) -> StoredMedia | None:
         with self._database.read() as connection:
@@ -113,15 +100,15 @@ class MediaIndex:
         return lambda connection: links and connection.execute(statement, links)
 
     def candidates(
-        self, *, unused_since: float, strangers: bool = False, limit: int = 100
+        self, *, unused_since: float, temporary: bool = False, limit: int = 100
     ) -> list[StoredMedia]:
         """Media that nothing needs and nobody used since then, least recently used first.
 
-        With `strangers`, of those alone; their files count for nothing.
+        With `temporary`, of those alone; their files count for nothing.
         """
         query = (
             select(*_COLUMNS)
-            .where(_unneeded(unused_since, strangers=strangers))
+            .where(_unneeded(unused_since, temporary=temporary))
             .order_by(media.c.last_used_at)
             .limit(limit)
         )
@@ -132,27 +119,27 @@ class MediaIndex:
         with self._database.read() as connection:
             return int(connection.scalar(select(func.sum(media.c.size))) or 0)
 
-    def remove(self, media_id: str, *, unused_since: float, strangers: bool = False) -> bool:
+    def remove(self, media_id: str, *, unused_since: float, temporary: bool = False) -> bool:
         """Forget a candidate, if it still is one; only then may its bytes go."""
-        this = and_(media.c.id == media_id, _unneeded(unused_since, strangers=strangers))
+        this = and_(media.c.id == media_id, _unneeded(unused_since, temporary=temporary))
         with self._database.begin() as connection:
-            if strangers:
+            if temporary:
                 named = files.c.media_id == media_id
                 connection.execute(delete(files).where(named, exists().where(this)))
             return connection.execute(delete(media).where(this)).rowcount > 0
 
 
-def _unneeded(unused_since: float, *, strangers: bool) -> ColumnElement[bool]:
+def _unneeded(unused_since: float, *, temporary: bool) -> ColumnElement[bool]:
     in_job = exists().where(
         job_media.c.media_id == media.c.id,
         jobs.c.id == job_media.c.job_id,
         jobs.c.status.not_in(FINAL),
     )
     unused = and_(media.c.last_used_at < unused_since, ~in_job)
-    if strangers:
+    if temporary:
         own = media_owners.c.media_id == media.c.id
-        strange = media_owners.c.stranger.is_not(None)
-        return and_(unused, exists().where(own, strange), ~exists().where(own, ~strange))
+        temporarily = media_owners.c.temporary
+        return and_(unused, exists().where(own, temporarily), ~exists().where(own, ~temporarily))
     return and_(unused, ~exists().where(files.c.media_id == media.c.id))
 
 

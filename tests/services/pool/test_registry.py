@@ -9,7 +9,7 @@ from gateway.config.settings import Settings
 from gateway.domain.accounts import Secret
 from gateway.domain.errors import NoAccountAvailable
 from gateway.storage.db.processes import Processes
-from gateway.storage.rate_counters import MachineCounters
+from gateway.storage.rate_counters import RateCounters
 from gateway.storage.records.accounts import AccountStore
 from tests.services.pools import KEYS, account, call, end, exhausted, lend, names, view
 
@@ -106,7 +106,9 @@ def test_a_pool_of_simulators_takes_no_account_that_is_added(world, demo_url, fo
         state_dir=world.folder, secret_keys=KEYS, demo_url=demo_url, accounts=simulated
     )
     database = world.database
-    pool = open_pool(settings, database, database, MachineCounters(), Processes(database))
+    pool = open_pool(
+        settings, database, database, RateCounters("memory://", {}), Processes(database)
+    )
     assert {view.name for view in pool.snapshot()} == found
 
 

@@ -141,36 +141,10 @@ def test_an_expired_file_is_gone_before_it_is_purged(files, index, clock):
     assert files.purge() == 0
 
 
-def test_a_strangers_file_lasts_a_day_until_its_owner_is_proven(files, index, clock):
-    stored, day_s = media("upload"), 86_400
-    index.add(stored, "own:eve", stranger="192.0.2.1")
-    fields = {"filename": "a.png", "purpose": "vision", "mime_type": "image/png", "size": 1}
-    records = [
-        files.create(owner="own:eve", media_id=stored.id, expires_at=asked, **fields)
-        for asked in (None, clock.time + 10, clock.time + 2 * day_s)
-    ]
-    told = [round(record.expires_at - clock.time) for record in records]
-    assert told == [day_s, 10, day_s]
-    assert [files.get(record.id, "own:eve") for record in records] == records
-    clock.time += 10
-    assert files.purge() == 1
-    index.prove("own:other")
-    clock.time += day_s
-    assert files.list("own:eve") == []
-    assert not files.delete(records[0].id, "own:eve")
-    index.prove("own:eve")
-    assert {record.id for record in files.list("own:eve")} == {records[0].id, records[2].id}
-    assert files.purge() == 0
-    index.add(stored, "own:eve", stranger="192.0.2.1")
-    assert files.get(records[0].id, "own:eve").expires_at is None, "once proven it stays so"
-
-
-def test_strangers_media_may_go_with_their_files_unless_others_have_them(
-    files, index, database, clock
-):
+def test_temporary_media_go_with_their_files_unless_others_have_them(files, index, database, clock):
     jobs = JobStore(database, Processes(database), clock=clock)
     for name in ("alone", "shared", "needed", "adopted"):
-        index.add(media(name), "own:eve", stranger="192.0.2.1")
+        index.add(media(name), "own:eve", temporary=True)
     index.add(media("shared"), "ann")
     index.add(media("adopted"), "own:eve")
     index.add(media("others"), "ann")
@@ -178,17 +152,16 @@ def test_strangers_media_may_go_with_their_files_unless_others_have_them(
     jobs.create(job, [index.need("j", [media("needed").id])])
     fields = {"filename": "a.png", "purpose": "vision", "mime_type": "image/png", "size": 1}
     file = files.create(owner="own:eve", media_id=media("alone").id, **fields)
-    assert index.bytes_from("192.0.2.1") == 3 * media("x").size
-    assert index.bytes_from("192.0.2.2") == 0
+    assert index.temporary_bytes() == 3 * media("x").size
     since = clock.time
     clock.time += 10
-    assert index.candidates(unused_since=since, strangers=True) == []
-    assert index.candidates(unused_since=clock.time, strangers=True) == [media("alone")]
+    assert index.candidates(unused_since=since, temporary=True) == []
+    assert index.candidates(unused_since=clock.time, temporary=True) == [media("alone")]
     assert media("alone") not in index.candidates(unused_since=clock.time)
     assert not index.remove(media("alone").id, unused_since=clock.time)
     for name in ("shared", "needed", "adopted", "others"):
-        assert not index.remove(media(name).id, unused_since=clock.time, strangers=True)
+        assert not index.remove(media(name).id, unused_since=clock.time, temporary=True)
     assert files.get(file.id, "own:eve")
-    assert index.remove(media("alone").id, unused_since=clock.time, strangers=True)
+    assert index.remove(media("alone").id, unused_since=clock.time, temporary=True)
     assert files.get(file.id, "own:eve") is None
     assert index.get(media("alone").id) is None
