@@ -24,8 +24,7 @@ from gateway.domain.requests import (
     VideoRequest,
 )
 from gateway.domain.token_estimate import Estimate
-from gateway.services.chat.capabilities import able_routes
-from gateway.services.chat.conversation import conversation_of
+from gateway.services.chat.demands import able_routes, conversation_of, essential_params
 from gateway.services.chat.prompts import MediaKind, media_request, unused_params
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
@@ -86,8 +85,11 @@ class ChatService:
 
     def _able(self, model: Model, request: ChatRequest, caller: Caller) -> Model:
         """The model with those of the caller's routes that take what the answer is about."""
+        essential = essential_params(request)
+        if not essential:
+            return model
         routes = self._dispatcher.routes(model, caller)
-        return replace(model, routes=able_routes(routes, request))
+        return replace(model, routes=able_routes(routes, request, essential))
 
     def _conversation(self, request: ChatRequest) -> str:
         return conversation_of(request) if self._affinity else ""

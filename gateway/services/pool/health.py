@@ -22,6 +22,7 @@ from gateway.domain.errors import (
 Uniform = Callable[[float, float], float]
 BlockReason = Literal["quota", "denied", "not_available"]
 
+CIRCUIT_FAILURES = 5  # of the vendor in a row that open an account's circuit
 LONGEST_COOLDOWN_S = 3600.0
 LONGEST_QUOTA_S = 31 * 86400.0
 UNKNOWN_QUOTA_S = 3600.0  # where the vendor does not tell when a quota begins anew
@@ -32,10 +33,6 @@ _OPEN_S, _LONGEST_OPEN_S = 30.0, 600.0
 _DENIED_S = 300.0
 _NOT_AVAILABLE_S = 60.0  # before a model that its owner may have opened meanwhile is tried again
 _MAX_BLOCKED_MODELS = 16  # per account: callers may name any model
-_CIRCUIT_FAILURES = 5  # of the vendor in a row that open an account's circuit
-_SLICE_S = 5.0
-_SLICES = 6
-_MIN_CALLS = 20
 
 
 class ModelBlock(NamedTuple):
@@ -222,38 +219,3 @@ def _with_block(health: Health, failure: Failure, block: ModelBlock) -> Health:
 
 def _backoff_s(first_s: float, failures: int, longest_s: float) -> float:
     return min(first_s * 2.0 ** min(failures, 30), longest_s)
-
-
-class Outcomes:
-    """Outcomes of an account's calls in this process, over the last half minute."""
-
-    __slots__ = ("_bad", "_good", "_in_a_row", "_slice")
-
-    def __init__(self) -> None:
-        self._slice = 0
-        self.clear()
-
-    def clear(self) -> None:
-        self._in_a_row = 0
-        self._good, self._bad = [0] * _SLICES, [0] * _SLICES
-
-    def add(self, now: float, *, good: bool) -> None:
-        current = int(now / _SLICE_S)
-        if current != self._slice:
-            for passed in range(max(self._slice + 1, current - _SLICES + 1), current + 1):
-                self._good[passed % _SLICES] = self._bad[passed % _SLICES] = 0
-            self._slice = current
-        if good:
-            self._in_a_row = 0
-            self._good[current % _SLICES] += 1
-        else:
-            self._in_a_row += 1
-            self._bad[current % _SLICES] += 1
-
-    @property
-    def open_circuit(self) -> bool:
-        """True after five failures in a row, or where half of at least twenty calls failed."""
-        bad, good = sum(self._bad), sum(self._good)
-        return self._in_a_row >= _CIRCUIT_FAILURES or (
-            bad + good >= _MIN_CALLS and bad >= max(good, _MIN_CALLS / 2)
-        )

@@ -6,23 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 from gateway.domain.errors import Fault, GatewayError
 from gateway.runtime.logs import log
-from gateway.services.pool.health import Failure, Health, Uniform, on_failure, on_success
+from gateway.services.pool.health import (
+    CIRCUIT_FAILURES,
+    Failure,
+    Health,
+    Uniform,
+    on_failure,
+    on_success,
+)
+from gateway.services.pool.lease import Lease
 from gateway.services.pool.pooled_account import PooledAccount
 from gateway.services.pool.registry import AccountRegistry
 from gateway.services.pool.sync import HealthSync
-
-
-class Call(Protocol):
-    """A call of an account; `probe`: it alone shows whether the account has recovered."""
-
-    pooled: PooledAccount
-    began_at: float
-    model: str
-    probe: bool
 
 
 class HealthMonitor:
@@ -41,36 +40,31 @@ class HealthMonitor:
         self._clock = clock
         self._uniform = uniform
 
-    def succeeded(self, call: Call) -> None:
-        call.pooled.outcomes.add(self._clock(), good=True)
-        if call.probe or not call.pooled.health.healthy:
-            self.recovered(call)
-
-    def recovered(self, call: Call, *, query: bool = False) -> None:
+    def recovered(self, lease: Lease, *, query: bool = False) -> None:
         """End a cooldown or an ejection after an answer; `query` as in `on_success`."""
-        pooled = call.pooled
-        began_at = inf if call.probe else call.began_at  # a probe is made to find out
+        pooled = lease.pooled
+        began_at = inf if lease.probe else lease.began_at  # a probe is made to find out
         with self._lock:
             before = pooled.health
             after = on_success(before, began_at=began_at, at=self._clock(), query=query)
             pooled.set_health(after)
-            if call.probe:
-                call.probe = pooled.probing = False
+            if lease.probe:
+                lease.probe = pooled.probing = False
             self._registry.changes += 1
         if after is not before:
             self._sync.changed(pooled)
             if before.ejections and not after.ejections:
                 log.info("account_recovered", account=pooled.name)
 
-    def failed(self, call: Call, err: GatewayError) -> None:
+    def failed(self, lease: Lease, err: GatewayError) -> None:
         """Change the account's health as the error's fault asks for."""
-        pooled = call.pooled
-        failure = Failure(err, call.began_at, self._clock(), call.model)
+        pooled = lease.pooled
+        failure = Failure(err, lease.began_at, self._clock(), lease.model)
         with self._lock:
             before = pooled.health
             if failure.of_vendor:
-                pooled.outcomes.add(failure.at, good=False)
-                if pooled.outcomes.open_circuit:
+                pooled.failures_in_a_row += 1
+                if pooled.failures_in_a_row >= CIRCUIT_FAILURES:
                     opens = self._registry.may_eject(pooled, Fault.VENDOR.value)
                     failure = replace(failure, opens_circuit=opens)
             after = on_failure(before, failure, uniform=self._uniform)
@@ -78,7 +72,7 @@ class HealthMonitor:
                 return
             ejected = after.ejections > 0 and after.ejected_until != before.ejected_until
             if ejected:
-                pooled.outcomes.clear()
+                pooled.failures_in_a_row = 0
             pooled.set_health(after)
             self._registry.changes += 1
         self._log(pooled, before, after, err)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from math import ceil
 from threading import Lock
-from types import TracebackType
 
 from gateway.domain.accounts import Account
 from gateway.domain.errors import (
@@ -18,6 +17,7 @@ from gateway.domain.errors import (
     StorageUnavailable,
 )
 from gateway.services.pool.health import Uniform
+from gateway.services.pool.lease import Lease
 from gateway.services.pool.limits import Quota
 from gateway.services.pool.monitor import HealthMonitor
 from gateway.services.pool.pooled_account import LeaseRequest, PooledAccount
@@ -40,48 +40,6 @@ _BUSY_S = 1.0
 _AWAY_S = 1.0  # before an account is tried again whose slot the database did not give
 _MIN_WAIT_S = 0.005
 _WAIT_PER_WAITER_S = 0.0005  # of more who wait, each looks the less often by itself
-
-
-class Lease:
-    """An account for one call, released at the end of the `with` block.
-
-    An error that ends the block changes the account's health by its fault.
-    """
-
-    __slots__ = ("_pool", "_succeeded", "account", "began_at", "model", "pooled", "probe", "slot")
-
-    def __init__(self, pool: Pool, pooled: PooledAccount, model: str, began_at: float) -> None:
-        self._pool = pool
-        self._succeeded = False
-        self.pooled = pooled
-        self.account = pooled.account
-        self.model = model
-        self.began_at = began_at
-        self.probe = pooled.probing  # nobody else is lent a probing account
-        self.slot = False
-
-    def succeeded(self) -> None:
-        """Report the first part of an answer, which proves that the account is usable."""
-        if not self._succeeded:
-            self._succeeded = True
-            self._pool.health.succeeded(self)
-
-    def __enter__(self) -> Lease:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        err: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if err is None:
-                self.succeeded()
-            elif isinstance(err, GatewayError):
-                self._pool.health.failed(self, err)
-        finally:
-            self._pool.release(self)
 
 
 class Pool:
@@ -109,7 +67,7 @@ class Pool:
         self._wait_s = wait_s
         self._lock = Lock()
         self._sync = HealthSync(registry, states, self._lock, clock=clock)
-        self.health = HealthMonitor(registry, self._sync, self._lock, clock=clock, uniform=uniform)
+        self._health = HealthMonitor(registry, self._sync, self._lock, clock=clock, uniform=uniform)
         self._slots = Slots(slots, processes, clock=clock, uniform=uniform)
         self._queue: Queue[Lease] = Queue(
             max_waiting=max_waiting, max_per_caller=max_waiting_per_caller
@@ -167,7 +125,7 @@ class Pool:
 
     def peek(self, request: LeaseRequest) -> Account:
         """An account that could be lent. Raises as `lease` does."""
-        pooled = self._choose(request)
+        pooled = self._choose(request, self._clock())
         if pooled is None:
             raise self._refusal(request)
         return pooled.account
@@ -232,30 +190,34 @@ class Pool:
     def _reserve_now(self, request: LeaseRequest) -> Lease | None:
         """Reserve an account that nobody who waits can use."""
         with self._lock:
-            if len(self._queue):
+            if self._queue.waiters:
                 self._queue.offer(self._reserve)
             return self._reserve(request)
 
-    def _choose(self, request: LeaseRequest) -> PooledAccount | None:
-        registry = self._registry
-        candidates = registry.candidates(request.upstream, request.models)
-        load = registry.mean_load(request.upstream)
-        return candidates.choose(request, self._clock(), self._random, registry.changes, load)
+    def _choose(self, request: LeaseRequest, now: float) -> PooledAccount | None:
+        registry, upstream = self._registry, request.upstream
+        load = (registry.in_flight[upstream] + 1) / (registry.weights.get(upstream) or 1)
+        candidates = registry.candidates(upstream, request.models)
+        return candidates.choose(request, now, self._random, registry.changes, load)
 
     def _reserve(self, request: LeaseRequest) -> Lease | None:
-        pooled = self._choose(request)
+        now = self._clock()
+        pooled = self._choose(request, now)
         if pooled is None:
             return None
-        self._registry.count(pooled, 1)
-        if pooled.health.ejections:
-            pooled.probing = True
-        if pooled.probing or pooled.at_capacity:
+        pooled.in_flight += 1
+        self._registry.in_flight[request.upstream] += 1
+        probe = pooled.health.ejections > 0
+        if probe or pooled.account.max_in_flight is not None:
+            pooled.probing = probe
             self._registry.changes += 1
-        return Lease(self, pooled, request.model, self._clock())
+        return Lease(self, pooled, request.model, now, probe=probe)
 
     def _admit(self, lease: Lease, request: LeaseRequest) -> bool:
         """Take the slot and count the call; where there is no room, give the account back."""
         pooled, admitted = lease.pooled, False
+        if pooled.account.max_in_flight is None and not pooled.account.limits:
+            return True
         try:
             admitted = (
                 self._take_slot(lease)
@@ -301,22 +263,27 @@ class Pool:
         self._registry.changes += 1
 
     def release(self, lease: Lease) -> None:
+        pooled = lease.pooled
         try:
             if lease.slot:
-                self._slots.release(lease.pooled.name)
-                lease.pooled.full_until = 0.0
+                self._slots.release(pooled.name)
+                pooled.full_until = 0.0
         finally:
-            self._give_back(lease.pooled, probe=lease.probe)
+            with self._lock:
+                if lease.probe or pooled.account.max_in_flight is not None:
+                    self._registry.changes += 1
+                if lease.probe:
+                    pooled.probing = False
+                pooled.in_flight -= 1
+                self._registry.in_flight[pooled.account.upstream] -= 1
+                if self._queue.waiters:
+                    self._queue.offer(self._reserve)
 
-    def _give_back(self, pooled: PooledAccount, *, probe: bool) -> None:
-        with self._lock:
-            if probe or pooled.account.max_in_flight is not None:
-                self._registry.changes += 1
-            if probe:
-                pooled.probing = False
-            self._registry.count(pooled, -1)
-            if len(self._queue):
-                self._queue.offer(self._reserve)
+    def recovered(self, lease: Lease) -> None:
+        self._health.recovered(lease)
+
+    def failed(self, lease: Lease, err: GatewayError) -> None:
+        self._health.failed(lease, err)
 
     def _availability(self, request: LeaseRequest) -> Availability:
         candidates = self._registry.candidates(request.upstream, request.models)
@@ -343,13 +310,13 @@ class Pool:
         try:
             yield
             if pooled.health.rejected:
-                self.health.recovered(lease, query=True)
+                self._health.recovered(lease, query=True)
         except GatewayError as err:
             if err.fault is Fault.ACCOUNT:
-                self.health.failed(lease, err)
+                self._health.failed(lease, err)
             raise
         finally:
-            self._give_back(pooled, probe=lease.probe)
+            self.release(lease)
 
     def _query_lease(self, pooled: PooledAccount) -> Lease:
         now = self._clock()
@@ -367,12 +334,11 @@ class Pool:
                     "retry in 1 s.",
                     retry_after=_BUSY_S,
                 )
-            self._registry.count(pooled, 1)
+            pooled.in_flight += 1
+            self._registry.in_flight[pooled.account.upstream] += 1
             probe = pooled.health.rejected
             pooled.probing = pooled.probing or probe
-        lease = Lease(self, pooled, "", now)
-        lease.probe = probe
-        return lease
+        return Lease(self, pooled, "", now, probe=probe)
 
     # -- periodic work -----------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from math import inf
 from typing import Literal
 
 from gateway.domain.accounts import Account, Kind
-from gateway.services.pool.health import Health, Outcomes
+from gateway.services.pool.health import Health
 
 Status = Literal["enabled", "disabled", "draining"]
 
@@ -37,9 +37,6 @@ class LeaseRequest:
     def model(self) -> str:
         return self.models[-1]
 
-    def excludes(self, name: str) -> bool:
-        return name in self.skip or name in self.lacks_room
-
 
 class PooledAccount:
     """Account with its state in this process. The pool's lock guards every change."""
@@ -47,13 +44,14 @@ class PooledAccount:
     __slots__ = (
         "account",
         "blocked_until",
+        "failures_in_a_row",
         "full_until",
         "health",
+        "healthy",
         "in_flight",
         "key",
         "limited",
         "name",
-        "outcomes",
         "probing",
         "revision",
         "status",
@@ -66,7 +64,8 @@ class PooledAccount:
         self.status: Status = status
         self.health = Health()
         self.blocked_until = 0.0
-        self.outcomes = Outcomes()
+        self.healthy = True
+        self.failures_in_a_row = 0  # of the vendor, in this process
         self.in_flight = 0  # in this process
         self.probing = False  # a call of this process is the half-open probe
         self.full_until = 0.0  # other processes hold all of its slots
@@ -76,6 +75,7 @@ class PooledAccount:
     def set_health(self, health: Health) -> None:
         self.health = health
         self.blocked_until = health.blocked_until
+        self.healthy = health.healthy
 
     @property
     def load(self) -> float:
@@ -86,14 +86,18 @@ class PooledAccount:
         cap = self.account.max_in_flight
         return cap is not None and self.in_flight >= cap
 
-    def usable(self, now: float, kind: Kind, model: str) -> bool:
+    def usable(self, now: float, request: LeaseRequest) -> bool:
+        """True if it can be lent to the request now."""
+        cap = self.account.max_in_flight
         return (
             self.blocked_until <= now
             and not self.probing
             and self.full_until <= now
-            and not self.at_capacity
-            and (not self.limited or self.limited.get(kind, 0.0) <= now)
-            and (not self.health.models or self.model_blocked_until(model) <= now)
+            and (cap is None or self.in_flight < cap)
+            and (not self.limited or self.limited.get(request.kind, 0.0) <= now)
+            and (not self.health.models or self.model_blocked_until(request.model) <= now)
+            and self.name not in request.skip
+            and self.name not in request.lacks_room
         )
 
     def model_blocked_until(self, model: str) -> float:

@@ -33,11 +33,11 @@ class Queue(Generic[T]):
     def __init__(self, *, max_waiting: int, max_per_caller: int) -> None:
         self._max_waiting = max_waiting
         self._max_per_caller = max_per_caller
-        self._waiters: OrderedDict[Waiter[T], None] = OrderedDict()
+        self.waiters: OrderedDict[Waiter[T], None] = OrderedDict()
         self._per_caller: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._waiters)
+        return len(self.waiters)
 
     def join(self, waiter: Waiter[T]) -> None:
         """Raises NoAccountAvailable where the queue is full."""
@@ -48,10 +48,10 @@ class Queue(Generic[T]):
                 retry_after=_RETRY_S,
             )
         self._per_caller[caller] += 1
-        self._waiters[waiter] = None
+        self.waiters[waiter] = None
 
     def leave(self, waiter: Waiter[T]) -> None:
-        self._waiters.pop(waiter, None)
+        self.waiters.pop(waiter, None)
         caller = waiter.request.caller
         self._per_caller[caller] -= 1
         if not self._per_caller[caller]:
@@ -59,25 +59,25 @@ class Queue(Generic[T]):
 
     def rejoin(self, waiter: Waiter[T]) -> None:
         """Wait on in front: the account that was reserved could not be lent after all."""
-        self._waiters[waiter] = None
-        self._waiters.move_to_end(waiter, last=False)
+        self.waiters[waiter] = None
+        self.waiters.move_to_end(waiter, last=False)
 
     def wake(self) -> None:
         """Let all who wait look again whether it is worth it."""
-        for waiter in self._waiters:
+        for waiter in self.waiters:
             waiter.signal.set()
 
     def offer(self, reserve: Callable[[LeaseRequest], T | None]) -> None:
         """Reserve accounts for those who wait, in their order, as far as there are any."""
         in_vain: set[tuple[str, tuple[str, ...], str]] = set()
-        for waiter in list(self._waiters):
+        for waiter in list(self.waiters):
             request = waiter.request
             need = (request.upstream, request.models, request.kind)
             if need in in_vain:
                 continue
             waiter.reserved = reserve(request)
             if waiter.reserved is not None:
-                del self._waiters[waiter]
+                del self.waiters[waiter]
                 waiter.signal.set()
             elif not (request.skip or request.lacks_room):
                 in_vain.add(need)

@@ -62,8 +62,8 @@ class AccountRegistry:
         self._installed = _Stored()
         self._cache = VersionedCache(store.version, self._read, initial=_Stored(), clock=clock)
         self.changes = 0  # of anything that decides which accounts can be lent
-        self._in_flight: Counter[str] = Counter()  # calls of this process, by upstream
-        self._weights: dict[str, int] = {}  # of the enabled accounts, by upstream
+        self.in_flight: Counter[str] = Counter()  # calls of this process, by upstream
+        self.weights: Mapping[str, int] = {}  # of the enabled accounts, by upstream
         self.origins: frozenset[str] = frozenset()  # "host:port" of the accounts' own base URLs
         self._install(self._installed)
 
@@ -108,15 +108,6 @@ class AccountRegistry:
             )
         return found
 
-    def count(self, pooled: PooledAccount, calls: int) -> None:
-        """Count calls of this process that begin or, below zero, end."""
-        pooled.in_flight += calls
-        self._in_flight[pooled.account.upstream] += calls
-
-    def mean_load(self, upstream: str) -> float:
-        """Calls in flight per weight, with the one that is about to be lent."""
-        return (self._in_flight[upstream] + 1) / (self._weights.get(upstream) or 1)
-
     def may_eject(self, pooled: PooledAccount, reason: str) -> bool:
         """Never more than half of an upstream: its accounts may all suffer from one incident."""
         enabled = self._enabled(pooled.account.upstream)
@@ -153,7 +144,7 @@ class AccountRegistry:
         for found in pooled.values():
             if found.status == "enabled":
                 weights[found.account.upstream] += found.account.weight
-        self._weights = weights
+        self.weights = weights
         self.origins = origins_of(account.base_url for account, _ in wanted.values())
         self._installed = stored
 

@@ -53,30 +53,27 @@ class Candidates:
         if known is not None and known[0] == changes and known[1].soonest_at > now:
             return None
         if request.conversation:
-            for pooled in self._ranked(request.conversation):
+            if self._affinity is None:
+                self._affinity = Affinity(self.accounts)
+            for pooled in self._affinity.ranked(request.conversation):
                 most = ceil(_MAX_LOAD * load * pooled.account.weight)
-                if pooled.in_flight < most and _usable(pooled, request, now):
+                if pooled.in_flight < most and pooled.usable(now, request):
                     return pooled
-        return self._drawn(request, now, random)
+        return self._draw(request, now, random)
 
-    def _ranked(self, conversation: str) -> Sequence[PooledAccount]:
-        if self._affinity is None:
-            self._affinity = Affinity(self.accounts)
-        return self._affinity.ranked(conversation)
-
-    def _drawn(self, request: LeaseRequest, now: float, random: Random) -> PooledAccount | None:
+    def _draw(self, request: LeaseRequest, now: float, random: Random) -> PooledAccount | None:
         if len(self.accounts) > _SCANNED:
             first: PooledAccount | None = None
             for _ in range(_DRAWS):
                 drawn = self.accounts[bisect(self._cumulative, random() * self._total)]
-                if drawn is first or not _usable(drawn, request, now):
+                if drawn is first or not drawn.usable(now, request):
                     continue
                 if first is not None:
                     return drawn if drawn.load < first.load else first
                 first = drawn
             if first is not None:
                 return first
-        usable = [found for found in self.accounts if _usable(found, request, now)]
+        usable = [found for found in self.accounts if found.usable(now, request)]
         if len(usable) < 2:
             return usable[0] if usable else None
         first = _weighted(usable, random)
@@ -108,17 +105,13 @@ class Candidates:
                 found.health.rejected or (block is not None and block.reason != "quota")
             )
             not_available = not_available or (block is not None and block.reason == "not_available")
-            if request.excludes(found.name):
+            if found.name in request.skip or found.name in request.lacks_room:
                 continue
             at = found.available_at(kind, model)
             busy = busy or at == inf
             if at < soonest_at:
                 soonest_at, soonest = at, found
         return Availability(soonest_at, soonest, busy, rejected, not_available)
-
-
-def _usable(found: PooledAccount, request: LeaseRequest, now: float) -> bool:
-    return found.usable(now, request.kind, request.model) and not request.excludes(found.name)
 
 
 def _weighted(accounts: Sequence[PooledAccount], random: Random) -> PooledAccount:

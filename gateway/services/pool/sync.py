@@ -74,7 +74,7 @@ class HealthSync:
         """Forget what is held against an account, in all processes. Raises StorageUnavailable."""
         with self._lock:
             pooled.set_health(Health(changed_at=self._clock()))
-            pooled.outcomes.clear()
+            pooled.failures_in_a_row = 0
             self._registry.changes += 1
         self._write(pooled)
 
@@ -86,7 +86,7 @@ class HealthSync:
         if newly_ejected and health.eject_reason == vendor:
             if not self._registry.may_eject(pooled, vendor):
                 health = replace(health, ejected_until=0.0, eject_reason="", ejections=0)
-            pooled.outcomes.clear()
+            pooled.failures_in_a_row = 0
         pooled.set_health(health)
 
     def _write(self, pooled: PooledAccount) -> None:

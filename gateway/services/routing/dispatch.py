@@ -26,14 +26,15 @@ from gateway.domain.errors import (
 from gateway.domain.events import Usage
 from gateway.runtime.logs import log
 from gateway.services.pool.health import UNKNOWN_QUOTA_S
-from gateway.services.pool.pool import Lease, Pool
+from gateway.services.pool.lease import Lease
+from gateway.services.pool.pool import Pool
 from gateway.services.pool.pooled_account import LeaseRequest
 from gateway.services.routing.catalog import Model, Route
-from gateway.services.routing.retry_budget import RetryBudget
-from gateway.services.routing.retry_state import RetryState
+from gateway.services.routing.retries import RetryBudget, RetryState
 from gateway.storage.db.engine import Write
 
 _MAX_ATTEMPTS = 16
+_PAID = frozenset({"image", "video"})  # submitted at most once
 _CRASHES = (TypeError, AttributeError, KeyError, ValueError, IndexError)
 OWN = "own"
 
@@ -124,7 +125,7 @@ class Dispatcher:
             return
         self._budget.count_request()
         need = _Need(model, kind, caller, amount, self._pool.deadline(), conversation)
-        state = RetryState(routes, paid=kind != "chat")
+        state = RetryState(routes, paid=kind in _PAID)
         answered = False
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             lease = self._lease(need, state)

@@ -263,24 +263,6 @@ def test_an_open_circuit_is_probed_by_one_call_and_stays_open_twice_as_long(worl
     assert view(pool, "one").state == "ready"
 
 
-def test_a_circuit_opens_when_half_of_many_calls_fail(world):
-    pool = world.pool(account("one"), account("two"))
-    for n in range(19):
-        end(lend(pool, skip={"two"}), UpstreamError("500") if n % 2 else None)
-        world.clock.pass_s(1)
-    assert view(pool, "one").state == "ready"
-    fail(pool, "one", {"two"})
-    assert view(pool, "one").state == "ejected"
-
-
-def test_failures_of_half_a_minute_ago_are_forgotten(world):
-    pool = world.pool(account("one"), account("two"))
-    for n in range(60):
-        end(lend(pool, skip={"two"}), UpstreamError("500") if n % 2 else None)
-        world.clock.pass_s(2)
-    assert view(pool, "one").state == "ready"
-
-
 @pytest.mark.parametrize(("accounts", "ejected"), [(1, 0), (2, 1), (3, 1), (4, 2), (9, 4)])
 def test_one_incident_never_ejects_more_than_half_of_the_accounts(world, accounts, ejected):
     pool = world.pool(*weighted([1] * accounts))

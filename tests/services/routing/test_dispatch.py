@@ -31,7 +31,7 @@ from gateway.domain.errors import (
 from gateway.domain.events import Finish, TextDelta
 from gateway.services.routing.catalog import Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
-from gateway.services.routing.retry_budget import RetryBudget
+from gateway.services.routing.retries import RetryBudget
 from tests.services.pools import account, view
 
 ANYONE = Caller("someone")

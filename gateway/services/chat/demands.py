@@ -1,4 +1,4 @@
-"""Parameters that an answer is about, which are never dropped: routes that have them."""
+"""Demands of a chat request on its routing: capabilities of the vendor, and affinity."""
 
 from __future__ import annotations
 
@@ -8,6 +8,25 @@ from dataclasses import replace
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.requests import ChatRequest
 from gateway.services.routing.catalog import Route
+
+_MAX_CHARACTERS = 4096  # of a message, by which a conversation is told from others
+
+
+def conversation_of(request: ChatRequest) -> str:
+    """The caller's `prompt_cache_key`, else the user's id, else the messages it began with."""
+    params = request.params
+    if key := params.get("prompt_cache_key"):
+        return f"key {key}"
+    user = (params.get("metadata") or {}).get("user_id") or params.get("user")
+    if user:
+        return f"user {user}"
+    first: dict[str, str] = {}
+    for message in request.messages:
+        if message.role in ("system", "user") and message.role not in first:
+            first[message.role] = message.text[:_MAX_CHARACTERS]
+            if message.role == "user":
+                break
+    return "\n".join((first.get("system", ""), first.get("user", "")))
 
 
 def essential_params(request: ChatRequest) -> list[str]:
@@ -26,15 +45,15 @@ def essential_params(request: ChatRequest) -> list[str]:
     return found
 
 
-def able_routes(routes: Sequence[Route], request: ChatRequest) -> tuple[Route, ...]:
-    """The routes whose vendor has what the answer is about.
+def able_routes(
+    routes: Sequence[Route], request: ChatRequest, essential: Sequence[str]
+) -> tuple[Route, ...]:
+    """The routes whose vendor has the `essential` parameters.
 
     Raises InvalidRequest naming the first parameter that none of them has.
     """
-    essential = essential_params(request)
-    if not essential:
-        return tuple(routes)
-    able, lacking = [], essential[0]
+    able: list[Route] = []
+    lacking = ""
     for route in routes:
         dropped = set(route.upstream.dropped(replace(request, model=route.model)))
         missing = [name for name in essential if name in dropped]

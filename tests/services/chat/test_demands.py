@@ -1,4 +1,4 @@
-"""Routes for what an answer is about: tools, JSON schemas, several choices."""
+"""Demands of a chat request on its routing: capabilities and affinity."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from gateway.domain.errors import InvalidRequest
-from gateway.domain.requests import ChatRequest
-from gateway.services.chat.capabilities import able_routes
+from gateway.domain.requests import ChatRequest, Message, Text
+from gateway.services.chat.demands import able_routes, conversation_of, essential_params
 from gateway.services.routing.catalog import Route
 
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
@@ -23,7 +23,8 @@ def route(name, *lacks):
 
 
 def chosen(params, *routes):
-    return [found.upstream.name for found in able_routes(routes, ChatRequest("m", (), params))]
+    asked = ChatRequest("m", (), params)
+    return [found.upstream.name for found in able_routes(routes, asked, essential_params(asked))]
 
 
 PLAIN, ABLE = route("plain", "tools", "tool_choice", "response_format", "n", "seed"), route("able")
@@ -59,3 +60,35 @@ def test_where_no_route_has_it_the_error_names_the_field(params, field):
     with pytest.raises(InvalidRequest) as caught:
         chosen(params, PLAIN)
     assert caught.value.param == field
+
+
+def request(*texts, **params):
+    roles = ("system", "user", "assistant", "user")
+    messages = (Message(role, (Text(text),)) for role, text in zip(roles, texts, strict=False))
+    return ChatRequest("m", tuple(messages), params)
+
+
+FIRST = ("Be brief.", "Hello")
+LATER = (*FIRST, "Hi!", "How are you?")
+
+
+def test_the_first_messages_tell_a_conversation_through_all_of_its_turns():
+    assert conversation_of(request(*FIRST)) == conversation_of(request(*LATER))
+    assert conversation_of(request(*FIRST)) != conversation_of(request("Be brief.", "Bye"))
+    assert conversation_of(request(*FIRST)) != conversation_of(request("Be long.", "Hello"))
+
+
+@pytest.mark.parametrize(
+    "params", [{"prompt_cache_key": "k"}, {"user": "u"}, {"metadata": {"user_id": "u"}}]
+)
+def test_a_key_or_a_user_tells_it_before_the_messages(params):
+    assert conversation_of(request(*FIRST, **params)) == conversation_of(
+        request("a", "b", **params)
+    )
+
+
+def test_a_key_comes_before_a_user():
+    both = {"prompt_cache_key": "k", "user": "u"}
+    assert conversation_of(request(*FIRST, **both)) == conversation_of(
+        request(*FIRST, prompt_cache_key="k")
+    )

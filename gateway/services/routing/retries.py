@@ -1,8 +1,10 @@
-"""State of one request over its attempts: routes left, accounts tried, errors met."""
+"""Retries: the state of one request over its attempts, and the budget of all requests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from gateway.domain.errors import (
     Fault,
@@ -17,6 +19,9 @@ from gateway.services.routing.catalog import Route
 
 _QUOTA_FAULTS = frozenset({Fault.MINUTE_QUOTA, Fault.DAY_QUOTA})
 _MAX_VENDOR_FAILURES = 2  # attempts that end in the vendor's own fault before giving up
+_WINDOW_S = 10
+_SHARE = 0.2
+_FLOOR = 10  # retries per window that any process may make
 
 
 class RetryState:
@@ -28,24 +33,17 @@ class RetryState:
 
     def __init__(self, routes: Sequence[Route], *, paid: bool) -> None:
         self._routes = list(routes)
+        self.route = routes[0]
         self._paid = paid
         self._vendor_failures = 0
         self._vendor_failure: GatewayError | None = None
         self._soonest: GatewayError | None = None  # of the routes without an account
-        self._not_available: ModelNotAvailable | None = None
+        self.not_available: ModelNotAvailable | None = None
+        """Refusal of the route's model by an account that the vendor does not offer it."""
         self._lacks_model: set[str] = set()  # accounts that are skipped for this route only
         self.reconnects: str | None = None
         """Account whose connection closed as the request went out: on a new one it may answer."""
         self.skip: set[str] = set()
-
-    @property
-    def route(self) -> Route:
-        return self._routes[0]
-
-    @property
-    def not_available(self) -> ModelNotAvailable | None:
-        """Refusal of the route's model by an account that the vendor does not offer it."""
-        return self._not_available
 
     def retryable(self, err: GatewayError, account: str) -> bool:
         """True if another account may serve the request after this error of `account`."""
@@ -54,7 +52,7 @@ class RetryState:
         if err.fault in _QUOTA_FAULTS:
             return True  # once it has cooled down, the same account may do
         if isinstance(err, ModelNotAvailable):
-            self._not_available = err
+            self.not_available = err
         if isinstance(err, ModelNotAvailable | ModelRejected):
             self._lacks_model.add(account)
         if err.fault is Fault.ACCOUNT or isinstance(err, ModelNotAvailable):
@@ -84,6 +82,37 @@ class RetryState:
             # A vendor's failure is told; otherwise the caller learns when to come back.
             raise self._vendor_failure or self._soonest or err
         del self._routes[0]
+        self.route = self._routes[0]
         self.skip -= self._lacks_model
         self._lacks_model.clear()
-        self._not_available = None
+        self.not_available = None
+
+
+class RetryBudget:
+    """In any ten seconds, retries are at most a fifth of the requests, or ten."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seconds: deque[list[int]] = deque()  # each: the second, requests, retries
+
+    def count_request(self) -> None:
+        self._current()[1] += 1
+
+    def take(self) -> bool:
+        """Whether one more retry may be made; it is counted."""
+        current = self._current()
+        requests = sum(second[1] for second in self._seconds)
+        retries = sum(second[2] for second in self._seconds)
+        if retries >= max(_FLOOR, _SHARE * requests):
+            return False
+        current[2] += 1
+        return True
+
+    def _current(self) -> list[int]:
+        now = int(self._clock())
+        seconds = self._seconds
+        if not seconds or seconds[-1][0] != now:
+            seconds.append([now, 0, 0])
+            while seconds[0][0] <= now - _WINDOW_S:
+                seconds.popleft()
+        return seconds[-1]
