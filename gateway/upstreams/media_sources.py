@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from gateway.net.fetch.fetcher import Fetcher
 
 LARGEST_RESULT_BYTES = 2 * 1024**3
 _DOWNLOAD_S = 600.0
+_BLANK = re.compile(r"\s").search
+_STANDARD = str.maketrans("-_", "+/")
 _PIECE = 1024 * 1024  # base64 characters; a multiple of four
 
 
@@ -32,8 +35,14 @@ class InlineSource:
 
     def _pieces(self) -> Iterator[bytes]:
         text = self._text
-        if "\n" in text:  # encoders that wrap lines
+        if text.startswith("data:"):
+            text = text.partition(",")[2]
+        if not text.isascii() or _BLANK(text):  # encoders that wrap lines
             text = "".join(text.split())
+        if "-" in text or "_" in text:  # the URL-safe alphabet
+            text = text.translate(_STANDARD)
+        if lacking := -len(text) % 4:
+            text += "=" * lacking
         try:
             for start in range(0, len(text), _PIECE):
                 yield pybase64.b64decode(text[start : start + _PIECE], validate=True)

@@ -44,7 +44,7 @@ _DETAILS = {"low": "low", "high": "high", "xhigh": "xhigh", "original": "xhigh"}
 def chat_body(request: ChatRequest) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": write_messages(request.messages, _part, reasoning=True),
+        "messages": write_messages(request.messages, _part),
     }
     if request.params:
         body.update(fit_params(request.model, request.params)[0])

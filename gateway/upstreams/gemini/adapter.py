@@ -79,17 +79,22 @@ class Gemini(Adapter):
         uploads = contents.too_large_to_inline(contents.media_of(request.messages))
         with files.uploaded(self._http, endpoint, account, uploads) as uris:
             body = _chat_body(request, uris)
+            names = parameters.tool_names(request.params)
+            decoder = Decoder(account, {written: name for name, written in names.items()})
             if request.stream:
-                yield from self._streamed(request.model, body, endpoint, account)
+                yield from self._streamed(request.model, body, endpoint, account, decoder)
             else:
-                decoder = Decoder(account)
                 events = self._whole(request.model, body, endpoint, account, decoder)
                 yield events + decoder.end()
 
     def _streamed(
-        self, model: str, body: dict[str, Any], endpoint: Endpoint, account: Account
+        self,
+        model: str,
+        body: dict[str, Any],
+        endpoint: Endpoint,
+        account: Account,
+        decoder: Decoder,
     ) -> Events:
-        decoder = Decoder(account)
         url, encoded = _stream_url(endpoint, model), jsonbody.encode(body)
         with self._http.send("POST", url, headers=endpoint.headers, body=encoded) as answer:
             raise_for_status(answer, account)
@@ -212,7 +217,12 @@ class _Remembered:
 
 def _chat_body(request: ChatRequest, uris: dict[str, str]) -> dict[str, Any]:
     model = request.model
-    body = contents.conversation(request.messages, uris, signed=parameters.signs_calls(model))
+    body = contents.conversation(
+        request.messages,
+        uris,
+        signed=parameters.signs_calls(model),
+        tool_names=parameters.tool_names(request.params),
+    )
     body |= parameters.options(model, request.params)
     return body
 

@@ -5,7 +5,9 @@ https://ai.google.dev/api/caching#Content
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -20,9 +22,25 @@ from gateway.net.codecs.json_limits import MOST_VALUES, check_depth
 LARGEST_INLINE_BYTES = 15_000_000
 _INLINE_BASE64_TOTAL = 80_000_000
 
+_NAME = "gemini"
+_NAMELESS = "tool"
+_TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
+
 # Gemini 3 refuses its own calls of tools, and pictures, that come back without their signature.
 # This one stands in for those that got lost: https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 STAND_IN_SIGNATURE = "skip_thought_signature_validator"
+
+
+def gemini_name(name: str) -> str:
+    """A tool's name as Gemini takes it: up to 64 letters, digits and `_.:-`, no digit first."""
+    if not name or _TOOL_NAME.fullmatch(name):
+        return name
+    written = re.sub(r"[^A-Za-z0-9_.:-]", "_", name)
+    if not re.match(r"[A-Za-z_]", written):
+        written = f"_{written}"
+    if len(written) > 64:  # two long names must not become one
+        written = f"{written[:55]}_{sha256(name.encode()).hexdigest()[:8]}"
+    return written
 
 
 def media_of(messages: Sequence[Message]) -> Iterator[Media]:
@@ -60,14 +78,19 @@ def media_part(media: Media, uris: Mapping[str, str]) -> dict[str, Any]:
 
 
 def conversation(
-    messages: Sequence[Message], uris: Mapping[str, str], *, signed: bool
+    messages: Sequence[Message],
+    uris: Mapping[str, str],
+    *,
+    signed: bool,
+    tool_names: Mapping[str, str],
 ) -> dict[str, Any]:
     """`contents` and `systemInstruction` of a request.
 
     `uris` are those of uploaded media, by digest. `signed`: the model insists on signatures.
+    `tool_names` are the names that Gemini is given, by the caller's.
     """
     objects = _Objects()
-    names: dict[str, str] = {}  # of the calls so far: some servers number them anew in each turn
+    calls = _Calls(tool_names)
     system: list[dict[str, Any]] = []
     turns: list[dict[str, Any]] = []
     before = None
@@ -77,10 +100,9 @@ def conversation(
             system += [part for part in said if "text" in part]
             parts = [part for part in said if "text" not in part]  # instructions are text only
         elif message.role == "assistant":
-            names |= {call.id: call.name for call in message.tool_calls}
-            parts = _model_parts(message, uris, objects, signed)
+            parts = _model_parts(message, uris, objects, calls, signed)
         elif message.role == "tool":
-            parts = _result_parts(message, names, uris, objects)
+            parts = _result_parts(message, calls, uris, objects)
         else:
             parts = _parts(message, uris)
         if not parts:
@@ -107,34 +129,84 @@ def _parts(message: Message, uris: Mapping[str, str]) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     for part in message.parts:
         if isinstance(part, Text):
-            if part.text:
-                parts.append({"text": part.text})
+            if part.text or part.signature:
+                text: dict[str, Any] = {"text": part.text}
+                if part.signature:
+                    text["thoughtSignature"] = part.signature
+                parts.append(text)
         elif isinstance(part, Media):
             parts.append(media_part(part, uris))
     return parts
 
 
+class _Calls:
+    """Tool calls of the conversation so far, to which results belong.
+
+    Some servers number calls anew in each turn, and some give none an id: a result that
+    names no call belongs to the next one of the last turn.
+    """
+
+    def __init__(self, tool_names: Mapping[str, str]) -> None:
+        self._tool_names = tool_names
+        self._names: dict[str, str] = {}
+        self._waiting: list[str] = []
+
+    def begin(self, calls: Sequence[ToolCall]) -> list[tuple[str, str]]:
+        """Id and name of each call of a turn, as Gemini is told them."""
+        told = [
+            (call.id or f"call_{len(self._names)}_{index}", self.name(call.name))
+            for index, call in enumerate(calls)
+        ]
+        self._names |= dict(told)
+        self._waiting = [call_id for call_id, _ in told]
+        return told
+
+    def answered(self, message: Message) -> tuple[str, str]:
+        """Id and name of the call that a tool's message answers."""
+        call_id = message.tool_call_id or ""
+        if not call_id and self._waiting:
+            call_id = self._waiting[0]
+        if call_id in self._waiting:
+            self._waiting.remove(call_id)
+        name = self._names.get(call_id) or self.name(message.name or call_id)
+        return call_id, name or _NAMELESS
+
+    def name(self, name: str) -> str:
+        return self._tool_names.get(name) or gemini_name(name)
+
+
 def _model_parts(
-    message: Message, uris: Mapping[str, str], objects: _Objects, signed: bool
+    message: Message,
+    uris: Mapping[str, str],
+    objects: _Objects,
+    calls: _Calls,
+    signed: bool,
 ) -> list[dict[str, Any]]:
-    parts = _parts(message, uris)
+    parts = [*_thoughts(message), *_parts(message, uris)]
     if signed:
         for part in parts:
             if "text" not in part:
                 part["thoughtSignature"] = STAND_IN_SIGNATURE
-    return parts + _call_parts(message.tool_calls, objects, signed)
+    return parts + _call_parts(message.tool_calls, objects, calls, signed)
 
 
-def _call_parts(calls: Sequence[ToolCall], objects: _Objects, signed: bool) -> list[dict[str, Any]]:
+def _thoughts(message: Message) -> list[dict[str, Any]]:
+    """Reasoning that Gemini has signed; other reasoning would be read as its own words."""
+    return [
+        {"text": block.text, "thought": True, "thoughtSignature": block.signature}
+        for block in message.reasoning
+        if block.signature and message.vendor in (None, _NAME)
+    ]
+
+
+def _call_parts(
+    tool_calls: Sequence[ToolCall], objects: _Objects, calls: _Calls, signed: bool
+) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
-    for index, call in enumerate(calls):
-        part: dict[str, Any] = {
-            "functionCall": {
-                "id": call.id,
-                "name": call.name,
-                "args": objects.read(call.arguments, "arguments"),
-            }
-        }
+    told = calls.begin(tool_calls)
+    for index, (call, (call_id, name)) in enumerate(zip(tool_calls, told, strict=True)):
+        arguments = objects.read(call.arguments, "arguments")
+        part: dict[str, Any] = {"functionCall": {"id": call_id, "name": name, "args": arguments}}
         if call.signature:
             part["thoughtSignature"] = call.signature
         elif signed and index == 0:  # of parallel calls only the first is signed
@@ -144,17 +216,14 @@ def _call_parts(calls: Sequence[ToolCall], objects: _Objects, signed: bool) -> l
 
 
 def _result_parts(
-    message: Message, names: Mapping[str, str], uris: Mapping[str, str], objects: _Objects
+    message: Message, calls: _Calls, uris: Mapping[str, str], objects: _Objects
 ) -> list[dict[str, Any]]:
-    """The result of a tool, with the pictures it made as parts of their own."""
-    call_id = message.tool_call_id or ""
-    response = {
-        "id": call_id,
-        "name": names.get(call_id) or message.name or call_id,
-        "response": objects.read(message.text, "result"),
-    }
-    pictures = [media_part(part, uris) for part in message.parts if isinstance(part, Media)]
-    return [{"functionResponse": response}, *pictures]
+    """The result of a tool, with the images it made as parts of their own."""
+    call_id, name = calls.answered(message)
+    result = objects.read(message.text, "result")
+    response = {"id": call_id, "name": name, "response": result}
+    images = [media_part(part, uris) for part in message.parts if isinstance(part, Media)]
+    return [{"functionResponse": response}, *images]
 
 
 class _Objects:
@@ -167,11 +236,16 @@ class _Objects:
         self._left = MOST_VALUES
 
     def read(self, text: str, key: str) -> dict[str, Any]:
-        """The text as an object; whatever is none becomes the one field `key` of an object."""
+        """The text as an object; a list or a text becomes the one field `key` of an object.
+
+        A text that is a number to JSON stays the text that it is: 3.10 is a version.
+        """
         if not text.strip():
             return {}
         value = self._value(text)
-        return value if isinstance(value, dict) else {key: value}
+        if isinstance(value, dict):
+            return value
+        return {key: value if isinstance(value, list) else text}
 
     def _value(self, text: str) -> Any:
         size = sum(map(text.count, ",[{"))  # there are no more values, but for one

@@ -6,11 +6,12 @@ https://ai.google.dev/api/generate-content#generationconfig
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.requests import ChatParams
+from gateway.upstreams.gemini.contents import gemini_name
 
 _MOST_STOPS = 5
 
@@ -38,6 +39,7 @@ _MAPPED = frozenset(_RENAMED) | {
     "web_search_options",
     "service_tier",
 }
+_MODES = {"none": "NONE", "auto": "AUTO", "required": "ANY", "any": "ANY"}
 _TIERS = {"flex": "flex", "priority": "priority"}
 
 # Gemini 2.5 counts the tokens of its thoughts, everything later has levels.
@@ -95,9 +97,11 @@ def options(model: str, params: ChatParams) -> dict[str, Any]:
     if config := _generation_config(model, params):
         body["generationConfig"] = config
     if tools := params.get("tools"):
-        body["tools"] = [{"functionDeclarations": [_function(t, i) for i, t in enumerate(tools)]}]
+        names = tool_names(params)
+        declared = [_function(tool, index, names) for index, tool in enumerate(tools)]
+        body["tools"] = [{"functionDeclarations": declared}]
         if (choice := params.get("tool_choice")) is not None:
-            body["toolConfig"] = {"functionCallingConfig": _calling(choice)}
+            body["toolConfig"] = {"functionCallingConfig": _calling(choice, names)}
     elif "web_search_options" in params:
         body["tools"] = [{"googleSearch": {}}]
     if tier := _TIERS.get(params.get("service_tier", "")):
@@ -179,11 +183,35 @@ def _levels(model: str) -> Mapping[str, str]:
     return _LEVELS_OF_3_PRO if match[1] == "3" else _LEVELS_OF_PRO
 
 
-def _function(tool: Mapping[str, Any], index: int) -> dict[str, Any]:
-    function = tool.get("function")
-    if tool.get("type") != "function" or not isinstance(function, dict):
-        raise InvalidRequest("Gemini takes tools of type function only", param=f"tools[{index}]")
-    declaration = {"name": function.get("name")}
+def tool_names(params: ChatParams) -> dict[str, str]:
+    """Names of the tools as Gemini is given them, by the caller's; no two become one."""
+    names: dict[str, str] = {}
+    for index, tool in enumerate(params.get("tools") or ()):
+        name = str(_described(tool, index).get("name") or "")
+        written = gemini_name(name)
+        number = 2
+        while written in names.values():
+            written = f"{gemini_name(name)[:60]}_{number}"
+            number += 1
+        names.setdefault(name, written)
+    return names
+
+
+def _described(tool: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    """The function of a tool, in the form of Chat Completions or of Responses."""
+    if tool.get("type", "function") != "function":
+        raise InvalidRequest(
+            "Gemini takes tools of type function only", param=f"tools[{index}].type"
+        )
+    function = tool.get("function", tool)
+    if not isinstance(function, dict) or not function.get("name"):
+        raise InvalidRequest("The function needs a name", param=f"tools[{index}].function.name")
+    return function
+
+
+def _function(tool: Mapping[str, Any], index: int, names: Mapping[str, str]) -> dict[str, Any]:
+    function = _described(tool, index)
+    declaration = {"name": names[str(function["name"])]}
     if description := function.get("description"):
         declaration["description"] = description
     if parameters := function.get("parameters"):
@@ -191,14 +219,23 @@ def _function(tool: Mapping[str, Any], index: int) -> dict[str, Any]:
     return declaration
 
 
-def _calling(choice: str | Mapping[str, Any]) -> dict[str, Any]:
+def _calling(choice: str | Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The choice of a tool, as a word or an object of OpenAI's or Anthropic's."""
+    word = choice if isinstance(choice, str) else choice.get("type")
+    if word in _MODES:
+        return {"mode": _MODES[word]}
     if isinstance(choice, str):
-        return {"mode": {"none": "NONE", "required": "ANY"}.get(choice, "AUTO")}
+        raise InvalidRequest(f"There is no tool choice {choice[:64]!r}", param="tool_choice")
     if allowed := choice.get("allowed_tools"):
         mode = "ANY" if allowed.get("mode") == "required" else "VALIDATED"
-        return {"mode": mode, "allowedFunctionNames": _names(allowed.get("tools") or ())}
-    return {"mode": "ANY", "allowedFunctionNames": _names([choice])}
+        chosen = [_chosen(tool, names) for tool in allowed.get("tools") or ()]
+        return {"mode": mode, "allowedFunctionNames": chosen}
+    return {"mode": "ANY", "allowedFunctionNames": [_chosen(choice, names)]}
 
 
-def _names(tools: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [str(tool["function"]["name"]) for tool in tools if tool.get("function")]
+def _chosen(tool: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    function = tool.get("function", tool)
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str) or not name:
+        raise InvalidRequest("The tool choice names no tool", param="tool_choice.function.name")
+    return names.get(name, name)

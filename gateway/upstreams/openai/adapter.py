@@ -65,7 +65,11 @@ _WRONG_KEY = (
 _TABLE = (
     Row(None, "context_length_exceeded", "", ContextLengthExceeded),
     Row(
-        400, "", "context (length|window)|too many tokens|prompt is too long", ContextLengthExceeded
+        400,
+        "",
+        "context (length|window|size)|too many tokens|prompt is too long"
+        "|token count.{0,100}exceeds|exceeds the maximum number of tokens",
+        ContextLengthExceeded,
     ),
     Row(
         None,
@@ -156,7 +160,9 @@ class OpenAI(Adapter):
     def _chat_body(self, request: ChatRequest, account: Account) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": request.model,
-            "messages": write_messages(request.messages, media_part),
+            "messages": write_messages(
+                request.messages, media_part, opaque=not self._genuine(account)
+            ),
             **request.params,
         }
         for name in self.dropped(request, account):

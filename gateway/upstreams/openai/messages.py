@@ -13,13 +13,13 @@ PartWriter = Callable[[Media, str], dict[str, Any]]
 
 
 def write_messages(
-    messages: Iterable[Message], media_part: PartWriter, *, reasoning: bool = False
+    messages: Iterable[Message], media_part: PartWriter, *, opaque: bool = True
 ) -> list[dict[str, Any]]:
     """Write `messages`; `media_part` writes one attachment, given its path in the request.
 
     Attachments stand in user messages only: those of any other turn go to the front of
     the next user turn, or into one of their own, so that all arrive and in order.
-    `reasoning`: send past thoughts back as `reasoning_content`.
+    `opaque`: send reasoning and the vendor's own members of past turns back.
     """
     written: list[dict[str, Any]] = []
     carried: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ def write_messages(
             written.append({"role": "user", "content": carried})
             carried = []
         carried += [part for part in content if part["type"] != "text"]
-        written.append(_other(message, text, reasoning))
+        written.append(_other(message, text, opaque))
     if carried:
         written.append({"role": "user", "content": carried})
     return written
@@ -61,7 +61,7 @@ def _named(message: Message, content: Any) -> dict[str, Any]:
     return {"role": message.role, "content": content}
 
 
-def _other(message: Message, text: str, reasoning: bool) -> dict[str, Any]:
+def _other(message: Message, text: str, opaque: bool) -> dict[str, Any]:
     item = _named(message, text)
     if message.role == "tool":
         item["tool_call_id"] = message.tool_call_id
@@ -73,13 +73,21 @@ def _other(message: Message, text: str, reasoning: bool) -> dict[str, Any]:
             {
                 "id": call.id,
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                "function": {"name": call.name, "arguments": call.arguments or "{}"},
+                **(_signature(call.signature) if opaque and call.signature else {}),
             }
             for call in message.tool_calls
         ]
-    if reasoning and message.reasoning:
-        item["reasoning_content"] = message.reasoning_text
+    if opaque:
+        if reasoning := message.reasoning_text:
+            item["reasoning_content"] = reasoning
+        item |= {name: value for name, value in message.vendor_fields.items() if name not in item}
     return item
+
+
+def _signature(signature: str) -> dict[str, Any]:
+    """A signature of Gemini's in Google's spelling, for servers that have Gemini behind them."""
+    return {"extra_content": {"google": {"thought_signature": signature}}}
 
 
 def media_part(media: Media, path: str) -> dict[str, Any]:

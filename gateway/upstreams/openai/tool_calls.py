@@ -42,10 +42,8 @@ class ToolCalls:
 
     def read(self, piece: Mapping[str, Any], position: object, events: list[Event]) -> None:
         function = piece.get("function") or {}
-        name, given = function.get("name") or "", piece.get("id") or ""
+        name, given = _text(function.get("name")), _text(piece.get("id"))
         arguments = function.get("arguments")
-        if not isinstance(name, str) or not isinstance(given, str):
-            raise TypeError("a tool call's name and id are text")
         if arguments is None:
             arguments = ""
         elif not isinstance(arguments, str):
@@ -94,6 +92,12 @@ class ToolCalls:
             self._by_id[given] = call
         self._last = call
         return call
+
+
+def _text(value: Any) -> str:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("a tool call's name and id are text")
+    return value or ""
 
 
 def _signature(piece: Mapping[str, Any]) -> str | None:
