@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
-from gateway.upstreams.base import Adapter, ShareToken, each_its_own
+from gateway.upstreams.base import Adapter
 from gateway.upstreams.registry import VENDORS
 
 
@@ -16,7 +16,6 @@ def open_upstreams(
     *,
     base_urls: Mapping[str, str],
     engines: Mapping[str, str],
-    share_token: ShareToken = each_its_own,
 ) -> Mapping[str, Adapter]:
     """Adapters by upstream, as `clients`, `base_urls` and `engines` are."""
     return {
@@ -26,7 +25,6 @@ def open_upstreams(
             fetcher,
             base_url=base_urls.get(name),
             engine=engines.get(name),
-            **({"share_token": share_token} if spec.service_account else {}),
         )
         for name, spec in VENDORS.items()
     }

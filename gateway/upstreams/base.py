@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.errors import InvalidRequest
@@ -34,28 +34,6 @@ class SessionJournal(Protocol):
         Leaving the block calls `delete(name)`, however it is left, unless `keep`.
         """
         ...
-
-
-class Token(NamedTuple):
-    """An access token and how long it is still good."""
-
-    text: str
-    left_s: float
-
-
-class ShareToken(Protocol):
-    """Lets all processes use one token, and one of them fetch the next."""
-
-    def __call__(
-        self, key: str, fetch: Callable[[], Token], usable: Callable[[Token], bool]
-    ) -> Token:
-        """A token that is `usable`, if another process has it, else what `fetch` returns."""
-        ...
-
-
-def each_its_own(key: str, fetch: Callable[[], Token], usable: Callable[[Token], bool]) -> Token:
-    """Share tokens with nobody."""
-    return fetch()
 
 
 @dataclass(frozen=True, slots=True)

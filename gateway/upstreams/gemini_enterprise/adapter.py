@@ -16,12 +16,12 @@ from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, Video
 from gateway.net.codecs import json_body as jsonbody
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
-from gateway.upstreams.base import Adapter, CallContext, ShareToken, each_its_own, unused
+from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.gemini_enterprise.client import Client, file_body, session_body
 from gateway.upstreams.gemini_enterprise.engine import engine_of
 from gateway.upstreams.gemini_enterprise.queries import Question
 from gateway.upstreams.gemini_enterprise.responses import Decoder
-from gateway.upstreams.google.tokens import Tokens, has_key_file
+from gateway.upstreams.google.credentials import GoogleCredentials, has_key_file
 from gateway.upstreams.registry import VendorSpec
 
 # Not documented; what the models behind it take.
@@ -46,10 +46,9 @@ class GeminiEnterprise(Adapter):
         *,
         base_url: str | None = None,
         engine: str | None = None,
-        share_token: ShareToken = each_its_own,
     ) -> None:
         super().__init__(spec, http, fetcher, base_url=base_url, engine=engine)
-        self._tokens = Tokens(http, share=share_token)
+        self._credentials = GoogleCredentials(http)
 
     def takes(self, credential: str) -> bool:
         return self._engine is not None and super().takes(credential)
@@ -109,7 +108,7 @@ class GeminiEnterprise(Adapter):
 
     def _client(self, account: Account) -> Client:
         engine = engine_of(account, self._engine, self._base_url)
-        return Client(self._http, self._fetcher, self._tokens, engine, account)
+        return Client(self._http, self._fetcher, self._credentials, engine, account)
 
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         plan = self._plan(Question.of_chat(request), account)

@@ -22,7 +22,7 @@ from gateway.net.http.client import Answer, Http
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR, Engine
 from gateway.upstreams.gemini_enterprise.turns import Attachment
 from gateway.upstreams.google import errors as google_errors
-from gateway.upstreams.google.tokens import Tokens, has_key_file, shortened
+from gateway.upstreams.google.credentials import GoogleCredentials, has_key_file, shortened
 from gateway.upstreams.media_sources import LARGEST_RESULT_BYTES
 from gateway.upstreams.uploads import uploads
 
@@ -37,14 +37,19 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Client:
     """One account at its engine."""
 
-    __slots__ = ("_account", "_fetcher", "_http", "_tokens", "engine")
+    __slots__ = ("_account", "_credentials", "_fetcher", "_http", "engine")
 
     def __init__(
-        self, http: Http, fetcher: Fetcher, tokens: Tokens, engine: Engine, account: Account
+        self,
+        http: Http,
+        fetcher: Fetcher,
+        credentials: GoogleCredentials,
+        engine: Engine,
+        account: Account,
     ) -> None:
         self._http = http
         self._fetcher = fetcher
-        self._tokens = tokens
+        self._credentials = credentials
         self._account = account
         self.engine = engine
 
@@ -166,7 +171,7 @@ class Client:
         content = None if body is None else jsonbody.encode(body)
         timeouts = None if within_s is None else shortened(self._http.timeouts, within_s)
         for last in (not renewable, True):
-            token = self._tokens.bearer(self._account)
+            token = self._credentials.bearer(self._account)
             headers = self.engine.headers(token, own_token=not renewable)
             with self._http.send(
                 method, url, headers=headers, body=content, timeouts=timeouts
@@ -175,7 +180,7 @@ class Client:
                     yield answer
                     return
             # A token may end early, or while the machine sleeps.
-            self._tokens.forget(self._account, token)
+            self._credentials.forget(self._account, token)
 
     def _check(self, answer: Answer) -> None:
         google_errors.raise_for_status(answer, vendor=VENDOR, account=self._account, table=TABLE)
