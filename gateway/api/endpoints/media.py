@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import AbstractContextManager
-from itertools import chain
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack
 from urllib.parse import quote
 
 from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import dump_options_header
 
 from gateway.api.context import RequestContext, current
@@ -18,6 +17,7 @@ from gateway.api.http.errors import error_response
 from gateway.api.http.responses import json_response
 from gateway.domain.errors import NotFound, RangeNotSatisfiable
 from gateway.domain.media import StoredMedia
+from gateway.services.media.media import MediaService
 
 bp = Blueprint("media", __name__)
 _REQUIRED = {"type": "string", "x-required": True}
@@ -66,58 +66,71 @@ def send(
     private: bool = False,
     filename: str | None = None,
 ) -> ResponseReturnValue:
-    """The bytes, or a redirect to where the store serves them; one range at most.
+    """The bytes, or a redirect to the store that serves them; one range at most.
 
     `private`: for the caller of this request only, so that no cache may keep them.
     """
-    media = context.services.media
-    headers = _headers(stored, filename or f"{stored.id[:16]}.{stored.extension}")
+    content = _Content(context.services.media, stored)
+    response = Response(content, direct_passthrough=True)
+    response.headers.update(_headers(stored, filename or f"{stored.id[:16]}.{stored.extension}"))
     if private:
-        headers["Cache-Control"] = "no-store"
-    if request.if_none_match.contains_weak(stored.id):
-        return Response(status=304, headers=headers)
-    headers["Content-Length"] = str(stored.size)
-    if request.method == "HEAD":
-        return Response(headers=headers)
-    if location := media.presigned(stored):
-        response = redirect(location, 302)
         response.headers["Cache-Control"] = "no-store"
+    # Units other than bytes are ignored, and so are ranges of HEAD.
+    in_bytes = request.headers.get("Range", "").partition("=")[0].strip().lower() == "bytes"
+    try:
+        response.make_conditional(
+            request,
+            accept_ranges=in_bytes and request.method == "GET",
+            complete_length=stored.size,
+        )
+    except RequestedRangeNotSatisfiable:
+        return _unsatisfiable(context, stored)
+    if response.status_code == 304:
         return response
-    start, end, status = 0, stored.size, 200
-    if _part_wanted(stored):
-        span = _span(stored)
-        if span is None:
-            return _unsatisfiable(context, stored)
-        (start, end), status = span, 206
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
-        headers["Content-Length"] = str(end - start)
-    pieces = _pieces(media.open(stored, start, end))
-    first = next(pieces, b"")  # a missing file is still an honest error here
-    response = Response(chain((first,), pieces), status=status, headers=headers)
-    response.call_on_close(pieces.close)
+    if request.method == "HEAD":
+        response.content_length = stored.size
+        return response
+    if location := context.services.media.presigned(stored):
+        redirection = redirect(location, 302)
+        redirection.headers["Cache-Control"] = "no-store"
+        return redirection
+    if response.status_code == 200:
+        response.content_length = stored.size
+    content.open(response.content_range.start or 0)  # a missing file is still an honest error
     return response
 
 
-def _part_wanted(stored: StoredMedia) -> bool:
-    """Whether a range is asked for, of the version that this is; other units are ignored."""
-    unit = request.headers.get("Range", "").partition("=")[0].strip().lower()
-    return unit == "bytes" and request.headers.get("If-Range", _etag(stored)) == _etag(stored)
+class _Content:
+    """Stored bytes as the seekable iterable from which Werkzeug takes a range."""
 
+    def __init__(self, media: MediaService, stored: StoredMedia) -> None:
+        self._media = media
+        self._stored = stored
+        self._opened = ExitStack()
+        self._pieces: Iterator[bytes] = iter(())
+        self._offset = 0
 
-def _span(stored: StoredMedia) -> tuple[int, int] | None:
-    """The one range, its end exclusive; None when it is outside or not one."""
-    ranges = request.range.ranges if request.range else []
-    if len(ranges) != 1:
-        return None
-    start, end = ranges[0]
-    if start < 0:  # the last so many bytes
-        start = max(stored.size + start, 0)
-    end = stored.size if end is None else min(end, stored.size)
-    return (start, end) if start < end else None
+    def open(self, offset: int) -> None:
+        self._offset = offset
+        self._pieces = self._opened.enter_context(self._media.open(self._stored, offset))
 
+    def seekable(self) -> bool:
+        return True
 
-def _etag(stored: StoredMedia) -> str:
-    return f'"{stored.id}"'
+    def seek(self, offset: int) -> None:
+        assert offset == self._offset, "opened elsewhere"
+
+    def tell(self) -> int:
+        return self._offset
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        self._opened.close()
 
 
 def _unsatisfiable(context: RequestContext, stored: StoredMedia) -> Response:
@@ -128,11 +141,6 @@ def _unsatisfiable(context: RequestContext, stored: StoredMedia) -> Response:
     return response
 
 
-def _pieces(opened: AbstractContextManager[Any]) -> Generator[bytes, None, None]:
-    with opened as chunks:
-        yield from chunks
-
-
 def _headers(stored: StoredMedia, filename: str) -> dict[str, str]:
     named = {"filename": filename}
     if not filename.isascii():
@@ -140,7 +148,7 @@ def _headers(stored: StoredMedia, filename: str) -> dict[str, str]:
     return {
         "Content-Type": stored.mime_type,
         "Content-Disposition": dump_options_header(stored.disposition, named),
-        "ETag": _etag(stored),
+        "ETag": f'"{stored.id}"',
         "Accept-Ranges": "bytes",
         "Cache-Control": f"private, max-age={_MONTH_S}, immutable",
         "X-Content-Type-Options": "nosniff",
