@@ -4,6 +4,12 @@ HOST, PORT and WEB_CONCURRENCY are the settings; the rest is as it must be for a
 that take minutes and clients that leave. `GUNICORN_CMD_ARGS` still wins over all of it.
 """
 
+import os
+import sys
+
+if "libuv" in os.environ.get("GEVENT_LOOP", ""):
+    sys.exit("gateway: GEVENT_LOOP: libuv is not supported; leave it unset, or use libev-cext")
+
 from gevent import monkey
 
 # The arbiter imports the worker class, and with it what workers use. TLS classes that were
@@ -11,10 +17,8 @@ from gevent import monkey
 monkey.patch_all()
 
 import gc  # noqa: E402
-import os  # noqa: E402
 import resource  # noqa: E402
 import subprocess  # noqa: E402
-import sys  # noqa: E402
 import time  # noqa: E402
 
 # Nothing of the gateway but what an arbiter needs: it keeps all it imports for ever.

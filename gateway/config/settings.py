@@ -31,6 +31,7 @@ from gateway.upstreams.registry import VENDORS, VendorSpec
 T = TypeVar("T")
 BUILT_IN_MODELS = Path(__file__).with_name("models.toml")
 _MB = 1024 * 1024
+_SHORTEST_SECRET_KEY = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Settings:
             base_urls=_by_upstream(env, lambda spec: spec.base_url_variable, values.http_url),
             timeouts=timeouts_of(document),
             engines=engines,
-            secret_keys=tuple(Secret(k) for k in split_list(env.get("GATEWAY_SECRET_KEY", ""))),
+            secret_keys=_secret_keys(env.get("GATEWAY_SECRET_KEY", "")),
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
         )
         _check_names(settings)
@@ -140,18 +141,29 @@ def account_from(table: Mapping[str, Any], settings: Settings) -> Account:
     return account_of(table, os.environ, "account", settings.engines)
 
 
+def _secret_keys(text: str) -> tuple[Secret, ...]:
+    keys = split_list(text)
+    if any(len(key) < _SHORTEST_SECRET_KEY for key in keys):
+        raise SettingsError(
+            f"GATEWAY_SECRET_KEY: a key must have at least {_SHORTEST_SECRET_KEY} characters"
+        )
+    return tuple(map(Secret, keys))
+
+
 def _stored_key(path: Path) -> str:
     """Read the key file, or be the one process that makes it."""
     if not path.exists():
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(48))
         try:
+            fresh.touch(mode=0o600)
+            fresh.write_text(secrets.token_urlsafe(48))
             os.link(fresh, path)
         except FileExistsError:
-            pass  # a sibling was first; its key is the one everybody uses
+            pass  # a sibling was first; its key is the one that all processes use
+        except OSError as exc:
+            raise SettingsError(f"GATEWAY_STATE_DIR: {path.parent}: {exc.strerror}") from None
         finally:
-            fresh.unlink()
+            fresh.unlink(missing_ok=True)
     return _read_key(path)
 
 

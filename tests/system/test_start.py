@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 
 import pytest
 
 from gateway.domain.version import VERSION
 from tests.server.serving import until
+from tests.support.disk import small_disk
 from tests.support.process import BIN, ROOT, clean_env, run
 from tests.support.shell import Shell
 
@@ -39,6 +41,8 @@ def test_the_version_is_told_by_the_first_line_of_the_log_by_health_and_by_a_com
         {"DATABASE_URL": "postgresql://127.0.0.1:9/none", **ACCOUNT},
         {"DATABASE_URL": "postgresql://127.0.0.1:9/none?pgbouncer=true", **ACCOUNT},
         {"DATABASE_URL": "sqlite:///:memory:", **ACCOUNT},
+        {"GATEWAY_SECRET_KEY": "fifteen letters", **ACCOUNT},
+        {"GEVENT_LOOP": "libuv-cffi", **ACCOUNT},
         {"AWS_ENDPOINT_URL_S3": "minio:9000", "GATEWAY_MEDIA": "s3://bucket", **ACCOUNT},
     ],
     ids=lambda settings: "+".join(settings),
@@ -118,3 +122,17 @@ def test_a_worker_that_finds_broken_settings_leaves_the_others_serving(own_facto
         file.write_text("")
         until(lambda: len(set(gateway.workers()) | {second}) == 2 == len(gateway.workers()))
         assert gateway.chat().status_code == 200
+
+
+def test_a_full_disk_stops_the_first_start_with_one_line(tmp_path):
+    state = tmp_path / "state"
+    with small_disk(state):
+        if not state.is_mount():
+            pytest.skip("no disk can be mounted here")
+        filler = state / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(1024)):
+                pass
+        (line,) = start(tmp_path, GATEWAY_STATE_DIR=str(state), **ACCOUNT).splitlines()
+        assert line == f"gateway: GATEWAY_STATE_DIR: {state}: No space left on device"
+        assert [path.name for path in state.iterdir()] == ["filler"]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from threading import Event
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -85,6 +86,8 @@ def _upload(http: Http, endpoint: Endpoint, account: Account, media: Media) -> d
         target = answer.headers.get("x-goog-upload-url")
     if not target:
         raise UpstreamInvalidResponse("Gemini named no address to upload to")
+    if urlsplit(target)[:2] != urlsplit(url)[:2]:  # scheme and host
+        raise UpstreamInvalidResponse("Gemini named an address of another host to upload to")
     headers = {"X-Goog-Upload-Command": "upload, finalize", "X-Goog-Upload-Offset": "0"}
     with http.send("POST", target, headers=headers, body=media.blob) as answer:
         raise_for_status(answer, account)
