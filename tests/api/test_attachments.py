@@ -91,14 +91,10 @@ def test_a_dry_run_shows_the_picture_as_it_would_be_sent(gateway):
     assert '"mimeType":"image/png"' in answer.text.replace(" ", "")
 
 
-def test_what_a_camera_wrote_into_a_picture_is_not_stored(gateway):
-    notes = Image.Exif()
-    notes[0x010F] = "Ada's camera"
-    photo = drawn("JPEG", exif=notes)
+def test_a_photograph_is_kept_as_it_came(gateway):
+    exif = Image.Exif()
+    exif[0x010F] = "Ada's camera"
+    photo = drawn("JPEG", exif=exif)
     files = {"file": ("a.jpg", photo, "image/jpeg")}
     upload = requests.post(f"{gateway.url}/v1/files", files=files, timeout=10).json()
-    kept = gateway.get(f"/v1/files/{upload['id']}/content").content
-    assert b"Ada's camera" in photo
-    assert b"Ada's camera" not in kept
-    assert upload["bytes"] == len(kept)
-    Image.open(io.BytesIO(kept)).load()
+    assert gateway.get(f"/v1/files/{upload['id']}/content").content == photo
