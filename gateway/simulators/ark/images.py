@@ -163,7 +163,7 @@ def _refuse_unsupported(body: Fields, model: ImageModel) -> None:
         "tools": model.searches,
         "stream": model.streams or (not model.layers and not body.flag("stream")),
         "sequential_image_generation": model.groups
-        or (not model.layers and body.data["sequential_image_generation"] == "disabled"),
+        or (not model.layers and body.data.get("sequential_image_generation") == "disabled"),
         "sequential_image_generation_options": model.groups,
     }
     for name, known in offered.items():
