@@ -150,6 +150,7 @@ class ImageRequest:
     group: int | None = None
     layers: int | None = None
     optimize_prompt: bool | None = None
+    partial_images: int | None = None  # how many, in OpenAI's events
     stream: bool = False
     asynchronous: bool = False
 
@@ -175,11 +176,20 @@ class VendorTask:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierJob:
+    """A job of the caller's own whose video is to be used; `param` names the field."""
+
+    use: Literal["edit_of", "extend_of", "final_of"]
+    job_id: str
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
 class VideoRequest:
     """`images` have no roles: none, the first frame, the first and the last, or references.
 
-    `edit_of`, `extend_of` and `final_of` name tasks whose videos the vendor still has; a
-    video to edit or extend that it has not is one of `references`.
+    `earlier_jobs` become `edit_of`, `extend_of` and `final_of`, which name tasks whose videos
+    the vendor still has; a video to edit or extend that it has not is one of `references`.
     """
 
     model: str
@@ -193,6 +203,7 @@ class VideoRequest:
     watermark: bool | None = None
     audio: bool | None = None
     references: tuple[Reference, ...] = ()
+    earlier_jobs: tuple[EarlierJob, ...] = ()
     edit_of: VendorTask | None = None
     extend_of: VendorTask | None = None
     final_of: VendorTask | None = None

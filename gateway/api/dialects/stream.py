@@ -36,7 +36,9 @@ class StreamWriter(Protocol):
 
 
 def event_frame(name: str, payload: Any) -> bytes:
-    return b"event: " + name.encode() + b"\ndata: " + orjson.dumps(payload) + b"\n\n"
+    """An event of a name; `payload` may be JSON text already."""
+    data = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 
 
 def frames(

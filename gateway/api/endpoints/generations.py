@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext, current
 from gateway.api.dialects.serving import streamed
+from gateway.api.dialects.stream import StreamWriter
 from gateway.api.http.body import json_body, load
 from gateway.api.http.described import (
     EVENTS,
@@ -35,6 +36,7 @@ from gateway.api.http.responses import (
     poll_response,
 )
 from gateway.api.renderers import generations as render
+from gateway.api.renderers.image_events import ImageEventWriter, Operation
 from gateway.api.schemas.images import ImageEditSchema, ImageRequestSchema
 from gateway.api.schemas.videos import VideoRequestSchema
 from gateway.domain.jobs import Job
@@ -52,7 +54,7 @@ def create_image() -> ResponseReturnValue:
     """Make images."""
     context = current()
     document = json_body(context)
-    return _generate(context, load(context, _image, document), document)
+    return _generate(context, load(context, _image, document), document, "image_generation")
 
 
 @bp.post("/v1/images/edits")
@@ -64,9 +66,14 @@ def create_image() -> ResponseReturnValue:
     answers=(JSON, EVENTS),
 )
 def edit_image() -> ResponseReturnValue:
-    """Make images from uploaded ones."""
+    """Make images from others: uploaded with the form, or named in JSON."""
     context = current()
-    return _generate(context, *load_form(context, _edit, "image", "mask"))
+    if request.mimetype == "multipart/form-data":
+        wanted, document = load_form(context, _edit, "image", "mask")
+    else:
+        document = json_body(context)
+        wanted = load(context, _edit, document)
+    return _generate(context, wanted, document, "image_edit")
 
 
 @bp.post("/v1/video/generations")
@@ -116,7 +123,10 @@ def _result(context: RequestContext, job: Job) -> dict[str, Any]:
 
 
 def _generate(
-    context: RequestContext, wanted: ImageRequest | VideoRequest, document: Mapping[str, Any]
+    context: RequestContext,
+    wanted: ImageRequest | VideoRequest,
+    document: Mapping[str, Any],
+    operation: Operation | None = None,
 ) -> ApiResponse:
     if context.is_dry_run:
         plan = context.services.generation.plan(wanted, context.caller, context.trace)
@@ -126,7 +136,7 @@ def _generate(
         wanted = replace(wanted, asynchronous=True)
     stream = wanted.stream and not wanted.asynchronous
     return answer_once(
-        context, document, lambda job_id: _answer(context, wanted, job_id), stream=stream
+        context, document, lambda job_id: _answer(context, wanted, job_id, operation), stream=stream
     )
 
 
@@ -137,7 +147,10 @@ def _prefers_async(preferences: str) -> bool:
 
 
 def _answer(
-    context: RequestContext, wanted: ImageRequest | VideoRequest, job_id: str | None
+    context: RequestContext,
+    wanted: ImageRequest | VideoRequest,
+    job_id: str | None,
+    operation: Operation | None,
 ) -> ApiResponse:
     generation, caller, trace = context.services.generation, context.caller, context.trace
 
@@ -149,7 +162,7 @@ def _answer(
         job = kept_alive(context, lambda: generation.get(created(), caller))
         return _accepted(context, job)
     if wanted.stream:
-        writer = render.GenerationChunkWriter(wanted.model, context.sign, include_usage=False)
+        writer = _writer(context, wanted, operation)
         return streamed(context, lambda: generation.follow(created(), caller, trace), writer)
 
     def result() -> dict[str, Any]:
@@ -160,6 +173,16 @@ def _answer(
         return _result(context, generation.get(trace.job, caller))
 
     return json_with_media(kept_alive(context, result))
+
+
+def _writer(
+    context: RequestContext, wanted: ImageRequest | VideoRequest, operation: Operation | None
+) -> StreamWriter:
+    """OpenAI's image events for a client that knows them, else chunks of a chat."""
+    if isinstance(wanted, ImageRequest) and wanted.partial_images is not None:
+        assert operation is not None
+        return ImageEventWriter(operation, wanted, context.sign, context.services.media.blob)
+    return render.GenerationChunkWriter(wanted.model, context.sign, include_usage=False)
 
 
 def _accepted(context: RequestContext, job: Job) -> ApiResponse:

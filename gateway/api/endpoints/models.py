@@ -1,4 +1,8 @@
-"""GET /v1/models. https://platform.openai.com/docs/api-reference/models"""
+"""GET /v1/models, one body for the SDKs of OpenAI, Anthropic and Google.
+
+https://platform.openai.com/docs/api-reference/models, https://docs.anthropic.com/en/api/models
+and https://ai.google.dev/api/models
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,11 @@ from gateway.api.http.responses import json_response
 from gateway.services.routing.catalog import Model
 
 bp = Blueprint("models", __name__)
+_CREATED = {"created": 1735689600, "created_at": "2025-01-01T00:00:00Z"}
+_GOOGLE_METHODS = {
+    "chat": ["generateContent", "streamGenerateContent", "countTokens"],
+    "embedding": ["embedContent", "batchEmbedContents"],
+}
 
 
 @bp.get("/v1/models")
@@ -20,7 +29,17 @@ def list_models() -> ResponseReturnValue:
     context = current()
     services = context.services
     models = services.dispatcher.reachable(services.catalog, context.caller)
-    return json_response({"object": "list", "data": [_render(model) for model in models]})
+    data = [_render(model) for model in models]
+    return json_response(
+        {
+            "object": "list",
+            "data": data,
+            "first_id": data[0]["id"] if data else None,
+            "last_id": data[-1]["id"] if data else None,
+            "has_more": False,
+            "models": [google_model(model) for model in models],
+        }
+    )
 
 
 @bp.get("/v1/models/<path:name>")
@@ -30,7 +49,15 @@ def get_model(name: str) -> ResponseReturnValue:
     services = context.services
     model = services.catalog.find(name, context.caller)
     services.dispatcher.routes(model, context.caller)
-    return json_response(_render(model))
+    return json_response(google_model(model) | _render(model))
+
+
+def google_model(model: Model) -> dict[str, Any]:
+    return {
+        "name": f"models/{model.name}",
+        "displayName": model.name,
+        "supportedGenerationMethods": _GOOGLE_METHODS.get(model.kind, []),
+    }
 
 
 def _render(model: Model) -> dict[str, Any]:
@@ -38,8 +65,10 @@ def _render(model: Model) -> dict[str, Any]:
     return {
         "id": model.name,
         "object": "model",
-        "created": 1735689600,
+        "type": "model",
+        "display_name": model.name,
         "owned_by": upstreams[0],
         "kind": model.kind,
         "upstreams": upstreams,
+        **_CREATED,
     }

@@ -162,8 +162,7 @@ def _bodies(spec: APISpec, described: Description) -> dict[str, Any]:
         if name not in spec.components.schemas:
             spec.components.schema(name, schema=type(described.body))
         reference = {"$ref": f"#/components/schemas/{name}"}
-        if not described.required:
-            bodies[JSON] = {"schema": reference}
+        bodies[JSON] = {"schema": reference}
     if described.form is not None:
         form = {
             "type": "object",

@@ -29,7 +29,7 @@ class Description:
     form: Mapping[str, Any] | None = None
     """Files and fields of a multipart form, beside those of `body`, as JSON Schemas."""
     required: Sequence[str] = ()
-    """Those of `form` that must be there; without them the body may be JSON as well."""
+    """The members of `form` that must be there."""
     query: Mapping[str, Mapping[str, Any]]
     headers: Sequence[str] = ()
     answers: Sequence[str] = (JSON,)

@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.api.renderers.chat import Sign, usage_object
 from gateway.api.renderers.chat_stream import ChunkWriter
+from gateway.api.renderers.image_events import input_details
 from gateway.domain.errors import NotFound
 from gateway.domain.events import MediaStored, Usage
 from gateway.domain.jobs import Job
@@ -47,11 +48,10 @@ def result(job: Job, sign: Sign, read: Read) -> dict[str, Any]:
 
 def _usage(usage: Usage) -> dict[str, Any]:
     """Chat's names and the images endpoint's for the same numbers."""
-    text = usage.prompt_tokens
     return usage_object(usage) | {
-        "input_tokens": text,
+        "input_tokens": usage.prompt_tokens,
         "output_tokens": usage.completion_tokens,
-        "input_tokens_details": {"text_tokens": text, "image_tokens": 0},
+        "input_tokens_details": input_details(usage),
     }
 
 

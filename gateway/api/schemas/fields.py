@@ -52,7 +52,7 @@ class RequestSchema(Schema):
             try:
                 if value is not None and not (ignores_empty and value == ""):
                     value = field._deserialize(value, key, document)
-                    for validator in field.validators:
+                    for validator in () if value is missing else field.validators:
                         validator(value)
                 elif has_default:
                     value = field.deserialize(missing)
@@ -104,6 +104,24 @@ class WholeNumber(fields.Integer):
         if isinstance(value, float) and not value.is_integer():
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
+
+
+class Count(WholeNumber):
+    """A number, or true for as many as the default says; false for none."""
+
+    def __init__(self, low: int, high: int, *, default: int) -> None:
+        super().__init__(low, high, metadata={"type": ["integer", "boolean"]})
+        self._default = default
+
+    def _validated(self, value: Any) -> Any:
+        if value is True:
+            return self._default
+        return super()._validated(value)
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kw: Any) -> Any:
+        if value is False:
+            return missing
+        return super()._deserialize(value, attr, data, **kw)
 
 
 class Number(fields.Float):

@@ -6,10 +6,19 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate
 
-from gateway.api.schemas.fields import Choice, Flag, Images, RequestSchema, String, WholeNumber
+from gateway.api.schemas.fields import (
+    Choice,
+    Count,
+    Flag,
+    Images,
+    RequestSchema,
+    String,
+    WholeNumber,
+)
 from gateway.domain.image_sizes import LONGEST_PROMPT, MOST_IMAGES, RATIOS, SEEDS, size_of
 from gateway.domain.requests import ImageRequest
 
+_MOST_OF_A_GROUP, _MOST_LAYERS = 15, 32
 _NO_STYLE = frozenset({"", "通用", "auto", "vivid", "natural"})
 
 
@@ -47,6 +56,10 @@ class ImageRequestSchema(RequestSchema):
     output_format = Choice("png", "jpeg", "webp")
     quality = String()
     background = Choice("transparent", "opaque", "auto")
+    group = Count(1, _MOST_OF_A_GROUP, default=_MOST_OF_A_GROUP)
+    layers = Count(0, _MOST_LAYERS, default=0)
+    optimize_prompt = Flag()
+    partial_images = WholeNumber(0, 3)
     stream = Flag(load_default=False)
     asynchronous = Flag(data_key="async", load_default=False)
 
@@ -61,16 +74,17 @@ class ImageRequestSchema(RequestSchema):
             data.setdefault("ratio", size)
         elif size != "auto":
             data["size"] = size
-        return ImageRequest(images=data.pop("image"), **data)
+        return ImageRequest(images=data.pop("image") + data.pop("images", ()), **data)
 
 
 class ImageEditSchema(ImageRequestSchema):
     """Clients that ask for neither form look for `b64_json`, as OpenAI's newest models give it."""
 
     response_format = Choice("url", "b64_json", load_default="both")
+    images = Images(load_default=())
     mask = Images(most=1, load_default=())
 
     def build(self, data: dict[str, Any]) -> ImageRequest:
-        if not data["image"]:
+        if not data["image"] and not data["images"]:
             raise ValidationError("Missing data for required field.", "image")
         return super().build(data)

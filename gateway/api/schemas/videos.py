@@ -16,9 +16,12 @@ from gateway.api.schemas.fields import (
     WholeNumber,
 )
 from gateway.api.schemas.images import Prompt, Size
+from gateway.api.schemas.references import Earlier, Frame, References
 from gateway.domain.image_sizes import SEEDS
-from gateway.domain.requests import VideoRequest
+from gateway.domain.requests import EarlierJob, Reference, VideoRequest
 
+_FRAMES = ("first_frame", "last_frame")
+_EARLIER = ("edit_of", "extend_of", "final_of")
 RATIOS = ("16:9", "9:16", "1:1", "4:3", "3:4", "3:2", "2:3", "21:9", "adaptive")
 
 
@@ -35,6 +38,15 @@ class VideoRequestSchema(RequestSchema):
     seed = WholeNumber(*SEEDS)
     watermark = Flag()
     generate_audio = Flag()
+    first_frame = Frame("first_frame")
+    last_frame = Frame("last_frame")
+    references = References()
+    edit_of = Earlier("edit_of")
+    extend_of = Earlier("extend_of")
+    final_of = Earlier("final_of")
+    draft = Flag()
+    camera_fixed = Flag()
+    service_tier = String(64)
     stream = Flag(load_default=False)
     asynchronous = Flag(data_key="async", load_default=False)
 
@@ -53,5 +65,15 @@ class VideoRequestSchema(RequestSchema):
             raise ValidationError("Must be WIDTHxHEIGHT; see also resolution and ratio.", "size")
         if "size" not in data:
             data.setdefault("ratio", "16:9")
-        audio = data.pop("generate_audio", None)
-        return VideoRequest(images=images, audio=audio, **data)
+        frames = [data.pop(name) for name in _FRAMES if name in data]
+        if images and frames:
+            raise ValidationError("Stands beside first_frame or last_frame.", "image")
+        earlier = [data.pop(name) for name in _EARLIER if name in data]
+        references = (*frames, *data.pop("references", ()))
+        return VideoRequest(
+            images=images,
+            audio=data.pop("generate_audio", None),
+            references=(*references, *(item for item in earlier if isinstance(item, Reference))),
+            earlier_jobs=tuple(item for item in earlier if isinstance(item, EarlierJob)),
+            **data,
+        )

@@ -28,6 +28,7 @@ from gateway.domain.jobs import Job
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.runtime.interruption import draining, shielded
+from gateway.services.jobs.earlier import with_earlier_jobs
 from gateway.services.jobs.progress import Prepared
 from gateway.services.jobs.records import request_of, request_record, stored_of, usage_of
 from gateway.services.jobs.runner import JobRunner
@@ -229,6 +230,7 @@ class GenerationService:
     @contextmanager
     def _resolved(self, request: Request, caller: Caller) -> Iterator[Request]:
         """As MediaService does; UnsupportedMediaType names the first that is no picture."""
+        request = with_earlier_jobs(request, lambda job_id: self.get(job_id, caller))
         with self._media.resolved(request, caller) as resolved:
             for item in _images(resolved):
                 if isinstance(item, Media) and item.kind != "image":

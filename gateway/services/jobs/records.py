@@ -33,7 +33,7 @@ def request_record(
     record = {
         f.name: getattr(request, f.name)
         for f in fields(request)
-        if f.name not in ("images", "mask", "references", *_TASKS)
+        if f.name not in ("images", "mask", "references", "earlier_jobs", *_TASKS)
     }
     record["images"] = [keep(item) for item in request.images]
     if isinstance(request, VideoRequest):
