@@ -6,6 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.api import hooks
+from gateway.api.dialects.gemini import endpoint as google
 from gateway.api.dialects.messages import endpoint as messages
 from gateway.api.dialects.responses import endpoint as responses
 from gateway.api.endpoints import (
@@ -24,7 +25,7 @@ from gateway.services import Services
 
 ENDPOINTS = (
     *(chat, generations, videos, files, media, models, ops, openapi, unsupported),
-    *(messages, responses),
+    *(messages, responses, google),
 )
 
 

@@ -89,6 +89,11 @@ class Turn:
         if text or carried.text or carried.signature:
             self._reasoning.append(ReasoningBlock(text or carried.text, carried.signature))
 
+    def add_own_reasoning(self, text: str, signature: str | None) -> None:
+        """Add a block of reasoning with its vendor's own signature."""
+        if text or signature:
+            self._reasoning.append(ReasoningBlock(text, signature))
+
     def __bool__(self) -> bool:
         return bool(self.parts or self.calls or self._reasoning)
 

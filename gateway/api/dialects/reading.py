@@ -15,7 +15,7 @@ def text(holder: Object, name: str, path: str) -> str:
     """The member `name` of an object at `path`. Raises MissingField, InvalidRequest."""
     found = optional_text(holder, name, path)
     if found is None:
-        raise MissingField(f"{path}.{name} is required.", param=f"{path}.{name}")
+        raise MissingField(f"{_at(path, name)} is required.", param=_at(path, name))
     return found
 
 
@@ -23,7 +23,7 @@ def optional_text(holder: Object, name: str, path: str) -> str | None:
     found = holder.get(name)
     if found is None or isinstance(found, str):
         return found
-    raise InvalidRequest(f"{path}.{name} must be a string.", param=f"{path}.{name}")
+    raise InvalidRequest(f"{_at(path, name)} must be a string.", param=_at(path, name))
 
 
 def an_object(value: object, path: str) -> Object:
@@ -35,7 +35,7 @@ def an_object(value: object, path: str) -> Object:
 def optional_object(holder: Object, name: str, path: str) -> Object:
     """The member `name` of an object at `path`; an empty object when it is not given."""
     found = holder.get(name)
-    return {} if found is None else an_object(found, f"{path}.{name}" if path else name)
+    return {} if found is None else an_object(found, _at(path, name))
 
 
 def objects(value: object, path: str) -> Iterator[tuple[Object, str]]:
@@ -71,3 +71,7 @@ def unsupported(kind: object, path: str, supported: str) -> InvalidRequest:
         param=f"{path}.type",
         code="unsupported_part",
     )
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -8,9 +8,9 @@ from typing import Any
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
 from gateway.api.dialects.stream import StreamWriter, frames
-from gateway.api.http.heartbeat import announce_job, event_stream, kept_alive, stream_failure
+from gateway.api.http.heartbeat import Headers, announce_job, event_stream, kept_alive, stream_failure
 from gateway.api.http.idempotency import answer_once
-from gateway.api.http.responses import dry_run, json_response
+from gateway.api.http.responses import EVENT_STREAM, dry_run, json_response
 from gateway.domain.errors import GatewayError
 from gateway.domain.events import Events
 from gateway.domain.requests import ChatRequest
@@ -26,6 +26,7 @@ def serve(
     *,
     whole: Whole,
     writer: Callable[[], StreamWriter],
+    stream_headers: Headers = EVENT_STREAM,
 ) -> ApiResponse:
     """Answer `chat`: with the object that `whole` makes, or the frames that `writer` makes."""
     if context.is_dry_run:
@@ -37,7 +38,7 @@ def serve(
     return answer_once(
         context,
         document,
-        lambda job_id: streamed(context, lambda: _events(context, chat, job_id), frames_of),
+        lambda job_id: streamed(context, lambda: _events(context, chat, job_id), frames_of, stream_headers),
         stream=True,
         heartbeat=frames_of.heartbeat,
     )
@@ -50,7 +51,10 @@ def vendor_of(context: RequestContext) -> Callable[[], str]:
 
 
 def streamed(
-    context: RequestContext, events: Callable[[], Events], writer: StreamWriter
+    context: RequestContext,
+    events: Callable[[], Events],
+    writer: StreamWriter,
+    headers: Headers = EVENT_STREAM,
 ) -> ApiResponse:
     """Answer with the frames that `writer` makes of events."""
 
@@ -62,6 +66,7 @@ def streamed(
         lambda: frames(events(), writer, failed),
         failed,
         heartbeat=writer.heartbeat,
+        headers=headers,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from itertools import chain
 from typing import TypeVar
@@ -17,12 +17,17 @@ from gateway.runtime.interruption import EARLY_RESPONSE, DrainExit, EarlyRespons
 from gateway.services.routing.dispatch import Trace
 
 T = TypeVar("T")
+Headers = Sequence[tuple[str, str]]
 
 
 def start_heartbeat(
-    context: RequestContext, *, stream: bool, heartbeat: Heartbeat = OPENAI.heartbeat
+    context: RequestContext,
+    *,
+    stream: bool,
+    heartbeat: Heartbeat = OPENAI.heartbeat,
+    headers: Headers = EVENT_STREAM,
 ) -> EarlyResponse | None:
-    """Send white space, or `heartbeat` in a stream, while the response is silent.
+    """Send white space, or `heartbeat` in a stream with `headers`, while there is silence.
 
     To be called again when more is known of the response: the headers that go out with the
     first byte are those of the last call, the time of that byte is set by the first.
@@ -37,7 +42,7 @@ def start_heartbeat(
         wait_s = min(settings.hold_s, settings.heartbeat_s) if stream else settings.hold_s
         first_byte_at = context.first_byte_at = now + wait_s
     server.arm(
-        headers=lambda: [*(EVENT_STREAM if stream else JSON), *early_headers(context), *CORS],
+        headers=lambda: [*(headers if stream else JSON), *early_headers(context), *CORS],
         filler=heartbeat if stream else b" ",
         first_after_s=max(0.0, first_byte_at - now),
         every_s=settings.heartbeat_s,
@@ -46,11 +51,15 @@ def start_heartbeat(
 
 
 def announce_job(
-    context: RequestContext, *, stream: bool, heartbeat: Heartbeat = OPENAI.heartbeat
+    context: RequestContext,
+    *,
+    stream: bool,
+    heartbeat: Heartbeat = OPENAI.heartbeat,
+    headers: Headers = EVENT_STREAM,
 ) -> None:
     """Have the first byte's headers name the job, if there is one by now."""
     if context.trace.job is not None:
-        start_heartbeat(context, stream=stream, heartbeat=heartbeat)
+        start_heartbeat(context, stream=stream, heartbeat=heartbeat, headers=headers)
 
 
 def kept_alive(context: RequestContext, make: Callable[[], T]) -> T:
@@ -91,6 +100,7 @@ def event_stream(
     error_frame: ErrorFrame,
     *,
     heartbeat: Heartbeat = OPENAI.heartbeat,
+    headers: Headers = EVENT_STREAM,
 ) -> ApiResponse:
     """Respond with frames as they come.
 
@@ -99,19 +109,19 @@ def event_stream(
     it into the stream. The frames are closed when the client leaves, also before the first
     byte, which is what gives the account back.
     """
-    server = start_heartbeat(context, stream=True, heartbeat=heartbeat)
+    server = start_heartbeat(context, stream=True, heartbeat=heartbeat, headers=headers)
     with ExitStack() as undo:
         try:
             frames = make()
             undo.callback(frames.close)
-            announce_job(context, stream=True, heartbeat=heartbeat)
+            announce_job(context, stream=True, heartbeat=heartbeat, headers=headers)
             first = next(frames)
         except (GatewayError, DrainExit) as err:
             if server is None or not server.started:
                 raise (restarting(context.trace) if isinstance(err, DrainExit) else err) from None
-            return ApiResponse(error_frame(err), headers=EVENT_STREAM)
+            return ApiResponse(error_frame(err), headers=headers)
         undo.pop_all()
-    response = ApiResponse(chain((first,), frames), headers=EVENT_STREAM)
+    response = ApiResponse(chain((first,), frames), headers=headers)
     response.call_on_close(frames.close)
     return response
 

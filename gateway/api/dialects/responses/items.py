@@ -10,7 +10,7 @@ from typing import Any
 from gateway.api.dialects import reading
 from gateway.api.dialects.carrier import Turn
 from gateway.api.dialects.reading import Object
-from gateway.api.dialects.responses.tools import custom_arguments, flat_name
+from gateway.api.dialects.responses.tools import Tools, custom_arguments
 from gateway.api.schemas.parts import media_ref
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.requests import Message, Part, Role, Text, ToolCall
@@ -41,17 +41,21 @@ def as_items(value: object) -> list[dict[str, Any]]:
     return [dict(item) for item, _ in reading.objects(value, "input")]
 
 
-def turns(items: list[dict[str, Any]], path: str = "input") -> list[Message]:
-    """The turns that the items make; all that a model said at once is one turn."""
+def turns(items: list[dict[str, Any]], tools: Tools, *, stored: int = 0) -> list[Message]:
+    """The turns that the items make; all that a model said at once is one turn.
+
+    The first `stored` of them are not in the request.
+    """
     found: list[Message] = []
     turn = Turn()
-    for item, where in reading.objects(items, path):
+    for place, item in enumerate(items):
+        where = f"input[{place - stored}]"
         kind = item.get("type")
         role = item.get("role")
         if kind in (None, "message") and role == "assistant":
             turn.parts += _content(item.get("content"), f"{where}.content")
         elif kind in _CALLS:
-            turn.calls.append(_call(item, where))
+            turn.calls.append(_call(item, where, tools))
         elif kind == "reasoning":
             turn.add_reasoning(_thoughts(item, where), item.get("encrypted_content"))
         elif kind in (None, "message", *_OUTPUTS):
@@ -65,13 +69,13 @@ def turns(items: list[dict[str, Any]], path: str = "input") -> list[Message]:
     return found
 
 
-def offered_tools(items: list[dict[str, Any]]) -> list[Any]:
-    """Tools that stand among the items."""
-    found: list[Any] = []
-    for item in items:
-        if item.get("type") == "additional_tools" and isinstance(item.get("tools"), list):
-            found += item["tools"]
-    return found
+def offered_tools(items: list[dict[str, Any]]) -> list[tuple[object, str]]:
+    """Lists of tools that stand among the items, each with its path."""
+    return [
+        (item.get("tools"), f"input[{place}].tools")
+        for place, item in enumerate(items)
+        if item.get("type") == "additional_tools"
+    ]
 
 
 def _message(item: Object, path: str) -> Message:
@@ -114,13 +118,13 @@ def _part(part: Object, path: str) -> list[Part]:
             raise reading.unsupported(kind, path, _PARTS)
 
 
-def _call(item: Object, path: str) -> ToolCall:
-    name = reading.text(item, "name", path)
+def _call(item: Object, path: str, tools: Tools) -> ToolCall:
+    name = tools.name_of(item.get("namespace"), reading.text(item, "name", path))
     call_id = reading.text(item, "call_id", path)
     if item.get("type") == "custom_tool_call":
         return ToolCall(call_id, name, custom_arguments(reading.text(item, "input", path)))
     arguments = reading.optional_text(item, "arguments", path) or "{}"
-    return ToolCall(call_id, flat_name(item.get("namespace"), name), arguments)
+    return ToolCall(call_id, name, arguments)
 
 
 def _output(item: Object, path: str) -> Message:

@@ -8,7 +8,6 @@ from typing import Any
 
 from marshmallow import fields
 
-from gateway.api.dialects import reading
 from gateway.api.dialects.responses.items import as_items, offered_tools, turns
 from gateway.api.dialects.responses.tools import Tools
 from gateway.api.schemas.fields import Flag, Number, Object, RequestSchema, String, WholeNumber
@@ -40,7 +39,7 @@ class ResponseRequest:
 
     def chat(self, before: list[dict[str, Any]]) -> ChatRequest:
         """As a chat that follows the items of the stored conversation. Raises InvalidRequest."""
-        messages = turns(before, "previous_response") + turns(self.items)
+        messages = turns([*before, *self.items], self.tools, stored=len(before))
         if self.instructions:
             messages.insert(0, Message("system", (Text(self.instructions),)))
         if not messages:
@@ -85,9 +84,7 @@ class ResponsesSchema(RequestSchema):
     def build(self, data: dict[str, Any]) -> ResponseRequest:
         _check_elsewhere(data)
         items = as_items(data.get("input"))
-        tools = Tools.read(data.get("tools"))
-        for tool in offered_tools(items):
-            tools.add(reading.an_object(tool, "input.tools"), "input.tools")
+        tools = Tools.read((data.get("tools"), "tools"), *offered_tools(items))
         return ResponseRequest(
             model=data["model"],
             items=items,
@@ -102,7 +99,7 @@ class ResponsesSchema(RequestSchema):
 
     def unknown_in(self, document: Mapping[str, Any]) -> list[str]:
         """With the tools that run on OpenAI's servers only."""
-        return super().unknown_in(document) + Tools.read(document.get("tools")).left_out
+        return super().unknown_in(document) + Tools.read((document.get("tools"), "tools")).left_out
 
 
 def _check_elsewhere(data: Mapping[str, Any]) -> None:

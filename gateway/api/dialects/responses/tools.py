@@ -1,7 +1,8 @@
 """Tools of the Responses API in the parameters of chat, and their calls back in its forms.
 
 A custom tool takes text of any form: models get it as a function with one string. A
-namespace is a group of functions: models get each under the name `NAMESPACE__FUNCTION`.
+namespace is a group of tools: models get each under its own name, or as `NAMESPACE__NAME`
+where another tool has that name.
 """
 
 from __future__ import annotations
@@ -29,37 +30,54 @@ _CHOICES = frozenset({"none", "auto", "required"})
 
 @dataclass(slots=True)
 class Tools:
-    """`foreign` are types of tools that need OpenAI's servers."""
+    """Tools by the names under which a model knows them.
 
-    functions: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the model's name
+    `foreign` are types of tools that need OpenAI's servers.
+    """
+
+    functions: dict[str, dict[str, Any]] = field(default_factory=dict)
     custom: set[str] = field(default_factory=set)
     namespaces: dict[str, tuple[str, str]] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
     searches: bool = False
 
     @classmethod
-    def read(cls, value: object, path: str = "tools") -> Tools:
+    def read(cls, *lists: tuple[object, str]) -> Tools:
+        """Read lists of tools, each given with its path. Raises InvalidRequest."""
         found = cls()
-        for tool, where in reading.objects(value or [], path):
-            found.add(tool, where)
+        grouped: list[tuple[str, Object, str]] = []
+        for value, path in lists:
+            for tool, where in reading.objects(value or [], path):
+                if tool.get("type") == "namespace":
+                    group = reading.text(tool, "name", where)
+                    inner = reading.objects(tool.get("tools") or [], f"{where}.tools")
+                    grouped += [(group, item, place) for item, place in inner]
+                else:
+                    found._add(tool, where)
+        for group, tool, where in grouped:
+            name = reading.text(tool, "name", where)
+            known = f"{group}__{name}" if name in found.functions else name
+            found.namespaces[known] = (group, name)
+            found._add(tool, where, known)
         return found
 
-    def add(self, tool: Object, path: str) -> None:
+    def name_of(self, namespace: object, name: str) -> str:
+        """The name under which a model knows a tool of a namespace, or of none."""
+        for known, place in self.namespaces.items():
+            if place == (namespace, name):
+                return known
+        return name
+
+    def _add(self, tool: Object, path: str, name: str | None = None) -> None:
         kind = reading.text(tool, "type", path)
         if kind == "function":
-            self._function(tool, path, reading.text(tool, "name", path))
+            self._add_function(tool, path, name or reading.text(tool, "name", path))
         elif kind == "custom":
-            name = reading.text(tool, "name", path)
+            name = name or reading.text(tool, "name", path)
             self.custom.add(name)
             described = _custom_description(tool, path)
-            self._add(name, {"name": name, "description": described, "parameters": _TEXT})
-        elif kind == "namespace":
-            group = reading.text(tool, "name", path)
-            for inner, where in reading.objects(tool.get("tools") or [], f"{path}.tools"):
-                name = reading.text(inner, "name", where)
-                flat = flat_name(group, name)
-                self.namespaces[flat] = (group, name)
-                self._function(inner, where, flat)
+            function = {"name": name, "description": described, "parameters": _TEXT}
+            self.functions[name] = {"type": "function", "function": function}
         elif kind.startswith(_WEB_SEARCH):
             self.searches = True
         elif kind not in self.foreign:
@@ -83,16 +101,13 @@ class Tools:
         """Types of the tools that no model gets."""
         return [*self.foreign, *([_WEB_SEARCH] if self.searches and self.functions else [])]
 
-    def _function(self, tool: Object, path: str, name: str) -> None:
+    def _add_function(self, tool: Object, path: str, name: str) -> None:
         function: dict[str, Any] = {"name": name}
         if description := reading.optional_text(tool, "description", path):
             function["description"] = description
         function["parameters"] = dict(reading.optional_object(tool, "parameters", path))
         if tool.get("strict") is True:
             function["strict"] = True
-        self._add(name, function)
-
-    def _add(self, name: str, function: dict[str, Any]) -> None:
         self.functions[name] = {"type": "function", "function": function}
 
     def _choice(self, choice: object) -> str | dict[str, Any] | None:
@@ -132,15 +147,10 @@ class Tools:
         return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
 
     def _known(self, tool: Object, path: str) -> str:
-        name = flat_name(tool.get("namespace"), reading.text(tool, "name", path))
+        name = self.name_of(tool.get("namespace"), reading.text(tool, "name", path))
         if name not in self.functions:
             raise InvalidRequest(f"{path}.name: no such tool is given.", param=f"{path}.name")
         return name
-
-
-def flat_name(namespace: object, name: str) -> str:
-    """The name under which a model knows a function."""
-    return f"{namespace}__{name}" if isinstance(namespace, str) and namespace else name
 
 
 def custom_arguments(text: str) -> str:

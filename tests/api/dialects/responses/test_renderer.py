@@ -10,6 +10,7 @@ from gateway.api.dialects.responses.items import turns
 from gateway.api.dialects.responses.objects import Identity, response_id_of
 from gateway.api.dialects.responses.renderer import ResponseStream, response
 from gateway.api.dialects.responses.schema import ResponsesSchema
+from gateway.api.dialects.responses.tools import Tools
 from gateway.api.dialects.stream import frames
 from gateway.domain.errors import ContextLengthExceeded, UpstreamDisconnected
 from gateway.domain.events import Annotations, Finish, TextDelta, ToolCallDelta
@@ -115,7 +116,7 @@ def test_the_answer_is_whole_in_json_and_at_the_end_of_a_stream():
 
 
 def test_signatures_come_back_with_the_items_of_the_answer():
-    (turn,) = turns(Rendering(answer()).whole()["output"])
+    (turn,) = turns(Rendering(answer()).whole()["output"], Tools())
     assert turn.vendor == vendor()
     assert [(block.text, block.signature) for block in turn.reasoning] == [(THOUGHTS, "sig-r")]
     assert [call.signature for call in turn.tool_calls] == ["sig-c", None]
@@ -129,7 +130,7 @@ def test_the_input_of_a_custom_tool_is_text():
     assert (item["name"], item["input"]) == ("apply_patch", PATCH)
     assert events_of(found, "response.custom_tool_call_input.delta")[0]["delta"] == PATCH
     assert events_of(found, "response.custom_tool_call_input.done")[0]["input"] == PATCH
-    (turn,) = turns([item])
+    (turn,) = turns([item], Tools())
     assert json.loads(turn.tool_calls[0].arguments) == {"input": PATCH}
 
 
@@ -140,11 +141,12 @@ def test_a_custom_tool_takes_whatever_the_model_made_of_its_arguments():
 
 
 def test_calls_in_a_namespace_have_their_own_name_back():
-    call = [ToolCallDelta(0, "{}", id="call_1", name="agents__spawn")]
-    (item,) = Rendering([call, [Finish("tool_calls")]]).whole()["output"]
+    call = [ToolCallDelta(0, "{}", id="call_1", name="spawn")]
+    rendering = Rendering([call, [Finish("tool_calls")]])
+    (item,) = rendering.whole()["output"]
     assert (item["namespace"], item["name"]) == ("agents", "spawn")
-    (turn,) = turns([item])
-    assert turn.tool_calls[0].name == "agents__spawn"
+    (turn,) = turns([item], rendering.wanted.tools)
+    assert turn.tool_calls[0].name == "spawn"
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_items_of_one_turn_of_the_model_are_put_together():
     assert turn.vendor == "v"
     assert turn.text == "Let me look."
     assert [(c.id, c.name, c.signature) for c in turn.tool_calls] == [
-        *(("c1", "f", "t"), ("c2", "ns__g", None), ("c3", "patch", None))
+        *(("c1", "f", "t"), ("c2", "g", None), ("c3", "patch", None))
     ]
     assert json.loads(turn.tool_calls[2].arguments) == {"input": "xx"}
     assert (first.tool_call_id, first.text) == ("c1", "sunny")
@@ -89,7 +89,7 @@ def test_items_of_one_turn_of_the_model_are_put_together():
 def test_tools_become_functions():
     tools = [FUNCTION, CUSTOM, GROUP, {"type": "local_shell"}, {"type": "web_search"}]
     wanted = read(tools=tools, tool_choice="required", parallel_tool_calls=False)
-    assert names(wanted.params) == ["f", "patch", "ns__g"]
+    assert names(wanted.params) == ["f", "patch", "g"]
     assert wanted.params["tools"][0]["function"]["strict"] is True
     patch = wanted.params["tools"][1]["function"]
     assert "start: /x+/" in patch["description"]
@@ -100,9 +100,21 @@ def test_tools_become_functions():
     assert ResponsesSchema().unknown_in(body) == ["max_tool_calls", "local_shell", "web_search"]
 
 
-def test_tools_may_stand_among_the_items():
-    items = [{"type": "additional_tools", "tools": [CUSTOM]}, {"role": "user", "content": "Hi"}]
-    assert names(chat(items).params) == ["patch"]
+def test_tools_may_stand_among_the_items_and_in_namespaces():
+    groups = [
+        {"type": "namespace", "name": "a", "tools": [CUSTOM, {**FUNCTION, "name": "g"}]},
+        {"type": "namespace", "name": "b", "tools": [{**FUNCTION, "name": "g"}]},
+    ]
+    items = [
+        {"type": "additional_tools", "tools": groups},
+        {"role": "user", "content": "Hi"},
+        {"type": "function_call", "call_id": "1", "name": "g", "namespace": "b", "arguments": ""},
+    ]
+    found = read(items)
+    assert names(found.params) == ["patch", "g", "b__g"]
+    assert found.tools.custom == {"patch"}
+    assert found.tools.namespaces["patch"] == ("a", "patch")
+    assert found.chat([]).messages[-1].tool_calls[0].name == "b__g"
 
 
 def test_a_search_of_the_web_is_the_vendors_when_it_is_the_only_tool():
