@@ -6,7 +6,7 @@ WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 2) # tests wait a lot
 # The suite starts hundreds of processes: none of them need compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test ready compiled tools soak check format bench clean
+.PHONY: run test ready compiled tools soak agents check format bench clean
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/gunicorn wsgi:app
@@ -22,6 +22,10 @@ compiled: $(VENV)/dev.stamp
 
 soak: ready
 	$(BIN)/python -m pytest --soak -n 1 --timeout 3600 -rP $(TESTS)/system $(TESTS)/server $(TESTS)/storage $(TESTS)/services
+
+# Coding agents from npm and PyPI, each with a file to write. AGENTS_CACHE keeps their installations.
+agents: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest --agents -n 1 -rA tests/agents
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

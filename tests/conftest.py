@@ -13,6 +13,7 @@ from tests.support.simulators import Simulators
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--agents", action="store_true", help="coding agents, which are installed")
     parser.addoption("--soak", action="store_true", help="fault and load runs at full size")
 
 

@@ -6,6 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.api import hooks
+from gateway.api.dialects.completions import endpoint as completions
 from gateway.api.dialects.gemini import endpoint as google
 from gateway.api.dialects.messages import endpoint as messages
 from gateway.api.dialects.responses import endpoint as responses
@@ -25,7 +26,7 @@ from gateway.services import Services
 
 ENDPOINTS = (
     *(chat, generations, videos, files, media, models, ops, openapi, unsupported),
-    *(messages, responses, google),
+    *(messages, responses, google, completions),
 )
 
 

@@ -8,7 +8,13 @@ from typing import Any
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
 from gateway.api.dialects.stream import StreamWriter, frames
-from gateway.api.http.heartbeat import Headers, announce_job, event_stream, kept_alive, stream_failure
+from gateway.api.http.heartbeat import (
+    Headers,
+    announce_job,
+    event_stream,
+    kept_alive,
+    stream_failure,
+)
 from gateway.api.http.idempotency import answer_once
 from gateway.api.http.responses import EVENT_STREAM, dry_run, json_response
 from gateway.domain.errors import GatewayError
@@ -27,18 +33,26 @@ def serve(
     whole: Whole,
     writer: Callable[[], StreamWriter],
     stream_headers: Headers = EVENT_STREAM,
+    events: Callable[[], Events] | None = None,
 ) -> ApiResponse:
-    """Answer `chat`: with the object that `whole` makes, or the frames that `writer` makes."""
+    """Answer `chat`: with the object that `whole` makes, or the frames that `writer` makes.
+
+    `events` begins the answer where it is more than that of `chat`.
+    """
     if context.is_dry_run:
         plan = context.services.chat.plan(chat, context.caller, context.trace)
         return dry_run(context, plan)
+
+    def begin(job_id: str | None) -> Callable[[], Events]:
+        return events or (lambda: _events(context, chat, job_id))
+
     if not chat.stream:
-        return answer_once(context, document, lambda job_id: _whole(context, chat, job_id, whole))
+        return answer_once(context, document, lambda job_id: _whole(context, begin(job_id), whole))
     frames_of = writer()
     return answer_once(
         context,
         document,
-        lambda job_id: streamed(context, lambda: _events(context, chat, job_id), frames_of, stream_headers),
+        lambda job_id: streamed(context, begin(job_id), frames_of, stream_headers),
         stream=True,
         heartbeat=frames_of.heartbeat,
     )
@@ -70,13 +84,11 @@ def streamed(
     )
 
 
-def _whole(
-    context: RequestContext, chat: ChatRequest, job_id: str | None, whole: Whole
-) -> ApiResponse:
+def _whole(context: RequestContext, events: Callable[[], Events], whole: Whole) -> ApiResponse:
     def body() -> Mapping[str, Any]:
-        events = _events(context, chat, job_id)
+        begun = events()
         announce_job(context, stream=False)
-        return whole(events)
+        return whole(begun)
 
     return json_response(kept_alive(context, body))
 

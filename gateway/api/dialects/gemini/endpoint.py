@@ -14,6 +14,8 @@ from gateway.api.dialects.gemini.schema import read_request, shows_thoughts, unk
 from gateway.api.dialects.reading import an_object
 from gateway.api.dialects.serving import serve, vendor_of
 from gateway.api.http.body import json_body
+from gateway.api.http.described import EVENTS, ONCE, described
+from gateway.api.http.described import JSON as JSON_TYPE
 from gateway.api.http.responses import EVENT_STREAM, JSON, json_response
 from gateway.domain.errors import NotFound
 from gateway.domain.media import StoredMedia
@@ -31,6 +33,7 @@ _METHODS = {
 @bp.post("/v1beta/models/<path:call>")
 @bp.post("/v1/models/<path:call>")
 @bp.post("/models/<path:call>")
+@described(headers=ONCE, answers=(JSON_TYPE, EVENTS))
 def call_model(call: str) -> ResponseReturnValue:
     """Call a method of a model, as `MODEL:generateContent`."""
     context = current()
@@ -81,7 +84,7 @@ def _generate(context: RequestContext, name: str, *, stream: bool) -> ResponseRe
         chat,
         {"stream": stream, **document},
         whole=lambda batches: response(batches, name, forms),
-        writer=ContentStream(name, forms, events=events),
+        writer=lambda: ContentStream(name, forms, events=events),
         stream_headers=EVENT_STREAM if events else JSON,
     )
 

@@ -32,7 +32,7 @@ def _error_frame(err: GatewayError, request_id: str) -> bytes:
     return unbroken(b"data: " + orjson.dumps(error_body(err, request_id)) + b"\n\n")
 
 
-GEMINI = Dialect(
+GOOGLE = Dialect(
     name="gemini-api",
     error_body=error_body,
     error_frame=_error_frame,

@@ -17,7 +17,7 @@ import orjson
 
 from gateway.api.dialects.blocks import Sign
 from gateway.api.dialects.carrier import Carried, pack
-from gateway.api.dialects.gemini.errors import GEMINI, error_body
+from gateway.api.dialects.gemini.errors import GOOGLE, error_body
 from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
 from gateway.domain.events import (
     Event,
@@ -225,11 +225,11 @@ class ContentStream:
 
     def failed(self, err: GatewayError) -> bytes:
         if self._events:
-            return GEMINI.error_frame(err, "")
+            return GOOGLE.error_frame(err, "")
         return self._chunk(error_body(err, "")) + b"]"
 
     def heartbeat(self) -> bytes:
-        return GEMINI.heartbeat
+        return GOOGLE.heartbeat
 
     def _chunk(self, payload: dict[str, Any]) -> bytes:
         if self._events:
