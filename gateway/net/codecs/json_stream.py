@@ -15,6 +15,7 @@ _STRUCTURE = re.compile(rb'["{}\[\]]').search
 # Up to the closing quote, or to a backslash whose other half has not arrived.
 _STRING_STOP = re.compile(rb'(?:[^"\\]*+\\.)*+[^"\\]*+(["\\])', re.DOTALL).match
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]").search
+_NOT_BLANK_OR_MARK = re.compile(rb"[^ \t\r\n\xef\xbb\xbf]").search
 
 # Between elements: what may come, and what it leads to.
 _GRAMMAR: dict[str, dict[bytes, str]] = {
@@ -72,7 +73,9 @@ class _Scanner:
 
     def _between(self, data: bytes, position: int) -> int:
         """Pass blanks and one sign; stops before the element it finds."""
-        sign = _NOT_BLANK(data, position)
+        # A byte order mark may stand before the array, never in it.
+        search = _NOT_BLANK_OR_MARK if self.state == "start" else _NOT_BLANK
+        sign = search(data, position)
         if sign is None:
             return len(data)
         try:

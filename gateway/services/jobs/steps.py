@@ -15,6 +15,7 @@ from gateway.domain.errors import (
     JobFailed,
     NoAccountAvailable,
     OutcomeUnknown,
+    RequestBlocked,
     StorageUnavailable,
     UpstreamDisconnected,
     UpstreamError,
@@ -104,7 +105,8 @@ class JobSteps:
         except ClaimLost:
             raise
         except GatewayError as err:
-            self._failed(progress, err, unreadable=isinstance(err, UpstreamInvalidResponse))
+            unreadable = isinstance(err, UpstreamInvalidResponse | RequestBlocked)
+            self._failed(progress, err, unreadable=unreadable)
         except Exception as err:  # noqa: BLE001  # the boundary of what happens to a job
             log.error("job_crashed", job=progress.job.id, error=err)
             asked = progress.job.status != "queued"
@@ -294,7 +296,7 @@ class JobSteps:
         try:
             yield
         except GatewayError as err:
-            if err.fault is Fault.MINUTE_QUOTA:
+            if err.fault is Fault.MINUTE_QUOTA or err.status == 429:
                 self._pacer.limited(_pace_key(job), err.retry_after)
             raise
         self._pacer.answered(_pace_key(job))

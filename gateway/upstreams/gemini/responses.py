@@ -121,10 +121,14 @@ class Decoder:
         candidates = listed(chunk.get("candidates"))
         if not candidates or "error" in chunk:
             self._refuse(chunk)
+        read: set[int] = set()
         for candidate in candidates:
             choice = candidate.get("index") or 0
             if type(choice) is not int or not 0 <= choice < _MOST_CHOICES:
                 raise ValueError("no index of a candidate")
+            if choice in read:  # the same candidate again
+                continue
+            read.add(choice)
             self._begun.add(choice)
             if content := candidate.get("content"):
                 for part in listed(content.get("parts")):

@@ -280,7 +280,7 @@ class ChatReader:
 
     def _parts(self, parts: Any, index: int, events: list[Event]) -> None:
         for part in listed(parts):
-            if text := part.get("text"):
+            if (text := part.get("text")) is not None:
                 events.append(TextDelta(_text(text), index))
             elif thoughts := part.get("thinking"):
                 if not isinstance(thoughts, str):
@@ -289,6 +289,8 @@ class ChatReader:
             elif image := part.get("image_url"):
                 url = _text(image if isinstance(image, str) else image.get("url", ""))
                 events.append(MediaReady("image", from_url(self._fetcher, url, "image/png")))
+            elif "type" not in part:
+                raise ValueError("no part of a message")
 
     def _finished(self, reason: Any, index: int) -> None:
         name = _text(reason)

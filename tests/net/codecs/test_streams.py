@@ -192,7 +192,6 @@ def test_empty_array_and_lone_object_are_taken(data, expected):
         b"[{a: 1}]",
         b"[{'a': 1}]",
         b'[{"a": "\n"}]',
-        b"\xef\xbb\xbf[]",
         b'data: {"a": 1}\n\n',
     ],
 )
