@@ -16,7 +16,7 @@ BELOW = {
     "storage": {"net", "formats", "runtime", "domain"},
     "upstreams": {"net", "formats", "runtime", "domain"},
     "services": {"config", "storage", "upstreams", "net", "formats", "runtime", "domain"},
-    "api": {"services", "storage", "config", "net", "formats", "runtime", "domain"},
+    "api": {"services", "config", "net", "formats", "runtime", "domain"},
     "cli": {"bootstrap", "services", "upstreams", "storage", "config", "net", "runtime", "domain"},
     "server": {"runtime", "domain"},
     "simulators": {"domain"},
