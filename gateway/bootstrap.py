@@ -16,6 +16,7 @@ from gateway.services import Services
 from gateway.services.access.keys import KeyRing
 from gateway.services.access.limits import CallerLimits
 from gateway.services.chat.chat import ChatService
+from gateway.services.embeddings import EmbeddingService
 from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
 from gateway.services.jobs.steps import JobSteps
@@ -117,6 +118,7 @@ def build(settings: Settings) -> Services:
         chat=ChatService(
             catalog, dispatcher, media, generation, sessions, affinity=settings.affinity
         ),
+        embeddings=EmbeddingService(catalog, dispatcher, media),
         generation=generation,
         idempotency=idempotency,
         responses=responses,

@@ -12,6 +12,7 @@ from gateway.api.dialects.messages import endpoint as messages
 from gateway.api.dialects.responses import endpoint as responses
 from gateway.api.endpoints import (
     chat,
+    embeddings,
     files,
     generations,
     media,
@@ -25,7 +26,7 @@ from gateway.api.http import errors
 from gateway.services import Services
 
 ENDPOINTS = (
-    *(chat, generations, videos, files, media, models, ops, openapi, unsupported),
+    *(chat, embeddings, generations, videos, files, media, models, ops, openapi, unsupported),
     *(messages, responses, google, completions),
 )
 

@@ -18,7 +18,7 @@ from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
 from gateway.domain.timeouts import Timeouts
 from gateway.upstreams.registry import VENDORS
 
-KINDS = ("chat", "image", "video")
+KINDS = ("chat", "image", "video", "embedding")
 _LABEL = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")  # it becomes a header
 _OWN = "own"  # the label of callers' own credentials
 _SHORTEST_KEY = 16

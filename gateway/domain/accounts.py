@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-Kind = Literal["chat", "image", "video"]
+Kind = Literal["chat", "image", "video", "embedding"]
 
 
 class Secret:

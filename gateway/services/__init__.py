@@ -9,6 +9,7 @@ from gateway.runtime.periodic import BackgroundTasks
 from gateway.services.access.keys import KeyRing
 from gateway.services.access.limits import CallerLimits
 from gateway.services.chat.chat import ChatService
+from gateway.services.embeddings import EmbeddingService
 from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
 from gateway.services.media.files import FileService
@@ -37,6 +38,7 @@ class Services:
     pool: Pool
     dispatcher: Dispatcher
     chat: ChatService
+    embeddings: EmbeddingService
     generation: GenerationService
     idempotency: Idempotency
     responses: StoredResponses

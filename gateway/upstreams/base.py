@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, cast, runtime_checkable
 
 from gateway.domain.accounts import Account, Kind
+from gateway.domain.embeddings import EmbeddingRequest, Embeddings
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Events
 from gateway.domain.jobs import VideoTask
@@ -100,6 +101,12 @@ class ImageUpstream(Upstream, Protocol):
         ...
 
 
+class EmbeddingUpstream(Upstream, Protocol):
+    def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings: ...
+
+    def plan_embedding(self, request: EmbeddingRequest, account: Account) -> list[VendorCall]: ...
+
+
 class VideoUpstream(Upstream, Protocol):
     def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
         """Start a task and return its id. `error.sent` tells whether it may have started."""
@@ -148,6 +155,11 @@ def image_upstream(upstream: Upstream) -> ImageUpstream:
 def video_upstream(upstream: Upstream) -> VideoUpstream:
     """The vendor as one that makes videos. Raises InvalidRequest for one that does not."""
     return cast(VideoUpstream, _making("video", upstream))
+
+
+def embedding_upstream(upstream: Upstream) -> EmbeddingUpstream:
+    """The vendor as one that embeds. Raises InvalidRequest for one that does not."""
+    return cast(EmbeddingUpstream, _making("embedding", upstream))
 
 
 def _making(kind: Kind, upstream: Upstream) -> Upstream:

@@ -12,7 +12,6 @@ bp = Blueprint("unsupported", __name__)
 _CHAT = "POST /v1/chat/completions"
 _ANEW = "POST /v1/videos with a prompt, and a picture as input_reference"
 _INSTEAD = {
-    "/v1/embeddings": "a vendor's embeddings API; this gateway serves chat, pictures and videos",
     "/v1/moderations": "a vendor's moderation API",
     "/v1/audio/transcriptions": f"input_audio parts in {_CHAT}",
     "/v1/audio/translations": f"input_audio parts in {_CHAT}",

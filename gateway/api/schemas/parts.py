@@ -106,6 +106,14 @@ def _generated(value: Mapping[str, Any], path: str) -> tuple[Part, ...]:
     return tuple(found)
 
 
+def content_parts(value: object, path: str) -> tuple[Part, ...]:
+    """The parts of a list. Raises InvalidRequest when there is none."""
+    parts = _content(value, path)
+    if not parts:
+        raise InvalidRequest(f"{path} must not be empty.", param=path)
+    return parts
+
+
 def _content(value: object, path: str) -> tuple[Part, ...]:
     if value is None:
         return ()

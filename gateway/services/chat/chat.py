@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.domain.accounts import Account, Caller
+from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import (
     Event,
     Events,
@@ -118,6 +119,10 @@ class ChatService:
 
 
 def _media_request(request: ChatRequest, model: Model, trace: Trace) -> ImageRequest | VideoRequest:
+    if model.kind == "embedding":
+        raise InvalidRequest(
+            f"{model.name[:256]!r} makes embeddings; use POST /v1/embeddings.", param="model"
+        )
     kind: MediaKind = "image" if model.kind == "image" else "video"
     trace.unknown = (*trace.unknown, *unused_params(request, kind))
     return media_request(request, kind)

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.domain.accounts import Account, Kind
+from gateway.domain.embeddings import EmbeddingRequest, Embeddings
 from gateway.domain.errors import Conflict, Fault, GatewayError, JobFailed, NotFound
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
@@ -15,15 +16,23 @@ from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
 from gateway.upstreams.ark.chat import chat_body, fit_params
+from gateway.upstreams.ark.embeddings import (
+    is_multimodal,
+    multimodal_body,
+    read_multimodal,
+)
 from gateway.upstreams.ark.errors import ENVELOPE, VENDOR
 from gateway.upstreams.ark.images import image_body, read_pictures
 from gateway.upstreams.ark.videos import read_task, video_body, video_options
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
+from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings
 
 _PICTURES = WEB_IMAGES | HEIC_IMAGES | {"image/gif", "image/bmp"}
 _CHAT = "/chat/completions"
 _IMAGES = "/images/generations"
+_EMBEDDINGS = "/embeddings"
+_MULTIMODAL = "/embeddings/multimodal"
 _TASKS = "/contents/generations/tasks"
 
 
@@ -36,6 +45,8 @@ class Ark(Adapter):
     """
 
     def kind_of(self, model: str) -> Kind:
+        if "embedding" in model:
+            return "embedding"
         if "seedream" in model:
             return "image"
         return "video" if "seedance" in model else "chat"
@@ -96,6 +107,27 @@ class Ark(Adapter):
         body = image_body(request, number=number)
         answer = self._ask("POST", _IMAGES, account, body, context.request_id)
         return read_pictures(answer, account, self._fetcher)
+
+    def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
+        """A multimodal model makes one vector a call."""
+        if not is_multimodal(request.model):
+            answer = self._ask("POST", _EMBEDDINGS, account, embedding_body(request), request_id)
+            return read_embeddings(answer, request, account, ENVELOPE)
+        vectors: list[list[float]] = []
+        total = 0
+        for place in range(len(request.inputs)):
+            body = multimodal_body(request, place)
+            answer = self._ask("POST", _MULTIMODAL, account, body, request_id)
+            vector, tokens = read_multimodal(answer)
+            vectors.append(vector)
+            total += tokens
+        return Embeddings(tuple(vectors), total)
+
+    def plan_embedding(self, request: EmbeddingRequest, account: Account) -> list[VendorCall]:
+        if not is_multimodal(request.model):
+            return [self._plan(_EMBEDDINGS, embedding_body(request), account)]
+        places = range(len(request.inputs))
+        return [self._plan(_MULTIMODAL, multimodal_body(request, p), account) for p in places]
 
     def submit_video(self, request: VideoRequest, account: Account, context: CallContext) -> str:
         answer = self._ask("POST", _TASKS, account, video_body(request), context.request_id)

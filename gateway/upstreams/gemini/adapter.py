@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.domain.accounts import Account, Kind
+from gateway.domain.embeddings import EmbeddingRequest, Embeddings
 from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
@@ -21,6 +22,7 @@ from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.gemini import contents, files, images, parameters
+from gateway.upstreams.gemini.embeddings import embedding_body, read_embeddings
 from gateway.upstreams.gemini.endpoint import (
     API,
     LARGEST_ANSWER,
@@ -52,6 +54,8 @@ class Gemini(Adapter):
         self._video_tasks = VideoTasks(http, fetcher)
 
     def kind_of(self, model: str) -> Kind:
+        if "embedding" in model:
+            return "embedding"
         if "omni" in model or "veo" in model:
             return "video"
         return "image" if "-image" in model else "chat"
@@ -183,6 +187,19 @@ class Gemini(Adapter):
         model = request.model
         url = _stream_url(endpoint, model) if request.stream else _url(endpoint, model)
         return [*calls, planned("POST", url, endpoint.headers, _chat_body(request, uris))]
+
+    def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
+        endpoint = endpoint_of(account, self._base_url)
+        url = _url(endpoint, request.model, "batchEmbedContents")
+        body = jsonbody.encode(embedding_body(request))
+        with self._http.send("POST", url, headers=endpoint.headers, body=body) as answer:
+            raise_for_status(answer, account)
+            return read_embeddings(answer.json(LARGEST_ANSWER), request)
+
+    def plan_embedding(self, request: EmbeddingRequest, account: Account) -> list[VendorCall]:
+        endpoint = endpoint_of(account, self._base_url)
+        url = _url(endpoint, request.model, "batchEmbedContents")
+        return [planned("POST", url, endpoint.headers, embedding_body(request))]
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
         endpoint = endpoint_of(account, self._base_url)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.domain.accounts import Account, Kind
+from gateway.domain.embeddings import EmbeddingRequest, Embeddings
 from gateway.domain.errors import (
     AccountExhausted,
     AccountQuotaExhausted,
@@ -32,6 +33,7 @@ from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
 from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
+from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings
 from gateway.upstreams.openai.envelope import Envelope, images_in
 from gateway.upstreams.openai.messages import media_part, write_messages
 from gateway.upstreams.openai.usage import usage_of
@@ -39,6 +41,7 @@ from gateway.upstreams.openai.usage import usage_of
 _CHAT = "/chat/completions"
 _GENERATIONS = "/images/generations"
 _EDITS = "/images/edits"
+_EMBEDDINGS = "/embeddings"
 _PICTURES_LIMIT_BYTES = 256 * 1024 * 1024  # ten large pictures as base64
 
 _IMAGE_MODELS = ("gpt-image", "chatgpt-image", "dall-e")
@@ -126,6 +129,8 @@ class OpenAI(Adapter):
         return super().takes(credential)
 
     def kind_of(self, model: str) -> Kind:
+        if "embedding" in model:
+            return "embedding"
         return "image" if model.startswith(_IMAGE_MODELS) else "chat"
 
     def takes_default_ratio(self, model: str) -> bool:
@@ -210,6 +215,21 @@ class OpenAI(Adapter):
         usage = usage_of(document.get("usage"))
         usage.images = len(events)
         return [*events, usage, Finish("stop")]
+
+    def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
+        envelope = self._envelope(account)
+        with self._http.send(
+            "POST",
+            self._url(account, _EMBEDDINGS),
+            headers=bearer(account, request_id),
+            body=encode(embedding_body(request)),
+        ) as answer:
+            if answer.status != 200:
+                raise envelope.failure(answer, account)
+            return read_embeddings(answer.json(), request, account, envelope)
+
+    def plan_embedding(self, request: EmbeddingRequest, account: Account) -> list[VendorCall]:
+        return [self._plan(account, _EMBEDDINGS, embedding_body(request))]
 
     def plan_chat(self, request: ChatRequest, account: Account) -> list[VendorCall]:
         return [self._plan(account, _CHAT, self._chat_body(request, account))]

@@ -8,6 +8,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from gateway.api.context import RequestContext, current
+from gateway.api.dialects.gemini.embeddings import read_batch_request, read_embed_request
 from gateway.api.dialects.gemini.members import member
 from gateway.api.dialects.gemini.renderer import ContentStream, Forms, response
 from gateway.api.dialects.gemini.schema import read_request, shows_thoughts, unknown_in
@@ -16,7 +17,9 @@ from gateway.api.dialects.serving import serve, vendor_of
 from gateway.api.http.body import json_body
 from gateway.api.http.described import EVENTS, ONCE, described
 from gateway.api.http.described import JSON as JSON_TYPE
+from gateway.api.http.heartbeat import kept_alive
 from gateway.api.http.responses import EVENT_STREAM, JSON, json_response
+from gateway.domain.embeddings import EmbeddingRequest
 from gateway.domain.errors import NotFound
 from gateway.domain.media import StoredMedia
 from gateway.domain.token_estimate import request_tokens
@@ -24,6 +27,7 @@ from gateway.services.routing.catalog import Model
 
 bp = Blueprint("google", __name__)
 _METHODS = {
+    "embedding": ["embedContent", "batchEmbedContents"],
     "chat": ["generateContent", "streamGenerateContent", "countTokens"],
     "image": ["generateContent", "streamGenerateContent"],
     "video": ["generateContent", "streamGenerateContent"],
@@ -45,9 +49,15 @@ def call_model(call: str) -> ResponseReturnValue:
             return _generate(context, name, stream=True)
         case "countTokens":
             return _count_tokens(context, name)
+        case "embedContent":
+            (vector,) = _embed(context, read_embed_request(json_body(context), name))
+            return json_response({"embedding": vector})
+        case "batchEmbedContents":
+            vectors = _embed(context, read_batch_request(json_body(context), name))
+            return json_response({"embeddings": vectors})
     raise NotFound(
         f"There is no method {method[:64]!r} here; there are generateContent, "
-        "streamGenerateContent and countTokens."
+        "streamGenerateContent, countTokens, embedContent and batchEmbedContents."
     )
 
 
@@ -87,6 +97,12 @@ def _generate(context: RequestContext, name: str, *, stream: bool) -> ResponseRe
         writer=lambda: ContentStream(name, forms, events=events),
         stream_headers=EVENT_STREAM if events else JSON,
     )
+
+
+def _embed(context: RequestContext, wanted: EmbeddingRequest) -> list[dict[str, list[float]]]:
+    service = context.services.embeddings
+    found = kept_alive(context, lambda: service.embed(wanted, context.caller, context.trace))
+    return [{"values": vector} for vector in found.vectors]
 
 
 def _count_tokens(context: RequestContext, name: str) -> ResponseReturnValue:

@@ -149,6 +149,12 @@ def _result_text(response: Mapping[str, Any]) -> str:
     return orjson.dumps(response).decode()
 
 
+def media_and_texts(content: Object, path: str) -> list[Part]:
+    """The parts of a content that is no turn of a conversation."""
+    found = (_media_or_text(part, where) for part, where in _parts_of(content, path))
+    return [part for part in found if part is not None]
+
+
 def _parts_of(content: Object, path: str) -> list[tuple[Object, str]]:
     parts = content.get("parts")
     if isinstance(parts, str):
