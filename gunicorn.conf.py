@@ -18,7 +18,9 @@ monkey.patch_all()
 
 import gc  # noqa: E402
 import resource  # noqa: E402
+import shutil  # noqa: E402
 import subprocess  # noqa: E402
+import tempfile  # noqa: E402
 import time  # noqa: E402
 
 # Nothing of the gateway but what an arbiter needs: it keeps all it imports for ever.
@@ -74,6 +76,10 @@ INVITATION = """Demo mode: no account is configured, so simulators stand in for 
 
 
 def on_starting(server):
+    # prometheus_client adds up the counters that the workers keep in files of this directory.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
+        prefix="gateway-metrics-", dir=globals().get("worker_tmp_dir")
+    )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
         wanted = 4 * worker_connections  # the client, the vendor, and files for some
@@ -127,6 +133,16 @@ def post_worker_init(worker):
     on_drain(background.stop)
     gc.collect()
     gc.freeze()  # what is there now stays, so that no collection need look at it again
+
+
+def child_exit(server, worker):
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def worker_exit(server, worker):

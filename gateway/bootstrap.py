@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from gateway.config.settings import Settings
@@ -23,8 +23,8 @@ from gateway.services.jobs.steps import JobSteps
 from gateway.services.media.files import FileService
 from gateway.services.media.media import MediaService
 from gateway.services.media.urls import MediaUrls
-from gateway.services.observability.exposition import Exposition
-from gateway.services.observability.ledger import EVERY_S, Ledger
+from gateway.services.observability.accounting import WRITE_EVERY_S, Accounting
+from gateway.services.observability.collector import SharedStateCollector
 from gateway.services.observability.metrics import Metrics
 from gateway.services.observability.usage import UsageLog
 from gateway.services.pool.limits import AccountLimits
@@ -47,7 +47,6 @@ from gateway.storage.records.files import FileStore
 from gateway.storage.records.idempotency import IdempotencyStore
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.media_index import MediaIndex
-from gateway.storage.records.notes import Notes
 from gateway.storage.records.responses import ResponseStore
 from gateway.storage.records.slots import SlotStore
 from gateway.storage.records.usage import UsageStore
@@ -83,10 +82,12 @@ def build(settings: Settings) -> Services:
     media, files = _media(settings, index, FileStore(database), fetcher)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database, processes))
-    notes = Notes(settings.state_dir / "metrics")
+    metrics = _metrics(catalog, pool, sessions)
     usage = UsageLog(UsageStore(database), catalog.names)
-    ledger = Ledger(_metrics(catalog, pool, sessions), usage, notes)
-    generation = GenerationService(catalog, dispatcher, media, jobs, steps, ended=ledger.job_ended)
+    accounting = Accounting(metrics, usage)
+    generation = GenerationService(
+        catalog, dispatcher, media, jobs, steps, ended=accounting.job_ended
+    )
     keys = KeyRing(settings.keys, KeyStore(database))
     keys.refresh()
     responses = StoredResponses(
@@ -102,7 +103,8 @@ def build(settings: Settings) -> Services:
         PeriodicTask("media-links", 60, media.note_links),
         PeriodicTask("responses", 600, responses.purge),
         PeriodicTask("media", 600, media.sweep),
-        PeriodicTask("ledger", EVERY_S, ledger.write, during_drain=True),
+        PeriodicTask("usage", WRITE_EVERY_S, accounting.write, during_drain=True),
+        PeriodicTask("old-usage", 3600, partial(usage.purge, settings.usage_ttl_s)),
     )
     return Services(
         settings=settings,
@@ -110,8 +112,9 @@ def build(settings: Settings) -> Services:
         processes=processes,
         keys=keys,
         limits=CallerLimits(settings.rate_limit, *location),
-        ledger=ledger,
-        exposition=Exposition(ledger, notes, pool, jobs=jobs),
+        accounting=accounting,
+        metrics=metrics,
+        shared_state=SharedStateCollector(pool, jobs),
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,
@@ -129,10 +132,10 @@ def build(settings: Settings) -> Services:
             tasks,
             at_stop=(
                 pool.refresh,
-                ledger.write,
+                accounting.write,
                 generation.runner.stop,
                 sessions.stop,
-                ledger.close,
+                accounting.close,
             ),
         ),
     )
@@ -180,14 +183,27 @@ def _answer_tasks(
 
 
 def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions) -> Metrics:
-    gauges: dict[str, Callable[[], float]] = {
-        "requests_waiting": lambda: pool.waiting,
-        "sessions_open": lambda: sessions.open,
-        "sessions_undeleted": lambda: sessions.undeleted,
-        "sessions_leaked": lambda: sessions.leaked,
-        "loop_lag_seconds": loop_lag_s,
-    }
-    return Metrics(catalog.names, gauges)
+    metrics = Metrics(catalog.names)
+    watch = metrics.watch
+    watch("requests_waiting", "Requests waiting for an account", lambda: pool.waiting)
+    watch("sessions_open", "Vendor sessions in use", lambda: sessions.open)
+    watch(
+        "sessions_undeleted",
+        "Vendor sessions whose deletion has failed so far",
+        lambda: sessions.undeleted,
+    )
+    watch(
+        "sessions_leaked",
+        "Vendor sessions of callers' own credentials that could not be deleted",
+        lambda: sessions.leaked,
+    )
+    watch(
+        "loop_lag_seconds",
+        "Longest delay of an event loop within ten seconds",
+        loop_lag_s,
+        largest=True,
+    )
+    return metrics
 
 
 def open_pool(

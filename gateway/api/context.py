@@ -43,6 +43,7 @@ class RequestContext:
     unknown_credential: bool = False  # one was sent that is no valid key of the gateway
     limit_status: LimitStatus | None = None
     first_byte_at: float | None = None
+    sent: bool = False  # the response, up to its end
     has_response: bool = False  # whose end will be noticed
     has_idempotency_key: bool = False
     replayed: bool = False  # the response was made for an equal request

@@ -55,6 +55,7 @@ class Settings:
     media_url_ttl_s: float = 30 * 86400
     responses_ttl_s: float = 86400
     media_ttl_s: float = 90 * 86400
+    usage_ttl_s: float = 400 * 86400
     media_max_bytes: int = 20 * 1024 * _MB
     metrics: bool = True
     log_level: str = "INFO"
@@ -202,6 +203,7 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "GATEWAY_MEDIA_URL_TTL_S": ("media_url_ttl_s", values.number(1, 10 * 365 * 86400)),
     "GATEWAY_RESPONSES_TTL_H": ("responses_ttl_s", lambda t: values.number(0.01, 8760)(t) * 3600),
     "GATEWAY_MEDIA_TTL_DAYS": ("media_ttl_s", lambda t: values.number(0.01, 36500)(t) * 86400),
+    "GATEWAY_USAGE_TTL_DAYS": ("usage_ttl_s", lambda t: values.number(1, 36500)(t) * 86400),
     "GATEWAY_MEDIA_MAX_GB": (
         "media_max_bytes",
         lambda t: int(values.number(0.001, 1e6)(t) * 1024 * _MB),

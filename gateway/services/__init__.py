@@ -14,8 +14,9 @@ from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
 from gateway.services.media.files import FileService
 from gateway.services.media.media import MediaService
-from gateway.services.observability.exposition import Exposition
-from gateway.services.observability.ledger import Ledger
+from gateway.services.observability.accounting import Accounting
+from gateway.services.observability.collector import SharedStateCollector
+from gateway.services.observability.metrics import Metrics
 from gateway.services.pool.pool import Pool
 from gateway.services.responses import StoredResponses
 from gateway.services.routing.catalog import Catalog
@@ -32,8 +33,9 @@ class Services:
     processes: Processes
     keys: KeyRing
     limits: CallerLimits
-    ledger: Ledger
-    exposition: Exposition
+    accounting: Accounting
+    metrics: Metrics
+    shared_state: SharedStateCollector
     catalog: Catalog
     pool: Pool
     dispatcher: Dispatcher

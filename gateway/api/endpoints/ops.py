@@ -13,7 +13,7 @@ from gateway.api.http.responses import json_response
 from gateway.domain.errors import GatewayError, NotFound
 from gateway.domain.version import VERSION
 from gateway.services import Services
-from gateway.services.observability.exposition import CONTENT_TYPE
+from gateway.services.observability.metrics import CONTENT_TYPE
 
 bp = Blueprint("ops", __name__)
 
@@ -57,7 +57,7 @@ def metrics() -> ResponseReturnValue:
     services = current().services
     if not services.settings.metrics:
         raise NotFound("Metrics are switched off.")
-    response = Response(services.exposition.render(), content_type=CONTENT_TYPE)
+    response = Response(services.metrics.render(services.shared_state), content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response
 

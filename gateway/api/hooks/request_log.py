@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
@@ -14,14 +15,26 @@ _DRAINING = 503
 
 
 def begin(context: RequestContext) -> None:
-    context.services.ledger.begin()
+    context.services.accounting.begin()
 
 
 def end_with(context: RequestContext, response: ApiResponse) -> None:
     """Write the record when the response has been sent, or its client is gone."""
     status = response.status_code
-    response.call_on_close(lambda: _end(context, status))
+    if response.is_streamed and context.method != "HEAD":
+        chunks = response.response
+        response.response = _until_end(context, chunks)
+        if (close := getattr(chunks, "close", None)) is not None:
+            response.call_on_close(close)  # of an iterable that has not begun
+    else:
+        context.sent = True
+    response.call_on_close(lambda: _end(context, status if context.sent else _CLIENT_GONE))
     context.has_response = True
+
+
+def _until_end(context: RequestContext, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    yield from chunks
+    context.sent = True
 
 
 def end_unanswered(context: RequestContext, error: BaseException | None) -> None:
@@ -33,7 +46,7 @@ def end_unanswered(context: RequestContext, error: BaseException | None) -> None
 def _end(context: RequestContext, status: int) -> None:
     seconds, trace = time.monotonic() - context.started_at, context.trace
     owner = context.caller.owner if context.authenticated else None
-    context.services.ledger.end(
+    context.services.accounting.end(
         route=context.endpoint or "none", status=status, seconds=seconds, owner=owner, trace=trace
     )
     log.info(

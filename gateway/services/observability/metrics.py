@@ -1,125 +1,156 @@
-"""What this process has counted, as plain numbers: cheap to add to, easy to add up.
+"""Prometheus metrics of requests and jobs, added up over the processes of a machine.
 
-Labels come from closed vocabularies: routes, statuses, upstreams, configured models, codes.
+With `PROMETHEUS_MULTIPROC_DIR` set, as gunicorn.conf.py does, prometheus_client keeps the
+values in files of that directory. Labels come from closed vocabularies: routes, statuses,
+upstreams, configured models, error codes.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Collection
 
-import orjson
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from gateway.domain.errors import GatewayError
 from gateway.domain.events import Usage
 from gateway.domain.jobs import Job
 from gateway.services.routing.dispatch import Trace
 
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 OTHER = "other"
-BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-
-# counter -> (what it counts, its labels)
-COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "requests": ("Requests answered", ("route", "status", "upstream", "model", "kind")),
-    "errors": ("Errors told to callers", ("code",)),
-    "retries": ("Calls to vendors after the first of a request", ("upstream",)),
-    "tokens": (
-        "Tokens, by the vendor's count or by estimate",
-        ("upstream", "model", "direction", "counted_by"),
-    ),
-    "media": ("Pictures and videos made", ("upstream", "model", "kind")),
-    "jobs": ("Jobs that ended", ("kind", "status")),
-}
-_Counter = defaultdict[tuple[str, ...], float]
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """Counters by name and labels; durations by route: one number a bucket, then their sum."""
-
-    counters: dict[str, _Counter] = field(
-        default_factory=lambda: {name: defaultdict(float) for name in COUNTERS}
-    )
-    durations: defaultdict[str, list[float]] = field(
-        default_factory=lambda: defaultdict(lambda: [0.0] * (len(BOUNDS_S) + 2))
-    )
-    gauges: dict[str, float] = field(default_factory=dict)
-
-    def add(self, other: Snapshot) -> None:
-        for name, counter in other.counters.items():
-            mine = self.counters[name]
-            for labels, value in counter.items():
-                mine[labels] += value
-        for route, buckets in other.durations.items():
-            self.durations[route] = [
-                a + b for a, b in zip(self.durations[route], buckets, strict=True)
-            ]
-
-    def dump(self) -> bytes:
-        counters = {name: list(counter.items()) for name, counter in self.counters.items()}
-        return orjson.dumps([counters, self.durations, self.gauges])
-
-    @classmethod
-    def load(cls, data: bytes) -> Snapshot:
-        counters, durations, gauges = orjson.loads(data)
-        found = cls(gauges=gauges)
-        for name, items in counters.items():
-            found.counters[name].update((tuple(labels), value) for labels, value in items)
-        found.durations.update(durations)
-        return found
+_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """`gauges` are asked for when somebody wants to know; the rest is added to as it happens."""
-
-    def __init__(self, models: Collection[str], gauges: Mapping[str, Callable[[], float]]) -> None:
+    def __init__(self, models: Collection[str]) -> None:
         self.in_flight = 0
         self._models = frozenset(models)
-        self._gauges = gauges
-        self._counted = Snapshot()
+        self._registry = registry = CollectorRegistry()
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
+        self._requests = Counter(
+            "gateway_requests",
+            "Requests answered",
+            ("route", "status", "upstream", "model", "kind"),
+            registry=registry,
+        )
+        self._errors = Counter(
+            "gateway_errors", "Error responses to callers", ("code",), registry=registry
+        )
+        self._retries = Counter(
+            "gateway_retries",
+            "Calls to vendors after the first one of a request",
+            ("upstream",),
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "gateway_tokens",
+            "Tokens, counted by the vendor or estimated",
+            ("upstream", "model", "direction", "counted_by"),
+            registry=registry,
+        )
+        self._media = Counter(
+            "gateway_media",
+            "Images and videos generated",
+            ("upstream", "model", "kind"),
+            registry=registry,
+        )
+        self._jobs = Counter(
+            "gateway_jobs", "Jobs that have ended", ("kind", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "gateway_request_seconds",
+            "Time from the head of a request to the end of its response",
+            ("route",),
+            buckets=_BOUNDS_S,
+            registry=registry,
+        )
+        self._in_flight = self._gauge("requests_in_flight", "Requests being answered")
+        self._gauge("workers", "Processes that answer requests").set(1)
 
-    def request(self, route: str, status: int, seconds: float, trace: Trace) -> None:
-        """Count a request whose answer has ended."""
-        counters = self._counted.counters
+    def watch(
+        self, name: str, help_text: str, read: Callable[[], float], *, largest: bool = False
+    ) -> None:
+        """Add a gauge that `measure` sets: the sum over the processes, or the largest value."""
+        self._watched.append((self._gauge(name, help_text, largest=largest), read))
+
+    def measure(self) -> None:
+        """Set the watched gauges of this process."""
+        for gauge, read in self._watched:
+            gauge.set(read())
+
+    def begin(self) -> None:
+        self.in_flight += 1
+        self._in_flight.inc()
+
+    def end(self, route: str, status: int, seconds: float, trace: Trace) -> None:
+        """Count a request whose response has ended."""
+        self.in_flight -= 1
+        self._in_flight.dec()
         upstream = trace.upstream or ""
         model = self._model(trace.model)
         kind = trace.kind if model else ""
-        counters["requests"][route, str(status), upstream, model, kind] += 1
-        durations = self._counted.durations[route]
-        durations[bisect_left(BOUNDS_S, seconds)] += 1
-        durations[-1] += seconds
+        self._requests.labels(route, str(status), upstream, model, kind).inc()
+        self._seconds.labels(route).observe(seconds)
         if trace.error is not None:
-            counters["errors"][(_code(trace.error),)] += 1
+            self._errors.labels(_code(trace.error)).inc()
         if trace.attempts > 1:
-            counters["retries"][(upstream,)] += trace.attempts - 1
+            self._retries.labels(upstream).inc(trace.attempts - 1)
         if trace.job is None and trace.usage is not None:
-            self._spent(upstream, model, trace.usage, trace.images, trace.videos)
+            self._count_usage(upstream, model, trace.usage, trace.images, trace.videos)
 
-    def job(self, job: Job, usage: Usage) -> None:
-        """Count a job that has ended."""
-        self._counted.counters["jobs"][job.kind, job.status] += 1
+    def job_ended(self, job: Job, usage: Usage) -> None:
+        self._jobs.labels(job.kind, job.status).inc()
         model = self._model(job.model)
-        self._spent(job.upstream or "", model, usage, usage.images, usage.videos)
+        self._count_usage(job.upstream or "", model, usage, usage.images, usage.videos)
 
-    def snapshot(self) -> Snapshot:
-        self._counted.gauges = {name: read() for name, read in self._gauges.items()}
-        self._counted.gauges["requests_in_flight"] = self.in_flight
-        return self._counted
+    def render(self, shared: Collector) -> bytes:
+        """Metrics of all processes of this machine, and those that `shared` collects."""
+        self.measure()
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry) + generate_latest(_registry_of(shared))
+        registry = _registry_of(shared)
+        MultiProcessCollector(registry)
+        return generate_latest(registry)
 
-    def _spent(self, upstream: str, model: str, usage: Usage, images: int, videos: int) -> None:
-        tokens, media = self._counted.counters["tokens"], self._counted.counters["media"]
+    def _gauge(self, name: str, help_text: str, *, largest: bool = False) -> Gauge:
+        mode = "livemax" if largest else "livesum"
+        return Gauge(
+            f"gateway_{name}",
+            help_text,
+            registry=self._registry,
+            multiprocess_mode=mode,  # type: ignore[arg-type]
+        )
+
+    def _count_usage(
+        self, upstream: str, model: str, usage: Usage, images: int, videos: int
+    ) -> None:
         counted_by = "estimate" if usage.estimated else "vendor"
-        tokens[upstream, model, "prompt", counted_by] += usage.prompt_tokens
-        tokens[upstream, model, "completion", counted_by] += usage.completion_tokens
+        tokens = self._tokens.labels
+        tokens(upstream, model, "prompt", counted_by).inc(usage.prompt_tokens)
+        tokens(upstream, model, "completion", counted_by).inc(usage.completion_tokens)
         if images:
-            media[upstream, model, "image"] += images
+            self._media.labels(upstream, model, "image").inc(images)
         if videos:
-            media[upstream, model, "video"] += videos
+            self._media.labels(upstream, model, "video").inc(videos)
 
     def _model(self, name: str) -> str:
         return name if not name or name in self._models else OTHER
+
+
+def _registry_of(collector: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return registry
 
 
 def _code(err: GatewayError) -> str:

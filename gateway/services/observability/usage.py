@@ -1,4 +1,4 @@
-"""Who has used what, added up in memory and written down every few seconds."""
+"""Usage by hour, key, model and account: added up in memory, written every few seconds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gateway.storage.records.usage import UsageRow, UsageStore
 
 NO_KEY = "(no key)"
 OWN_CREDENTIAL = "(own credential)"
-OTHER = "(other)"  # models that were asked for by an id that no vendor knew
+OTHER = "(other)"  # ids of models that no vendor knows
 _HOUR_S = 3600
 _Bucket = tuple[int, str, str, str, str]
 
 
 class UsageLog:
-    """`models` are the configured names; of other ids only those that worked are written down."""
+    """Usage not yet in the database. Ids of models without a row count once they have worked."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class UsageLog:
         self._counts: defaultdict[_Bucket, list[int]] = defaultdict(lambda: [0] * 7)
         self._lock = Lock()
 
-    def request(self, owner: str, trace: Trace) -> None:
+    def add_request(self, owner: str, trace: Trace) -> None:
         """Add a request whose answer has ended; one that began a job is added by the job."""
         if trace.upstream is None or trace.attempts == 0 or trace.job is not None:
             return
@@ -47,7 +47,7 @@ class UsageLog:
             _numbers(usage, failed, trace.images, trace.videos),
         )
 
-    def job(self, job: Job, usage: Usage) -> None:
+    def add_job(self, job: Job, usage: Usage) -> None:
         """Add a job that has ended."""
         model = self._model(job.model, worked=job.status == "completed")
         self._add(
@@ -56,7 +56,7 @@ class UsageLog:
         )
 
     def flush(self) -> None:
-        """Write down what was added. Where that fails it stays for the next time."""
+        """Add the usage to the database. Raises StorageUnavailable; then the usage is kept."""
         with self._lock:
             counts = dict(self._counts)
             self._counts.clear()
@@ -66,6 +66,10 @@ class UsageLog:
             for bucket, row in counts.items():
                 self._add(bucket, row)
             raise
+
+    def purge(self, keep_s: float) -> int:
+        """Delete the rows older than `keep_s`; returns how many."""
+        return self._store.purge(self._clock() - keep_s)
 
     def _model(self, name: str, *, worked: bool) -> str:
         return name if worked or name in self._models else OTHER
