@@ -65,7 +65,7 @@ def test_requests_of_all_workers_are_counted_by_route_status_and_model(measured)
     seen = samples(measured)
     assert seen["gateway_database_up", ""] == 1
     assert seen["gateway_accounts", 'state="ready",upstream="ark"'] == 1
-    assert seen["gateway_sessions", 'state="open"'] == 0
+    assert seen["gateway_sessions_open", ""] == 0
     assert seen["gateway_loop_lag_seconds", ""] < 30
 
 
@@ -135,6 +135,8 @@ def test_requests_in_flight_are_counted_until_their_readers_leave(measured, simu
         next(pieces)
         until(lambda: samples(measured)["gateway_requests_in_flight", ""] == 2)  # and the asking
     until(lambda: samples(measured)["gateway_requests_in_flight", ""] == 1)
+    gone = ('route="chat.create_completion"', 'status="499"')
+    until(lambda: total(measured, "gateway_requests_total", *gone) == 1)
 
     with suppress(requests.Timeout):  # leaves before there is an answer
         measured.post(
@@ -143,7 +145,7 @@ def test_requests_in_flight_are_counted_until_their_readers_leave(measured, simu
             key="ark-hang-in-flight",
             timeout=0.5,
         )
-    until(lambda: total(measured, "gateway_requests_total", 'status="499"') == 1)
+    until(lambda: total(measured, "gateway_requests_total", *gone) == 2)
     until(lambda: samples(measured)["gateway_requests_in_flight", ""] == 1)
 
 

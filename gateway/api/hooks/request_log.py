@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
@@ -32,7 +33,7 @@ def end_with(context: RequestContext, response: ApiResponse) -> None:
     context.has_response = True
 
 
-def _until_end(context: RequestContext, chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _until_end(context: RequestContext, chunks: Iterable[Any]) -> Iterator[Any]:
     yield from chunks
     context.sent = True
 

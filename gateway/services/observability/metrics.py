@@ -119,7 +119,7 @@ class Metrics:
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self._registry) + generate_latest(_registry_of(shared))
         registry = _registry_of(shared)
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
     def _gauge(self, name: str, help_text: str, *, largest: bool = False) -> Gauge:

@@ -43,11 +43,11 @@ def report(store):
 
 def test_requests_add_up_by_key_model_and_account(log, store):
     usage = Usage(prompt_tokens=3, completion_tokens=5)
-    log.request("key:team", answered(usage=usage))
-    log.request("key:team", answered(usage=usage, images=1))
+    log.add_request("key:team", answered(usage=usage))
+    log.add_request("key:team", answered(usage=usage, images=1))
     log.flush()
-    log.request("key:team", answered(usage=Usage(1, 1, estimated=True)))
-    log.request("anonymous", answered(error=InvalidRequest("no")))
+    log.add_request("key:team", answered(usage=Usage(1, 1, estimated=True)))
+    log.add_request("anonymous", answered(error=InvalidRequest("no")))
     log.flush()
     log.flush()
     assert report(store) == [
@@ -57,7 +57,7 @@ def test_requests_add_up_by_key_model_and_account(log, store):
 
 
 def test_own_credentials_leave_no_trace_of_themselves(log, store):
-    log.request("own:0123456789abcdef", answered(account="own"))
+    log.add_request("own:0123456789abcdef", answered(account="own"))
     log.flush()
     (row,) = report(store)
     assert row.key == "(own credential)"
@@ -65,26 +65,26 @@ def test_own_credentials_leave_no_trace_of_themselves(log, store):
 
 def test_invented_models_are_written_down_only_when_they_work(log, store):
     failed = answered(model="doubao-invented", error=InvalidRequest("no"))
-    log.request("anonymous", failed)
-    log.request("anonymous", answered(model="doubao-real-1"))
+    log.add_request("anonymous", failed)
+    log.add_request("anonymous", answered(model="doubao-real-1"))
     log.flush()
     assert [row.model for row in report(store)] == [OTHER, "doubao-real-1"]
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 def test_invented_models_of_jobs_too(log, store, status):
-    log.job(Job("1", "image", "own:0", "doubao-invented", {}, status, "ark", "own"), Usage())
-    log.job(Job("2", "image", "own:0", "doubao", {}, status, "ark", "own"), Usage())
-    log.job(Job("3", "image", "own:0", "doubao-real-1", {}, "completed", "ark", "own"), Usage())
+    log.add_job(Job("1", "image", "own:0", "doubao-invented", {}, status, "ark", "own"), Usage())
+    log.add_job(Job("2", "image", "own:0", "doubao", {}, status, "ark", "own"), Usage())
+    log.add_job(Job("3", "image", "own:0", "doubao-real-1", {}, "completed", "ark", "own"), Usage())
     log.flush()
     assert [row.model for row in report(store)] == [OTHER, "doubao", "doubao-real-1"]
 
 
 def test_what_began_a_job_is_counted_by_the_job(log, store):
-    log.request("key:team", answered(job="video_1", usage=Usage(videos=1), videos=1))
-    log.request("key:team", Trace("refused before any vendor heard of it"))
+    log.add_request("key:team", answered(job="video_1", usage=Usage(videos=1), videos=1))
+    log.add_request("key:team", Trace("refused before any vendor heard of it"))
     job = Job("video_1", "video", "key:team", "doubao-video", {}, "completed", "ark", "ark-1")
-    log.job(job, Usage(completion_tokens=9, videos=1))
+    log.add_job(job, Usage(completion_tokens=9, videos=1))
     log.flush()
     assert report(store) == [
         UsageRow(
@@ -101,17 +101,17 @@ def test_what_began_a_job_is_counted_by_the_job(log, store):
 
 
 def test_nothing_is_lost_while_the_database_is_away(tmp_path):
-    away = Database(f"sqlite:///{tmp_path}/missing/gateway.db", wait_s=0.1)
+    away = Database(f"sqlite:///{tmp_path}/missing/gateway.db", wait_s=0.1, backoff_s=0)
     (tmp_path / "missing").touch()  # where the folder should be
     log = UsageLog(UsageStore(away), ["doubao"], clock=lambda: HOUR + 60.0)
-    log.request("key:team", answered())
+    log.add_request("key:team", answered())
     for _ in range(2):
         with pytest.raises(StorageUnavailable):
             log.flush()
     (tmp_path / "missing").unlink()
     (tmp_path / "missing").mkdir()
     away.migrate()
-    log.request("key:team", answered())
+    log.add_request("key:team", answered())
     log.flush()
     assert [row.requests for row in report(UsageStore(away))] == [2]
     away.close()
@@ -123,7 +123,7 @@ def test_nothing_is_lost_when_writing_fails_in_any_other_way(store):
             raise OverflowError("int too large")
 
     log = UsageLog(Full(None), ["doubao"], clock=lambda: HOUR + 60.0)
-    log.request("key:team", answered())
+    log.add_request("key:team", answered())
     with pytest.raises(OverflowError):
         log.flush()
     log._store = store
