@@ -9,9 +9,11 @@ import click
 
 from gateway.cli.accounts import accounts
 from gateway.cli.doctor import doctor
+from gateway.cli.jobs import jobs
 from gateway.cli.keys import keys
 from gateway.cli.migrate import migrate
-from gateway.cli.records import jobs, sessions, usage
+from gateway.cli.sessions import sessions
+from gateway.cli.usage import usage
 from gateway.cli.version import version
 from gateway.runtime import logs
 

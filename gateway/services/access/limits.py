@@ -79,8 +79,7 @@ def network(address: str) -> str:
         return "unknown"
     if found.version == 4:
         return str(found)
-    mapped = found.ipv4_mapped
-    return str(mapped or ipaddress.ip_network((found, 64), strict=False))
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
 
 
 def format_s(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What was used, in buckets of an hour."""
+"""Usage in buckets of an hour."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ class UsageStore:
             return [UsageRow(**row._mapping) for row in connection.execute(query)]
 
     def purge(self, older_than: float) -> int:
-        """Forget the hours that began before that time."""
+        """Delete the hours that began before that time; returns how many rows."""
         return rows.remove(self._database, usage, usage.c.hour < older_than)
