@@ -82,7 +82,8 @@ def build(settings: Settings) -> Services:
     media, files = _media(settings, index, FileStore(database), fetcher)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database, processes))
-    metrics = _metrics(catalog, pool, sessions)
+    metrics = Metrics(catalog.names, directory=settings.metrics_dir)
+    _watch(metrics, pool, sessions)
     usage = UsageLog(UsageStore(database), catalog.names)
     accounting = Accounting(metrics, usage)
     generation = GenerationService(
@@ -182,8 +183,7 @@ def _answer_tasks(
     )
 
 
-def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions) -> Metrics:
-    metrics = Metrics(catalog.names)
+def _watch(metrics: Metrics, pool: Pool, sessions: Sessions) -> None:
     watch = metrics.watch
     watch("requests_waiting", "Requests waiting for an account", lambda: pool.waiting)
     watch("sessions_open", "Vendor sessions in use", lambda: sessions.open)
@@ -203,7 +203,6 @@ def _metrics(catalog: Catalog, pool: Pool, sessions: Sessions) -> Metrics:
         loop_lag_s,
         largest=True,
     )
-    return metrics
 
 
 def open_pool(

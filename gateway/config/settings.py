@@ -58,6 +58,7 @@ class Settings:
     usage_ttl_s: float = 400 * 86400
     media_max_bytes: int = 20 * 1024 * _MB
     metrics: bool = True
+    metrics_dir: str | None = None  # files that prometheus_client shares between processes
     log_level: str = "INFO"
     state_dir: Path = Path("var")
     accounts: tuple[Account, ...] = ()
@@ -89,6 +90,7 @@ class Settings:
             engines=engines,
             secret_keys=_secret_keys(env.get("GATEWAY_SECRET_KEY", "")),
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
+            metrics_dir=env.get("PROMETHEUS_MULTIPROC_DIR") or None,
         )
         _check_names(settings)
         if settings.media.startswith("s3:"):

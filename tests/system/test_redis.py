@@ -23,7 +23,7 @@ def shared(gateway_factory, redis):
     """Starts gateways on the same Redis, each a machine by itself."""
     keys = ",".join(f"{name}={key}" for name, key in KEYS.items())
 
-    def start(limit="100/minute", workers=4, **settings):
+    def start(limit="100/hour", workers=4, **settings):
         return gateway_factory.started(
             workers=workers,
             REDIS_URL=redis.url,

@@ -1,13 +1,12 @@
 """Prometheus metrics of requests and jobs, added up over the processes of a machine.
 
-With `PROMETHEUS_MULTIPROC_DIR` set, as gunicorn.conf.py does, prometheus_client keeps the
-values in files of that directory. Labels come from closed vocabularies: routes, statuses,
+Under gunicorn, prometheus_client keeps the values in files of one directory, which
+gunicorn.conf.py sets. Labels come from closed vocabularies: routes, statuses,
 upstreams, configured models, error codes.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection
 
 from prometheus_client import (
@@ -32,7 +31,8 @@ _BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 12
 
 
 class Metrics:
-    def __init__(self, models: Collection[str]) -> None:
+    def __init__(self, models: Collection[str], *, directory: str | None = None) -> None:
+        self._directory = directory
         self.in_flight = 0
         self._models = frozenset(models)
         self._registry = registry = CollectorRegistry()
@@ -116,10 +116,10 @@ class Metrics:
     def render(self, shared: Collector) -> bytes:
         """Metrics of all processes of this machine, and those that `shared` collects."""
         self.measure()
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if self._directory is None:
             return generate_latest(self._registry) + generate_latest(_registry_of(shared))
         registry = _registry_of(shared)
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry, self._directory)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
     def _gauge(self, name: str, help_text: str, *, largest: bool = False) -> Gauge:
