@@ -13,6 +13,7 @@ from gateway.domain.errors import RateLimitExceeded
 from gateway.services.access.limits import WRONG_KEYS, CallerLimits, counter_key, format_s, network
 
 _WRONG_KEYS_SCOPE = "wrong-keys"
+_TOKEN_COUNTS = ("/count_tokens", "/input_tokens", ":countTokens")
 
 
 def register(app: Flask, limits: CallerLimits) -> None:
@@ -20,7 +21,7 @@ def register(app: Flask, limits: CallerLimits) -> None:
     callers = ApplicationLimit(
         limit_provider=lambda: limits.limit_of(current().caller),
         key_function=_counter_key,
-        exempt_when=lambda: not current().authenticated,
+        exempt_when=_is_free,
     )
     wrong_keys = ApplicationLimit(
         limit_provider=WRONG_KEYS,
@@ -61,6 +62,12 @@ def register(app: Flask, limits: CallerLimits) -> None:
             context.limit_status = status
             message = f"The limit of {item} is reached; try again in {format_s(wait_s)}."
         return error_response(context, RateLimitExceeded(message, retry_after=max(1.0, wait_s)))
+
+
+def _is_free() -> bool:
+    """Tell that a request is not counted: it needs no credential, or estimates tokens only."""
+    context = current()
+    return not context.authenticated or context.path.endswith(_TOKEN_COUNTS)
 
 
 def redis_is_away(app: Flask) -> bool:

@@ -164,3 +164,18 @@ def test_a_thread_is_refused_so_that_the_sdk_goes_on_without(client):
         model="doubao", max_tokens=2000, messages=HELLO, tools=[]
     )
     assert text_of(runner.until_done())
+
+
+def test_counts_of_tokens_do_not_use_up_the_limit_of_calls(gateway_factory):
+    with (
+        gateway_factory.started(workers=1, GATEWAY_RATE_LIMIT="2/hour") as running,
+        connected(running) as client,
+    ):
+        for _ in range(5):
+            assert client.messages.count_tokens(model="doubao", messages=HELLO).input_tokens
+        options = {"model": "doubao", "max_tokens": 99, "messages": HELLO}
+        for _ in range(2):
+            client.messages.create(**options)
+        with pytest.raises(anthropic.RateLimitError):
+            client.messages.create(**options)
+        assert client.messages.count_tokens(model="doubao", messages=HELLO).input_tokens
