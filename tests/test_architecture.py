@@ -109,8 +109,8 @@ def test_only_the_settings_read_the_environment():
 def test_vendor_names_stay_with_the_vendors():
     offenders = set()
     for path in LAYERED:
-        if layer(path) in MAY_NAME_VENDORS:
-            continue
+        if layer(path) in MAY_NAME_VENDORS or "dialects" in path.parts:
+            continue  # a dialect may have its vendor's name
         for node in ast.walk(tree(path)):
             word = getattr(node, "value", None) or getattr(node, "id", None)
             if isinstance(word, str) and word.lower() in VENDORS:

@@ -6,6 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway.api import hooks
+from gateway.api.dialects.ark import endpoint as ark_dialect
 from gateway.api.dialects.completions import endpoint as completions
 from gateway.api.dialects.gemini import endpoint as google
 from gateway.api.dialects.messages import endpoint as messages
@@ -27,7 +28,7 @@ from gateway.services import Services
 
 ENDPOINTS = (
     *(chat, embeddings, generations, videos, files, media, models, ops, openapi, unsupported),
-    *(messages, responses, google, completions),
+    *(ark_dialect, messages, responses, google, completions),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from gateway.domain.errors import (
     from_record,
 )
 from gateway.domain.events import Event, Events, Finish, MediaStored, Progress
-from gateway.domain.jobs import Job
+from gateway.domain.jobs import Job, Status
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.runtime.interruption import draining, shielded
@@ -193,6 +193,28 @@ class GenerationService:
             caller.owner, kinds=kinds, after=after, limit=limit + 1, order=order
         )
         return found[:limit], len(found) > limit
+
+    def search(
+        self,
+        caller: Caller,
+        *,
+        kind: Kind,
+        statuses: Collection[Status] | None,
+        model: str | None,
+        ids: Collection[str] | None,
+        offset: int,
+        limit: int,
+    ) -> tuple[Sequence[Job], int]:
+        """One page of the caller's jobs that match, the newest first, and how many match."""
+        return self._jobs.search(
+            caller.owner,
+            kind=kind,
+            statuses=statuses,
+            model=model,
+            ids=ids,
+            offset=offset,
+            limit=limit,
+        )
 
     def cancel(self, job_id: str, caller: Caller) -> Job:
         """Stop the job, at the vendor too where that can be done; Conflict when it is over."""

@@ -62,6 +62,16 @@ def request_of(job: Job) -> ImageRequest | VideoRequest:
     return ImageRequest(images=images, mask=_stored_ref(mask) if mask else None, **record)
 
 
+def task_id_of(job_id: str) -> str:
+    """The id by which Ark's dialect names a video job."""
+    return f"cgt-{job_id.removeprefix('video_')}"
+
+
+def job_id_of(task_id: str) -> str:
+    """The video job that `task_id_of` names so, or that has this id."""
+    return f"video_{task_id.removeprefix('cgt-')}" if task_id.startswith("cgt-") else task_id
+
+
 def _stored_ref(name: str, kind: MediaKind = "image") -> MediaRef:
     return MediaRef(kind, kind, url=stored_link(name))
 

@@ -12,6 +12,7 @@ from gateway.domain.errors import (
     AccountExhausted,
     Fault,
     GatewayError,
+    InvalidRequest,
     JobFailed,
     NoAccountAvailable,
     OutcomeUnknown,
@@ -266,7 +267,15 @@ class JobSteps:
             context = self._begin(progress, route, account)
             return video_upstream(route.upstream).submit_video(wanted, account, context)
 
-        task_id = self._dispatcher.once(model, "video", caller, trace, call)
+        if (draft := request.final_of) is not None:  # which only its account has
+            route = next((r for r in model.routes if r.upstream.name == draft.upstream), None)
+            if route is None:
+                message = f"The draft is at {draft.upstream}, which does not serve this model."
+                raise InvalidRequest(message, param="final_of")
+            account = self._account_of(draft.upstream, draft.account, caller.credential)
+            task_id = call(route, account)
+        else:
+            task_id = self._dispatcher.once(model, "video", caller, trace, call)
         progress.to(status="in_progress", task_id=task_id)
 
     def _follow_up(self, progress: JobProgress, caller: Caller) -> None:
@@ -307,14 +316,16 @@ class JobSteps:
 
     def _account(self, job: Job, credential: Secret | None) -> Account:
         """The one account that can see the task. Raises JobFailed when it is gone for good."""
-        if job.account == OWN:
-            assert job.upstream is not None
+        return self._account_of(job.upstream or "", job.account or "", credential)
+
+    def _account_of(self, upstream: str, name: str, credential: Secret | None) -> Account:
+        if name == OWN:
             if credential is None:
                 raise UpstreamError("The job waits for the credential that made it.")
-            return Account(OWN, job.upstream, credential, own=True)
-        account = self._pool.get(job.account or "")
-        if account is None and self._pool.is_locked(job.account or ""):
-            raise NoAccountAvailable("No secret key opens the account that has the job.")
+            return Account(OWN, upstream, credential, own=True)
+        account = self._pool.get(name)
+        if account is None and self._pool.is_locked(name):
+            raise NoAccountAvailable("No secret key decrypts the account that has the job.")
         if account is None:
             raise JobFailed("The account that this job was given to is no longer configured.")
         return account

@@ -116,6 +116,31 @@ class JobStore:
         with self._database.read() as connection:
             return [Job(*row) for row in connection.execute(query)]
 
+    def search(
+        self,
+        owner: str,
+        *,
+        kind: Kind,
+        statuses: Collection[Status] | None,
+        model: str | None,
+        ids: Collection[str] | None,
+        offset: int,
+        limit: int,
+    ) -> tuple[Sequence[Job], int]:
+        """The owner's jobs that match, the newest first from `offset`, and how many match."""
+        wanted = [jobs.c.owner == owner, jobs.c.kind == kind]
+        if statuses is not None:
+            wanted.append(jobs.c.status.in_(statuses))
+        if model is not None:
+            wanted.append(jobs.c.model == model)
+        if ids is not None:
+            wanted.append(jobs.c.id.in_(ids))
+        query = select(*_COLUMNS).where(*wanted).order_by(jobs.c.created_at.desc(), jobs.c.id)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(jobs).where(*wanted)) or 0
+            found = connection.execute(query.offset(offset).limit(limit))
+            return [Job(*row) for row in found], total
+
     def find_running(
         self, owner: str, fingerprint: str, *, ended_after: float | None = None
     ) -> Job | None:
