@@ -27,6 +27,7 @@ from gateway.services.observability.accounting import WRITE_EVERY_S, Accounting
 from gateway.services.observability.collector import SharedStateCollector
 from gateway.services.observability.metrics import Metrics
 from gateway.services.observability.usage import UsageLog
+from gateway.services.pool import sync as pool_sync
 from gateway.services.pool.limits import AccountLimits
 from gateway.services.pool.pool import Pool
 from gateway.services.pool.registry import AccountRegistry, origins_of
@@ -97,7 +98,7 @@ def build(settings: Settings) -> Services:
     tasks = (
         PeriodicTask("heartbeat", HEARTBEAT_S, processes.heartbeat, during_drain=True),
         PeriodicTask("keys", 1, keys.refresh),
-        PeriodicTask("accounts", 1, pool.refresh, during_drain=True),
+        PeriodicTask("accounts", pool_sync.EVERY_S, pool.refresh, during_drain=True),
         PeriodicTask("undeleted-sessions", 2, sessions.retry, during_drain=True),
         PeriodicTask("orphaned-sessions", REAP_EVERY_S, reaper.run),
         *_answer_tasks(idempotency, generation, settings.media_ttl_s),

@@ -343,7 +343,7 @@ class Pool:
     # -- periodic work -----------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Exchange changes with the other processes; to be called once a second."""
+        """Exchange changes with the other processes; to be called every `sync.EVERY_S`."""
         if self._registry.read():
             with self._lock:
                 self._registry.install()

@@ -15,7 +15,7 @@ from gateway.storage.db.processes import Processes
 from gateway.storage.records.slots import SlotStore
 
 _RETRY_S = (0.02, 0.08)  # before an account whose slots others hold is asked again
-_CONTENDED_S = 1.0
+_FULL_LATELY_S = 1.0
 
 
 class Slots:
@@ -43,11 +43,11 @@ class Slots:
         cap = pooled.account.max_in_flight
         assert cap is not None
         now = self._clock()
-        contended = now - pooled.full_until < _CONTENDED_S
+        full_lately = now - pooled.full_until < _FULL_LATELY_S
         full_s: float | None = 0.0
         try:
             with shielded():
-                full_s = self._acquire(pooled.name, cap, look_first=contended)
+                full_s = self._acquire(pooled.name, cap, look_first=full_lately)
         except BaseException:
             if full_s is None:  # the caller left while the slot was taken
                 self.release(pooled.name)

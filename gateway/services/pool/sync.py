@@ -1,7 +1,8 @@
 """Synchronisation of the accounts' health between processes, through the database.
 
-Changes are written, and those of others read, once a second by a periodic task. An ejection
-is written at once. While the database is away each process goes by what it knows.
+Changes are written, and those of others read, twice a second by a periodic task, so that all
+processes know of a cooldown within a second. An ejection is written at once. While the
+database is away each process goes by what it knows.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from gateway.services.pool.health import (
 from gateway.services.pool.pooled_account import PooledAccount
 from gateway.services.pool.registry import AccountRegistry
 from gateway.storage.records.account_states import AccountState, AccountStateStore
+
+EVERY_S = 0.5  # between two exchanges with the other processes
 
 
 class HealthSync:
