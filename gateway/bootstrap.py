@@ -8,6 +8,7 @@ from functools import partial
 from gateway.config.settings import Settings
 from gateway.config.toml import SettingsError
 from gateway.domain.accounts import Account
+from gateway.domain.models import ModelTable
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.runtime.interruption import loop_lag_s
@@ -260,6 +261,7 @@ def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
         fetcher,
         base_urls=settings.base_urls,
         engines=settings.engines,
+        models=ModelTable(settings.model_facts),
     )
 
 

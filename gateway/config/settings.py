@@ -17,6 +17,7 @@ from gateway.config.toml import (
     SettingsError,
     account_of,
     accounts_of,
+    facts_of,
     keys_of,
     load,
     models_of,
@@ -25,6 +26,7 @@ from gateway.config.toml import (
     timeouts_of,
 )
 from gateway.domain.accounts import Account, GatewayKey, Secret
+from gateway.domain.models import ModelFacts
 from gateway.domain.timeouts import Timeouts
 from gateway.upstreams.registry import VENDORS, VendorSpec
 
@@ -63,6 +65,7 @@ class Settings:
     state_dir: Path = Path("var")
     accounts: tuple[Account, ...] = ()
     models: tuple[ModelConfig, ...] = ()
+    model_facts: tuple[ModelFacts, ...] = ()
     vendor_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by upstream
     base_urls: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict)  # by upstream, where set
@@ -77,13 +80,15 @@ class Settings:
         scalars = _scalars(env)
         if "DYNO" in env and "redis_url" in scalars:
             scalars["redis_url"] = values.self_signed(scalars["redis_url"])
-        models = models_of(load(BUILT_IN_MODELS)) | models_of(document)
+        built_in = load(BUILT_IN_MODELS)
+        models = models_of(built_in) | models_of(document)
         engines = _by_upstream(env, lambda spec: spec.engine_variable, values.engine)
         settings = cls(
             **scalars,
             keys=tuple(keys_of(env, document)),
             accounts=tuple(accounts_of(env, document, engines)),
             models=tuple(models.values()),
+            model_facts=(*facts_of(document), *facts_of(built_in)),
             vendor_models=_by_upstream(env, lambda spec: spec.models_variable, _names),
             base_urls=_by_upstream(env, lambda spec: spec.base_url_variable, values.http_url),
             timeouts=timeouts_of(document),
@@ -241,7 +246,7 @@ def _document(env: Mapping[str, str]) -> dict[str, Any]:
     named = env.get("GATEWAY_CONFIG")
     path = Path(named or "gateway.toml")
     document = load(path) if named or path.exists() else {}
-    if unknown := document.keys() - {"accounts", "keys", "models", "timeouts"}:
+    if unknown := document.keys() - {"accounts", "facts", "keys", "models", "timeouts"}:
         raise SettingsError(f"{path.name}: unknown table {sorted(unknown)[0]!r}")
     return document
 

@@ -15,6 +15,7 @@ from limits import RateLimitItem, parse_many
 
 from gateway.config import fields as values
 from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
+from gateway.domain.models import ModelFacts
 from gateway.domain.timeouts import Timeouts
 from gateway.upstreams.registry import VENDORS
 
@@ -287,6 +288,46 @@ def models_of(document: Mapping[str, Any]) -> dict[str, ModelConfig]:
             name, cast(Kind, kind), tuple(_route(route, kind, where) for route in routes)
         )
     return found
+
+
+def facts_of(document: Mapping[str, Any]) -> list[ModelFacts]:
+    """Facts about vendors' models, in the order in which they count."""
+    known = {f.name: f for f in fields(ModelFacts)}
+    found = []
+    for where, table in _tables(document, "facts"):
+        _only(table, known, where)
+        if table.get("upstream") not in VENDORS:
+            raise SettingsError(f"{where}: upstream must be one of {', '.join(VENDORS)}")
+        if table.get("kind") not in KINDS:
+            raise SettingsError(f"{where}: kind must be one of {', '.join(KINDS)}")
+        values_ = {name: _fact(name, value, where) for name, value in table.items()}
+        try:
+            re.compile(values_["pattern"])
+            found.append(ModelFacts(**values_))
+        except (KeyError, TypeError, re.error) as exc:
+            raise SettingsError(f"{where}: {exc}") from None
+    return found
+
+
+def _fact(name: str, value: object, where: str) -> Any:
+    """The value of one field of ModelFacts, by the type of its default."""
+    if name in ("ignored", "refused", "options"):
+        value = frozenset(value) if isinstance(value, list) else None
+    elif isinstance(value, list):
+        value = tuple(value)
+    expected = _FACT_TYPES.get(name, (tuple, frozenset, dict))
+    if not isinstance(value, expected):
+        raise SettingsError(f"{where}: {name} has a value of the wrong type")
+    return value
+
+
+_FACT_TYPES: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("upstream", "pattern", "kind", "successor", "source"), str),
+    **dict.fromkeys(("prefill", "frames_set_ratio"), bool),
+    **dict.fromkeys(("shutdown", "checked"), date),
+    "output_tokens": int,
+    "total_s": (int, float),
+}
 
 
 def _route(route: object, kind: str, where: str) -> Route:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.domain.models import ModelTable
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.base import Adapter
@@ -16,6 +17,7 @@ def open_upstreams(
     *,
     base_urls: Mapping[str, str],
     engines: Mapping[str, str],
+    models: ModelTable | None = None,
 ) -> Mapping[str, Adapter]:
     """Adapters by upstream, as `clients`, `base_urls` and `engines` are."""
     return {
@@ -25,6 +27,7 @@ def open_upstreams(
             fetcher,
             base_url=base_urls.get(name),
             engine=engines.get(name),
+            models=models,
         )
         for name, spec in VENDORS.items()
     }

@@ -13,7 +13,9 @@ from gateway.domain.embeddings import EmbeddingRequest, Embeddings
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Events
 from gateway.domain.jobs import VideoTask
+from gateway.domain.models import ModelFacts, ModelTable
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
+from gateway.domain.timeouts import Timeouts
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.registry import VendorSpec
@@ -60,6 +62,14 @@ class Upstream(Protocol):
 
     def takes(self, credential: str) -> bool:
         """Tell whether a caller's own credential has this vendor's form."""
+        ...
+
+    def facts(self, model: str) -> ModelFacts | None:
+        """What the table of models says of a vendor's model; None where it has no row."""
+        ...
+
+    def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        """Names of the given parameters that the vendor gets with another value."""
         ...
 
     def kind_of(self, model: str) -> Kind:
@@ -183,6 +193,7 @@ class Adapter(ABC):
         *,
         base_url: str | None = None,
         engine: str | None = None,
+        models: ModelTable | None = None,
     ) -> None:
         self.name = spec.name
         self.kinds = spec.kinds
@@ -191,8 +202,25 @@ class Adapter(ABC):
         self._fetcher = fetcher
         self._base_url = base_url or spec.base_url
         self._engine = engine
+        self._models = models or ModelTable()
         # An answer in one piece has no first byte until all of it is ready.
         self._patient = replace(http.timeouts, first_byte_s=http.timeouts.total_s)
+
+    def facts(self, model: str) -> ModelFacts | None:
+        return self._models.find(self.name, model)
+
+    def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        return ()
+
+    def _timeouts(self, model: str, *, stream: bool) -> Timeouts:
+        """The time that an answer of the model may take; all of it before the first byte."""
+        facts, timeouts = self.facts(model), self._http.timeouts
+        if facts is not None and facts.total_s is not None:
+            timeouts = replace(timeouts, total_s=max(timeouts.total_s, facts.total_s))
+            if stream:
+                waiting_s = max(timeouts.first_byte_s, facts.total_s / 2)
+                timeouts = replace(timeouts, first_byte_s=waiting_s, idle_s=waiting_s)
+        return timeouts if stream else replace(timeouts, first_byte_s=timeouts.total_s)
 
     def takes(self, credential: str) -> bool:
         return self._spec.has_form(credential)
@@ -216,6 +244,12 @@ OPTIONS = {  # of images and videos: what a vendor may lack, by the caller's nam
     "quality": "quality",
     "background": "background",
     "generate_audio": "audio",
+    "group": "group",
+    "layers": "layers",
+    "optimize_prompt": "optimize_prompt",
+    "camera_fixed": "camera_fixed",
+    "draft": "draft",
+    "service_tier": "service_tier",
 }
 
 

@@ -14,9 +14,12 @@ from uuid import uuid4
 
 import pytest
 
+from gateway.config.settings import BUILT_IN_MODELS
+from gateway.config.toml import facts_of, load
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.events import Event, TextDelta
 from gateway.domain.media import Media
+from gateway.domain.models import ModelTable
 from gateway.domain.requests import ChatRequest, Message, Text
 from gateway.domain.timeouts import Timeouts
 from gateway.formats.blobs import BytesBlob
@@ -32,6 +35,7 @@ _PATIENT = Timeouts(connect_s=5, first_byte_s=20, idle_s=20, total_s=40)
 _BRIEF = Timeouts(connect_s=5, first_byte_s=1, idle_s=1, total_s=3)
 
 _KEYS = {"ark": "ark-", "openai": "sk-", "gemini": "AIza-"}
+MODELS = ModelTable(facts_of(load(BUILT_IN_MODELS)))
 _MODELS = {
     "ark": {
         "chat": "doubao-seed-1-6-251015",
@@ -115,7 +119,8 @@ def open_vendor(simulators: Simulators) -> Iterator[Callable[..., Vendor]]:
     def build(name: str, *, brief: bool = False, base_url: str | None = None) -> Vendor:
         spec = VENDORS[name]
         url = base_url or simulators.url + spec.simulator_path
-        return Vendor(name, spec.load()(spec, clients[brief], fetcher, base_url=url), simulators)
+        upstream = spec.load()(spec, clients[brief], fetcher, base_url=url, models=MODELS)
+        return Vendor(name, upstream, simulators)
 
     yield build
     for client in clients.values():

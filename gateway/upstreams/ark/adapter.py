@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +21,7 @@ from gateway.upstreams.ark.embeddings import (
     read_multimodal,
 )
 from gateway.upstreams.ark.errors import ENVELOPE, VENDOR
-from gateway.upstreams.ark.images import image_body, read_pictures
+from gateway.upstreams.ark.images import changed, image_body, image_options, read_images
 from gateway.upstreams.ark.videos import read_task, video_body, video_options
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
@@ -61,10 +60,15 @@ class Ark(Adapter):
         self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
     ) -> Iterable[str]:
         if isinstance(request, ImageRequest):
-            return unused(request, image_body(replace(request, images=(), mask=None)))
+            return unused(request, image_options(request, self.facts(request.model)))
         if isinstance(request, VideoRequest):
             return unused(request, video_options(request.model))
         return fit_params(request.model, request.params)[1] if request.params else ()
+
+    def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        if not isinstance(request, ImageRequest):
+            return ()
+        return changed(request, self.facts(request.model))
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         call = ChatCall(
@@ -104,9 +108,9 @@ class Ark(Adapter):
     def _picture(
         self, request: ImageRequest, account: Account, context: CallContext, number: int
     ) -> tuple[list[Event], Usage]:
-        body = image_body(request, number=number)
+        body = image_body(request, self.facts(request.model), number=number)
         answer = self._ask("POST", _IMAGES, account, body, context.request_id)
-        return read_pictures(answer, account, self._fetcher)
+        return read_images(answer, account, self._fetcher)
 
     def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
         """A multimodal model makes one vector a call."""
@@ -161,8 +165,9 @@ class Ark(Adapter):
         return [self._plan(_CHAT, chat_body(request), account)]
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        facts = self.facts(request.model)
         return [
-            self._plan(_IMAGES, image_body(request, number=number), account)
+            self._plan(_IMAGES, image_body(request, facts, number=number), account)
             for number in range(request.n)
         ]
 

@@ -1,9 +1,7 @@
-"""Seedream: picture requests and answers. https://www.volcengine.com/docs/82379/1541523"""
+"""Seedream: image requests and answers. https://www.volcengine.com/docs/82379/1541523"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.accounts import Account
@@ -11,6 +9,7 @@ from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Event, MediaReady, Usage
 from gateway.domain.image_sizes import Size, fit, of_ratio, parse_ratio, parse_size
 from gateway.domain.media import Media
+from gateway.domain.models import ModelFacts
 from gateway.domain.requests import ImageRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import ENVELOPE
@@ -23,55 +22,28 @@ _K = 1024 * 1024
 _TIERS = {"1K": _K, "1.5K": 9 * _K // 4, "2K": 4 * _K, "3K": 9 * _K, "4K": 16 * _K}
 _USUAL = 4 * _K
 _MOST_ASPECT = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Seedream:
-    """What one generation of Seedream takes. `least` and `most` bound width times height."""
-
-    least: int = 1
-    most: int = 16 * _K
-    tiers: tuple[str, ...] = ("2K",)
-    references: int = 14
-    formats: bool = False  # output_format: png or jpeg
-    background: bool = False
-    seed: bool = False
-
-
-_MODELS = (
-    (
-        re.compile(r"seedream-5-0-(pro|flash)"),
-        Seedream(921_600, 4_624_220, ("1K", "1.5K", "2K"), 10, formats=True, background=True),
-    ),
-    (
-        re.compile(r"seedream-5-0"),
-        Seedream(3_686_400, 16_777_216, ("2K", "3K", "4K"), formats=True),
-    ),
-    (re.compile(r"seedream-4-5"), Seedream(3_686_400, 16_777_216, ("2K", "4K"))),
-    (re.compile(r"seedream-4-0"), Seedream(921_600, 16_777_216, ("1K", "2K", "4K"))),
-    (re.compile(r"seedream-3-0"), Seedream(512 * 512, 2048 * 2048, (), 0, seed=True)),
+_OPTIONS = frozenset(
+    {"watermark", "seed", "output_format", "background", "group", "layers", "optimize_prompt"}
 )
-_UNKNOWN = Seedream()  # a later generation, or an endpoint that hides its model
 
 
-def seedream(model: str) -> Seedream:
-    return next((traits for name, traits in _MODELS if name.search(model)), _UNKNOWN)
+def image_body(
+    request: ImageRequest, facts: ModelFacts | None, *, number: int = 0
+) -> dict[str, Any]:
+    """The call for the `number`th of the images that were asked for.
 
-
-def image_body(request: ImageRequest, *, number: int = 0) -> dict[str, Any]:
-    """The call for the `number`th of the pictures that were asked for.
-
+    A model of which nothing is known gets everything as it was given.
     Raises InvalidRequest for a mask, for more references than the model takes, and for
-    a shape outside 1:16 to 16:1.
+    a ratio outside 1:16 to 16:1.
     """
-    model = seedream(request.model)
     if request.mask is not None:
         raise InvalidRequest(
             "Seedream takes no mask: say in the prompt what to change", param="mask"
         )
-    if len(request.images) > model.references:
+    most = facts.references.get("image", 0) if facts and facts.references else None
+    if most is not None and len(request.images) > most:
         raise InvalidRequest(
-            f"{request.model} takes at most {model.references} reference pictures", param="image"
+            f"{request.model} takes at most {most} reference images", param="image"
         )
     body: dict[str, Any] = {
         "model": request.model,
@@ -79,65 +51,98 @@ def image_body(request: ImageRequest, *, number: int = 0) -> dict[str, Any]:
         "response_format": "url",
         "watermark": bool(request.watermark),
     }
-    if size := _size(request, model):
+    if size := _size(request, facts):
         body["size"] = size
     references = [data_url(image) for image in request.images if isinstance(image, Media)]
     if references:
         body["image"] = references[0] if len(references) == 1 else references
-    if model.formats and request.output_format in ("png", "jpeg"):
-        body["output_format"] = request.output_format
-    if model.background and request.background in ("transparent", "opaque"):
-        body["background"] = request.background
-    if model.seed and request.seed is not None:
-        body["seed"] = request.seed + number
-    return body
+    return body | _options(request, facts, number)
 
 
-def _size(request: ImageRequest, model: Seedream) -> str | None:
+def image_options(request: ImageRequest, facts: ModelFacts | None) -> frozenset[str]:
+    """Names of the optional parameters that the model takes, in the values that were given."""
+    taken = _OPTIONS if facts is None else facts.options
+    if facts is not None and request.output_format not in (None, "png", "jpeg"):
+        taken -= {"output_format"}
+    if facts is not None and request.background not in (None, "transparent", "opaque"):
+        taken -= {"background"}
+    return taken
+
+
+def changed(request: ImageRequest, facts: ModelFacts | None) -> list[str]:
+    """Names of the parameters that the model takes with another value."""
+    size = _size(request, facts)
+    asked = (request.size or "").upper()
+    return ["size"] if asked in _TIERS and not request.ratio and size != asked else []
+
+
+def _options(request: ImageRequest, facts: ModelFacts | None, number: int) -> dict[str, Any]:
+    taken = image_options(request, facts)
+    found: dict[str, Any] = {}
+    for name in ("output_format", "background"):
+        if name in taken and (value := getattr(request, name)) is not None:
+            found[name] = value
+    if "seed" in taken and request.seed is not None:
+        found["seed"] = request.seed + number
+    if "group" in taken and request.group is not None:
+        found["sequential_image_generation"] = "auto"
+        found["sequential_image_generation_options"] = {"max_images": request.group}
+    if "layers" in taken and request.layers is not None:
+        found["layer_decomposition"] = True
+    if "optimize_prompt" in taken and request.optimize_prompt is not None:
+        mode = "standard" if request.optimize_prompt else "fast"
+        found["optimize_prompt_options"] = {"mode": mode}
+    return found
+
+
+def _size(request: ImageRequest, facts: ModelFacts | None) -> str | None:
     """The size to ask for; None leaves it to the model.
 
     Clients of OpenAI's API ask for 1024x1024 and less, which new models refuse: such
     sizes are scaled into the model's range. A ratio takes its pixels from the tier.
     """
+    least, most = facts.pixels if facts and facts.pixels else (1, _TIERS["4K"])
     exact = parse_size(request.size)
     if exact:
-        _check_shape(exact, "size")
-        return str(fit(exact, model.least, model.most))
+        _check_aspect(exact, "size")
+        return str(fit(exact, least, most)) if facts else str(exact)
     tier = (request.size or "").upper()
     if tier not in _TIERS:
         if tier not in ("", "AUTO"):
             raise InvalidRequest("The size must be WIDTHxHEIGHT, 1K, 2K, 4K or auto", param="size")
         tier = ""
-    if request.ratio:
+    if request.ratio and not (facts is None and tier):
         ratio = parse_ratio(request.ratio)
-        _check_shape(Size(*ratio), "ratio")
-        pixels = min(max(_TIERS.get(tier, _USUAL), model.least), model.most)
-        return str(fit(of_ratio(ratio, pixels, least=model.least), model.least, model.most))
+        _check_aspect(Size(*ratio), "ratio")
+        pixels = min(max(_TIERS.get(tier, _USUAL), least), most)
+        return str(fit(of_ratio(ratio, pixels, least=least), least, most))
     if not tier:
         return None
-    if not model.tiers:
-        return str(fit(of_ratio((1, 1), _TIERS[tier]), model.least, model.most))
-    return min(model.tiers, key=lambda known: abs(_TIERS[known] - _TIERS[tier]))
+    if facts is None:
+        return tier
+    if not facts.sizes:
+        return str(fit(of_ratio((1, 1), _TIERS[tier]), least, most))
+    return min(facts.sizes, key=lambda known: abs(_TIERS[known] - _TIERS[tier]))
 
 
-def _check_shape(size: Size, param: str) -> None:
+def _check_aspect(size: Size, param: str) -> None:
     if not 1 / _MOST_ASPECT <= size.aspect <= _MOST_ASPECT:
-        raise InvalidRequest("The picture may be at most 16 times as long as wide", param=param)
+        raise InvalidRequest("The image may be at most 16 times as long as wide", param=param)
 
 
-def read_pictures(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list[Event], Usage]:
-    """The pictures of one answer. Raises when it has none, with the reason Ark gives."""
+def read_images(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list[Event], Usage]:
+    """The images of one answer. Raises when it has none, with the reason Ark gives."""
     if error := ENVELOPE.reported(answer, account):
         raise error
-    pictures: list[Event] = []
+    images: list[Event] = []
     for entry in images_in(answer):
         url = entry.get("url")
         if url and isinstance(url, str):
-            pictures.append(MediaReady("image", UrlSource(fetcher, url, "image/jpeg")))
+            images.append(MediaReady("image", UrlSource(fetcher, url, "image/jpeg")))
         elif error := ENVELOPE.reported(entry, account):
             raise error
-    if not pictures:
-        raise ENVELOPE.invalid("has no picture")
+    if not images:
+        raise ENVELOPE.invalid("has no image")
     usage = usage_of(answer.get("usage"))
-    usage.images = len(pictures)
-    return pictures, usage
+    usage.images = len(images)
+    return images, usage

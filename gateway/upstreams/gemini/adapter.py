@@ -11,10 +11,11 @@ from urllib.parse import quote
 
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.embeddings import EmbeddingRequest, Embeddings
-from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
+from gateway.domain.errors import GatewayError, InvalidRequest, UpstreamInvalidResponse
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES, Media
+from gateway.domain.models import ModelFacts, ModelTable
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs import json_body as jsonbody
 from gateway.net.codecs import sse
@@ -49,8 +50,9 @@ class Gemini(Adapter):
         *,
         base_url: str | None = None,
         engine: str | None = None,
+        models: ModelTable | None = None,
     ) -> None:
-        super().__init__(spec, http, fetcher, base_url=base_url, engine=engine)
+        super().__init__(spec, http, fetcher, base_url=base_url, engine=engine, models=models)
         self._video_tasks = VideoTasks(http, fetcher)
 
     def kind_of(self, model: str) -> Kind:
@@ -71,7 +73,12 @@ class Gemini(Adapter):
     ) -> Iterable[str]:
         if not isinstance(request, ChatRequest):
             return unused(request, ("seed",))
-        return parameters.dropped(request.params)
+        return parameters.dropped(request.params, self.facts(request.model))
+
+    def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        if not isinstance(request, ChatRequest):
+            return ()
+        return parameters.changed(request.model, request.params, self.facts(request.model))
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         """Stream one answer, or ask for it whole when the caller wants it whole.
@@ -82,7 +89,7 @@ class Gemini(Adapter):
         endpoint = endpoint_of(account, self._base_url)
         uploads = contents.too_large_to_inline(contents.media_of(request.messages))
         with files.uploaded(self._http, endpoint, account, uploads) as uris:
-            body = _chat_body(request, uris)
+            body = _chat_body(request, uris, self.facts(request.model))
             names = parameters.tool_names(request.params)
             decoder = Decoder(account, {written: name for name, written in names.items()})
             if request.stream:
@@ -100,7 +107,10 @@ class Gemini(Adapter):
         decoder: Decoder,
     ) -> Events:
         url, encoded = _stream_url(endpoint, model), jsonbody.encode(body)
-        with self._http.send("POST", url, headers=endpoint.headers, body=encoded) as answer:
+        timeouts = self._timeouts(model, stream=True)
+        with self._http.send(
+            "POST", url, headers=endpoint.headers, body=encoded, timeouts=timeouts
+        ) as answer:
             raise_for_status(answer, account)
             content = answer.content()
             if content == "json":  # whole, or an array of chunks
@@ -132,7 +142,11 @@ class Gemini(Adapter):
     ) -> list[Event]:
         url, encoded = _url(endpoint, model), jsonbody.encode(body)
         with self._http.send(
-            "POST", url, headers=endpoint.headers, body=encoded, timeouts=self._patient
+            "POST",
+            url,
+            headers=endpoint.headers,
+            body=encoded,
+            timeouts=self._timeouts(model, stream=False),
         ) as answer:
             raise_for_status(answer, account)
             if answer.content() == "events":
@@ -186,7 +200,8 @@ class Gemini(Adapter):
         calls, uris = _planned_uploads(attachments, endpoint)
         model = request.model
         url = _stream_url(endpoint, model) if request.stream else _url(endpoint, model)
-        return [*calls, planned("POST", url, endpoint.headers, _chat_body(request, uris))]
+        body = _chat_body(request, uris, self.facts(model))
+        return [*calls, planned("POST", url, endpoint.headers, body)]
 
     def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
         endpoint = endpoint_of(account, self._base_url)
@@ -232,15 +247,23 @@ class _Remembered:
             yield chunk
 
 
-def _chat_body(request: ChatRequest, uris: dict[str, str]) -> dict[str, Any]:
+def _chat_body(
+    request: ChatRequest, uris: dict[str, str], facts: ModelFacts | None
+) -> dict[str, Any]:
     model = request.model
+    last = len(request.messages) - 1
+    if facts is not None and not facts.prefill and request.messages[last].role == "assistant":
+        raise InvalidRequest(
+            f"{model} does not continue a turn of the assistant's: end with another turn",
+            param=f"messages[{last}].role",
+        )
     body = contents.conversation(
         request.messages,
         uris,
         signed=parameters.signs_calls(model),
         tool_names=parameters.tool_names(request.params),
     )
-    body |= parameters.options(model, request.params)
+    body |= parameters.options(model, request.params, facts)
     return body
 
 

@@ -6,10 +6,11 @@ https://ai.google.dev/api/generate-content#generationconfig
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.models import ModelFacts
 from gateway.domain.requests import ChatParams
 from gateway.upstreams.gemini.contents import gemini_name
 
@@ -62,8 +63,7 @@ _LEVELS = {
     "xhigh": "HIGH",
     "max": "HIGH",
 }
-_LEVELS_OF_PRO = _LEVELS | {"none": "LOW", "minimal": "LOW"}
-_LEVELS_OF_3_PRO = _LEVELS_OF_PRO | {"medium": "HIGH"}
+_DEFAULTS: Mapping[str, Any] = {"n": 1, "presence_penalty": 0, "frequency_penalty": 0}
 _LEAST_BUDGET_OF_2_5_PRO = 128
 _FAMILY = re.compile(r"gemini-(\d+(?:\.\d+)?)?-?(pro)?")
 
@@ -80,10 +80,11 @@ def signs_calls(model: str) -> bool:
     return bool(match) and float((match and match[1]) or 3) >= 3
 
 
-def dropped(params: ChatParams) -> Iterator[str]:
+def dropped(params: ChatParams, facts: ModelFacts | None) -> Iterator[str]:
     """Names of given parameters that have no place, or not all of it."""
+    left_out = _left_out(params, facts)
     for name in params:
-        if name not in _MAPPED:
+        if name not in _MAPPED or name in left_out:
             yield name
     if len(params.get("stop") or ()) > _MOST_STOPS:
         yield "stop"
@@ -91,10 +92,42 @@ def dropped(params: ChatParams) -> Iterator[str]:
         yield "web_search_options"
 
 
-def options(model: str, params: ChatParams) -> dict[str, Any]:
+def _left_out(params: ChatParams, facts: ModelFacts | None) -> frozenset[str]:
+    """Parameters that the model ignores or refuses; of those that are mere defaults, none."""
+    if facts is None:
+        return frozenset()
+    given: Mapping[str, Any] = params
+    refused = {name for name in facts.refused if given.get(name) != _DEFAULTS.get(name, _DEFAULTS)}
+    return facts.ignored | refused
+
+
+def changed(model: str, params: ChatParams, facts: ModelFacts | None) -> Iterator[str]:
+    """Names of the parameters that the model takes with another value."""
+    effort, _ = _effort(params)
+    if effort is None or facts is None or not facts.reasoning or not thinks(model):
+        return
+    if _nearest_level(effort, facts.reasoning) != effort:
+        yield "reasoning_effort" if "reasoning_effort" in params else "thinking"
+
+
+def _nearest_level(effort: str, levels: Sequence[str]) -> str:
+    """The level itself, else the next higher one that the model has, else its highest."""
+    order = list(_LEVELS)
+    if effort in levels or effort not in order:
+        return effort
+    for level in levels:
+        if order.index(level) >= order.index(effort):
+            return level
+    return levels[-1]
+
+
+def options(model: str, params: ChatParams, facts: ModelFacts | None) -> dict[str, Any]:
     """Everything of a request but the conversation. Raises InvalidRequest."""
     body: dict[str, Any] = {}
-    if config := _generation_config(model, params):
+    if left_out := _left_out(params, facts):
+        kept = {name: value for name, value in params.items() if name not in left_out}
+        params = cast(ChatParams, kept)
+    if config := _generation_config(model, params, facts):
         body["generationConfig"] = config
     if tools := params.get("tools"):
         names = tool_names(params)
@@ -109,7 +142,7 @@ def options(model: str, params: ChatParams) -> dict[str, Any]:
     return body
 
 
-def _generation_config(model: str, params: ChatParams) -> dict[str, Any]:
+def _generation_config(model: str, params: ChatParams, facts: ModelFacts | None) -> dict[str, Any]:
     given: Mapping[str, Any] = params
     config = {new: given[old] for old, new in _RENAMED.items() if old in given}
     for penalty in ("presencePenalty", "frequencyPenalty"):
@@ -128,7 +161,7 @@ def _generation_config(model: str, params: ChatParams) -> dict[str, Any]:
         config["imageConfig"] = picture
     if "response_format" in params:
         config |= _response_format(params["response_format"])
-    if thinks(model) and (thinking := _thinking(model, params)):
+    if thinks(model) and (thinking := _thinking(model, params, facts)):
         config["thinkingConfig"] = thinking
     return config
 
@@ -150,7 +183,7 @@ def _response_format(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _thinking(model: str, params: ChatParams) -> dict[str, Any]:
+def _thinking(model: str, params: ChatParams, facts: ModelFacts | None) -> dict[str, Any]:
     """Thoughts are always asked for, so that they reach the caller; effort only as given."""
     effort, budget = _effort(params)
     config: dict[str, Any] = {"includeThoughts": True}
@@ -163,7 +196,10 @@ def _thinking(model: str, params: ChatParams) -> dict[str, Any]:
             config["thinkingBudget"] = budget
             config["includeThoughts"] = budget != 0
     elif effort in _LEVELS:
-        config["thinkingLevel"] = _levels(model)[effort]
+        if facts is not None and facts.reasoning:
+            config["thinkingLevel"] = _nearest_level(effort, facts.reasoning).upper()
+        else:
+            config["thinkingLevel"] = _LEVELS[effort]
     return config
 
 
@@ -174,13 +210,6 @@ def _effort(params: ChatParams) -> tuple[str | None, int | None]:
         return "none", None
     budget = thinking.get("budget_tokens")
     return params.get("reasoning_effort"), budget if isinstance(budget, int) else None
-
-
-def _levels(model: str) -> Mapping[str, str]:
-    match = _FAMILY.match(model)
-    if match is None or match[2] is None:
-        return _LEVELS
-    return _LEVELS_OF_3_PRO if match[1] == "3" else _LEVELS_OF_PRO
 
 
 def tool_names(params: ChatParams) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.events import Event, Events, MediaReady
 from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES
+from gateway.domain.models import ModelTable
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs import json_body as jsonbody
 from gateway.net.fetch.fetcher import Fetcher
@@ -46,8 +47,9 @@ class GeminiEnterprise(Adapter):
         *,
         base_url: str | None = None,
         engine: str | None = None,
+        models: ModelTable | None = None,
     ) -> None:
-        super().__init__(spec, http, fetcher, base_url=base_url, engine=engine)
+        super().__init__(spec, http, fetcher, base_url=base_url, engine=engine, models=models)
         self._credentials = GoogleCredentials(http)
 
     def takes(self, credential: str) -> bool:

@@ -1,0 +1,64 @@
+"""Facts about vendors' models: what they take, ignore and refuse, and until when they live."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from gateway.domain.accounts import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """One model, or a family of them. An empty field means that nothing is known of it.
+
+    `pattern` is searched in the vendor's id. `ignored` and `refused` name parameters of the
+    gateway's API that the vendor overlooks or answers with an error: both are left out.
+    `options` are the optional parameters that an image or video model takes.
+    """
+
+    upstream: str
+    pattern: str
+    kind: Kind
+    ignored: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+    reasoning: tuple[str, ...] = ()  # levels, from the lowest
+    prefill: bool = True  # a conversation may end with the assistant's turn
+    output_tokens: int | None = None
+    total_s: float | None = None  # that one answer may take
+    sizes: tuple[str, ...] = ()  # tiers, such as 2K
+    pixels: tuple[int, ...] = ()  # fewest and most of an image
+    ratios: tuple[str, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    durations_s: tuple[int, ...] = ()  # shortest and longest of a video; -1 first: as it likes
+    frames: tuple[int, ...] = ()  # numbers of frames that a video may begin and end with
+    references: Mapping[str, int] = field(default_factory=dict)  # by type, at most
+    options: frozenset[str] = frozenset()
+    frames_set_ratio: bool = False  # with a frame, the ratio of a video is the frame's
+    shutdown: date | None = None
+    successor: str | None = None
+    source: str
+    checked: date
+
+
+class ModelTable:
+    """Rows of facts; the first whose pattern is found in a model's id counts."""
+
+    def __init__(self, rows: Iterable[ModelFacts] = ()) -> None:
+        self._rows = [(re.compile(row.pattern), row) for row in rows]
+        self._found: dict[tuple[str, str], ModelFacts | None] = {}
+
+    def __iter__(self) -> Iterator[ModelFacts]:
+        return (row for _, row in self._rows)
+
+    def find(self, upstream: str, model: str) -> ModelFacts | None:
+        """The facts of a vendor's model, or None where there is no row."""
+        key = (upstream, model)
+        if key not in self._found:
+            if len(self._found) > 1000:  # callers choose the names
+                self._found.clear()
+            rows = (row for pattern, row in self._rows if pattern.search(model))
+            self._found[key] = next((row for row in rows if row.upstream == upstream), None)
+        return self._found[key]
