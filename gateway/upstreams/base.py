@@ -69,7 +69,7 @@ class Upstream(Protocol):
         ...
 
     def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
-        """Names of the given parameters that the vendor gets with another value."""
+        """Given parameters that the vendor gets with another value, as `size=2K`."""
         ...
 
     def kind_of(self, model: str) -> Kind:

@@ -165,7 +165,12 @@ def test_a_stream_says_where_its_job_is_made(gateway, path, model):
         (IMAGES, "gemini-3.1-flash-image", {"seed": 7, "watermark": True}, "watermark"),
         (IMAGES, "gemini-enterprise", {"seed": 7, "quality": "hd"}, "seed, quality"),
         (IMAGES, "openai/gpt-image-1", {"seed": 7, "quality": "high"}, "seed"),
-        (VIDEO, "doubao-video", {"seed": 7, "generate_audio": True}, "generate_audio"),
+        (
+            VIDEO,
+            "doubao-seedance-1-0-pro-250528",
+            {"seed": 7, "generate_audio": True},
+            "generate_audio",
+        ),
         (VIDEO, "gemini-omni-1.2-flash", {"seed": 7, "watermark": True}, "watermark"),
     ],
     ids=str,

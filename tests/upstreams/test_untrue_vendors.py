@@ -499,3 +499,70 @@ def test_no_error_of_a_caller_makes_an_account_suspect(imitator, canned) -> None
     with pytest.raises(GatewayError) as caught:
         answer(imitator)
     assert caught.value.fault is Fault.CONTENT
+
+
+# Rules of models.
+
+
+def asked_of(gemini: Vendor, model: str, *, role: str = "user", **params: Any) -> ChatRequest:
+    return ChatRequest(model, (Message(role, (Text("Hi"),)),), params)  # type: ignore[arg-type]
+
+
+def test_parameters_that_a_model_ignores_or_refuses_are_left_out_and_named(gemini) -> None:
+    params = {"temperature": 0.5, "top_p": 0.9, "presence_penalty": 0.3, "frequency_penalty": 0}
+    request = asked_of(gemini, "gemini-4-argon", n=2, max_tokens=9, **params)
+    [call] = gemini.upstream.plan_chat(request, ACCOUNT)
+    config = call.body["generationConfig"]
+    assert config.keys() == {"maxOutputTokens", "thinkingConfig"}
+    dropped = set(gemini.upstream.dropped(request))
+    assert dropped == {"temperature", "top_p", "presence_penalty", "n"}
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "level"),
+    [
+        ("gemini-4-argon", "minimal", "low"),
+        ("gemini-4-argon", "none", "low"),
+        ("gemini-4-argon", "xhigh", "high"),
+        ("gemini-4-neon", "xhigh", "xhigh"),
+        ("gemini-3.8-flash", "minimal", "low"),
+        ("gemini-3.6-flash", "minimal", "minimal"),
+    ],
+)
+def test_reasoning_level_is_one_that_the_model_has(
+    gemini, model: str, effort: str, level: str
+) -> None:
+    request = asked_of(gemini, model, reasoning_effort=effort)
+    [call] = gemini.upstream.plan_chat(request, ACCOUNT)
+    assert call.body["generationConfig"]["thinkingConfig"]["thinkingLevel"] == level.upper()
+    changed = [] if level == effort else [f"reasoning_effort={level}"]
+    assert list(gemini.upstream.changed(request)) == changed
+
+
+def test_turn_of_the_assistant_at_the_end_is_refused_where_a_model_cannot_go_on(gemini) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        gemini.upstream.plan_chat(asked_of(gemini, "gemini-4-argon", role="assistant"), ACCOUNT)
+    assert caught.value.param == "messages[0].role"
+
+
+def test_seedream_without_a_row_gets_what_was_asked_for(ark) -> None:
+    wanted = {"size": "1K", "output_format": "webp", "background": "transparent"}
+    request = ImageRequest("seedream-9-9-300101", "a fox", **wanted)
+    [call] = ark.upstream.plan_image(request, ACCOUNT)
+    assert call.body.items() >= wanted.items()
+    assert list(ark.upstream.dropped(request)) == list(ark.upstream.changed(request)) == []
+    assert ark.upstream.facts(request.model) is None
+
+
+def test_seedream_5_5_takes_its_own_tiers_and_formats(ark) -> None:
+    wanted = {"size": "1K", "output_format": "png", "background": "transparent"}
+    request = ImageRequest("seedream-5-5-261028", "a fox", **wanted)
+    [call] = ark.upstream.plan_image(request, ACCOUNT)
+    assert call.body.items() >= wanted.items()
+
+
+def test_tier_that_a_model_has_not_is_the_nearest_and_named(ark) -> None:
+    request = ImageRequest("doubao-seedream-4-5-251128", "a fox", size="1K")
+    [call] = ark.upstream.plan_image(request, ACCOUNT)
+    assert call.body["size"] == "2K"
+    assert list(ark.upstream.changed(request)) == ["size=2K"]

@@ -77,7 +77,7 @@ class ChatService:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
                 wanted = adapted(resolved.for_upstream(route.upstream.name), route)
-                trace.dropped = tuple(route.upstream.dropped(wanted, account))
+                trace.adapted_for(route.upstream, wanted, account)
                 return chat_upstream(route.upstream).plan_chat(wanted, account)
 
             return self._dispatcher.plan(
@@ -101,7 +101,7 @@ class ChatService:
 
             def call(route: Route, account: Account) -> Events:
                 wanted = adapted(resolved.for_upstream(route.upstream.name), route)
-                trace.dropped = tuple(route.upstream.dropped(wanted, account))
+                trace.adapted_for(route.upstream, wanted, account)
                 return chat_upstream(route.upstream).chat(wanted, account, context)
 
             batches = self._dispatcher.stream(

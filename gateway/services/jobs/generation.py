@@ -160,7 +160,7 @@ class GenerationService:
         with suppress(InvalidRequest):  # of a model that is configured no more
             for route in self._catalog.find(job.model, Caller(job.owner)).routes:
                 if route.upstream.name == job.upstream:
-                    trace.dropped = _dropped(request_of(job), route)
+                    _adapted_for(trace, request_of(job), route)
 
     def _latest(self, job: Job, caller: Caller) -> Job:
         """The job's state; while the database is away, the one last seen."""
@@ -241,7 +241,7 @@ class GenerationService:
         with self._resolved(request, caller) as resolved:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
-                trace.dropped = _dropped(resolved, route)
+                _adapted_for(trace, resolved, route)
                 wanted = adapted(resolved, route)
                 if isinstance(wanted, ImageRequest):
                     return image_upstream(route.upstream).plan_image(wanted, account)
@@ -298,5 +298,5 @@ def refused(job: Job) -> bool:
     return job.status == "failed" and not (job.error or {}).get("sent", True)
 
 
-def _dropped(request: Request, route: Route) -> tuple[str, ...]:
-    return tuple(route.upstream.dropped(replace(request, model=route.model)))
+def _adapted_for(trace: Trace, request: Request, route: Route) -> None:
+    trace.adapted_for(route.upstream, replace(request, model=route.model))

@@ -181,7 +181,7 @@ class JobSteps:
         if self._too_old(job):
             return False
         return isinstance(
-            err, StorageUnavailable | AccountExhausted | NoAccountAvailable
+            err, StorageUnavailable | AccountExhausted | NoAccountAvailable | RequestBlocked
         ) or err.fault in (Fault.VENDOR, Fault.ACCOUNT)
 
     def _recover(self, progress: JobProgress) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from gateway.domain.accounts import Account, Caller, Kind
@@ -24,6 +25,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
 )
 from gateway.domain.events import Usage
+from gateway.domain.requests import ChatRequest, ImageRequest, VideoRequest
 from gateway.runtime.logs import log
 from gateway.services.pool.health import UNKNOWN_QUOTA_S
 from gateway.services.pool.lease import Lease
@@ -32,6 +34,7 @@ from gateway.services.pool.pooled_account import LeaseRequest
 from gateway.services.routing.catalog import Model, Route
 from gateway.services.routing.retries import RetryBudget, RetryState
 from gateway.storage.db.engine import Write
+from gateway.upstreams.base import Upstream
 
 _MAX_ATTEMPTS = 16
 _PAID = frozenset({"image", "video"})  # submitted at most once
@@ -65,6 +68,21 @@ class Trace:
     videos: int = field(default=0)
     fingerprint: Callable[[], str] | None = None  # what equal requests have in common
     on_job: Callable[[str], Write] | None = None  # what is written down with a job of that id
+
+    def adapted_for(
+        self,
+        upstream: Upstream,
+        request: ChatRequest | ImageRequest | VideoRequest,
+        account: Account | None = None,
+    ) -> None:
+        """Set what is dropped and changed for a vendor, and what is known of its model."""
+        facts = upstream.facts(request.model)
+        self.dropped = tuple(upstream.dropped(request, account))
+        self.changed = tuple(upstream.changed(request))
+        self.model_known = facts is not None
+        if facts is not None and facts.shutdown is not None:
+            midnight = datetime.combine(facts.shutdown, datetime.min.time(), UTC)
+            self.shutdown_at = midnight.timestamp()
 
 
 class Dispatcher:

@@ -70,10 +70,10 @@ def image_options(request: ImageRequest, facts: ModelFacts | None) -> frozenset[
 
 
 def changed(request: ImageRequest, facts: ModelFacts | None) -> list[str]:
-    """Names of the parameters that the model takes with another value."""
+    """Parameters that the model takes with another value, as `size=2K`."""
     size = _size(request, facts)
     asked = (request.size or "").upper()
-    return ["size"] if asked in _TIERS and not request.ratio and size != asked else []
+    return [f"size={size}"] if asked in _TIERS and not request.ratio and size != asked else []
 
 
 def _options(request: ImageRequest, facts: ModelFacts | None, number: int) -> dict[str, Any]:

@@ -102,12 +102,13 @@ def _left_out(params: ChatParams, facts: ModelFacts | None) -> frozenset[str]:
 
 
 def changed(model: str, params: ChatParams, facts: ModelFacts | None) -> Iterator[str]:
-    """Names of the parameters that the model takes with another value."""
+    """Parameters that the model takes with another value, as `reasoning_effort=low`."""
     effort, _ = _effort(params)
     if effort is None or facts is None or not facts.reasoning or not thinks(model):
         return
-    if _nearest_level(effort, facts.reasoning) != effort:
-        yield "reasoning_effort" if "reasoning_effort" in params else "thinking"
+    if (level := _nearest_level(effort, facts.reasoning)) != effort:
+        name = "reasoning_effort" if "reasoning_effort" in params else "thinking"
+        yield f"{name}={level}"
 
 
 def _nearest_level(effort: str, levels: Sequence[str]) -> str:

@@ -113,7 +113,7 @@ def _message(error: Mapping[str, Any], body: Mapping[str, Any]) -> str:
             if isinstance(value, list) and value:  # FastAPI's list of what is wrong
                 value = value[0]
             if isinstance(value, dict):
-                value = value.get("msg") or value.get("message")
+                value = value.get("msg") or value.get("message") or str(value)
             if isinstance(value, str) and value:
                 return value
     return ""
