@@ -57,7 +57,8 @@ class Vendor:
                 found.asked.append(line)
                 said = found.says.get(line, 404)
                 said = said() if callable(said) else said
-                status, body = (said, b"{}") if isinstance(said, int) else (200, said)
+                refusal = {"error": {"code": said, "message": "no"}}
+                status, body = (said, refusal) if isinstance(said, int) else (200, said)
                 body = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
