@@ -42,6 +42,7 @@ class RequestContext:
     refusal: InvalidApiKey | None = None  # raised after the limit on wrong keys is checked
     unknown_credential: bool = False  # one was sent that is no valid key of the gateway
     limit_status: LimitStatus | None = None
+    is_counted: bool = False  # under the caller's limits
     first_byte_at: float | None = None
     sent: bool = False  # the response, up to its end
     has_response: bool = False  # whose end will be noticed
