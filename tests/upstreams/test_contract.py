@@ -265,7 +265,12 @@ def test_chat_can_be_planned_without_a_call(vendor: Vendor) -> None:
 def test_vendor_has_the_methods_of_what_it_makes_and_takes_no_empty_credential(
     vendor: Vendor,
 ) -> None:
-    methods = {"chat": "chat", "image": "image", "video": "submit_video"}
+    methods = {
+        "chat": "chat",
+        "image": "image",
+        "video": "submit_video",
+        "embedding": "embed",
+    }
     has = {kind for kind, method in methods.items() if hasattr(vendor.upstream, method)}
     assert has == set(vendor.upstream.kinds) == set(VENDORS[vendor.name].kinds)
     assert not vendor.upstream.takes("")

@@ -152,14 +152,14 @@ class _Calls:
         self._waiting: list[str] = []
 
     def begin(self, calls: Sequence[ToolCall]) -> list[tuple[str, str]]:
-        """Id and name of each call of a turn, as Gemini is told them."""
-        told = [
+        """Id and name of each call of a turn, as Gemini is announced them."""
+        announced = [
             (call.id or f"call_{len(self._names)}_{index}", self.name(call.name))
             for index, call in enumerate(calls)
         ]
-        self._names |= dict(told)
-        self._waiting = [call_id for call_id, _ in told]
-        return told
+        self._names |= dict(announced)
+        self._waiting = [call_id for call_id, _ in announced]
+        return announced
 
     def answered(self, message: Message) -> tuple[str, str]:
         """Id and name of the call that a tool's message answers."""
@@ -203,8 +203,8 @@ def _call_parts(
     tool_calls: Sequence[ToolCall], objects: _Objects, calls: _Calls, signed: bool
 ) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
-    told = calls.begin(tool_calls)
-    for index, (call, (call_id, name)) in enumerate(zip(tool_calls, told, strict=True)):
+    announced = calls.begin(tool_calls)
+    for index, (call, (call_id, name)) in enumerate(zip(tool_calls, announced, strict=True)):
         arguments = objects.read(call.arguments, "arguments")
         part: dict[str, Any] = {"functionCall": {"id": call_id, "name": name, "args": arguments}}
         if call.signature:
