@@ -69,9 +69,9 @@ def build(settings: Settings) -> Services:
     settings = settings.with_secret_key()
     database = _open_database(settings)
     # Where calls wait for records, a database that hangs must not hold them up for long.
-    impatient = Database(settings.database_url, wait_s=_POOL_WAIT_S, connections=2)
+    short_timeout_database = Database(settings.database_url, wait_s=_POOL_WAIT_S, connections=2)
     processes = Processes(database)
-    pool = open_pool(settings, database, impatient, counters, processes)
+    pool = open_pool(settings, database, short_timeout_database, counters, processes)
     fetcher = _fetcher(settings, pool)
     upstreams = _upstreams(settings, fetcher)
     catalog = open_catalog(settings, upstreams)
@@ -89,7 +89,7 @@ def build(settings: Settings) -> Services:
     usage = UsageLog(UsageStore(database), catalog.names)
     accounting = Accounting(metrics, usage)
     generation = GenerationService(
-        catalog, dispatcher, media, jobs, steps, ended=accounting.job_ended
+        catalog, dispatcher, media, jobs, steps, on_finished=accounting.job_finished
     )
     keys = KeyRing(settings.keys, KeyStore(database))
     keys.refresh()
@@ -103,7 +103,7 @@ def build(settings: Settings) -> Services:
         PeriodicTask("undeleted-sessions", 2, sessions.retry, during_drain=True),
         PeriodicTask("orphaned-sessions", REAP_EVERY_S, reaper.run),
         *_answer_tasks(idempotency, generation, settings.media_ttl_s),
-        PeriodicTask("media-links", 60, media.note_links),
+        PeriodicTask("media-links", 60, media.touch_links),
         PeriodicTask("responses", 600, responses.purge),
         PeriodicTask("media", 600, media.sweep),
         PeriodicTask("usage", WRITE_EVERY_S, accounting.write, during_drain=True),
@@ -210,20 +210,20 @@ def _watch(metrics: Metrics, pool: Pool, sessions: Sessions) -> None:
 def open_pool(
     settings: Settings,
     database: Database,
-    impatient: Database,
+    short_timeout_database: Database,
     counters: RateCounters,
     processes: Processes,
 ) -> Pool:
     """The pool of the configured accounts and of those in the database.
 
     In demo mode, where anybody may use it, it has the simulated ones only. Calls wait for
-    what is read through `impatient`.
+    what is read through `short_timeout_database`.
     """
     stored = AccountStore(database, secret_keys=settings.secret_keys)
     pool = Pool(
         AccountRegistry(settings.accounts, stored, only_configured=settings.demo),
-        AccountStateStore(impatient),
-        SlotStore(impatient),
+        AccountStateStore(short_timeout_database),
+        SlotStore(short_timeout_database),
         processes,
         AccountLimits(counters),
     )

@@ -44,7 +44,7 @@ class ChatService:
         dispatcher: Dispatcher,
         media: MediaService,
         generation: GenerationService,
-        journal: SessionJournal,
+        sessions: SessionJournal,
         *,
         affinity: bool = True,
     ) -> None:
@@ -54,7 +54,7 @@ class ChatService:
         self._dispatcher = dispatcher
         self._media = media
         self._generation = generation
-        self._journal = journal
+        self._sessions = sessions
 
     def stream(self, request: ChatRequest, caller: Caller, trace: Trace) -> Events:
         """Yield the answer's batches; the account is held until the generator is closed.
@@ -97,7 +97,7 @@ class ChatService:
 
     def _answer(self, request: ChatRequest, model: Model, caller: Caller, trace: Trace) -> Events:
         with self._media.resolved(request, caller) as resolved:
-            context = CallContext(trace.request_id, self._journal)
+            context = CallContext(trace.request_id, self._sessions)
 
             def call(route: Route, account: Account) -> Events:
                 wanted = adapted(resolved.for_upstream(route.upstream.name), route)

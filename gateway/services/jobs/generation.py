@@ -44,11 +44,11 @@ from gateway.upstreams.base import image_upstream, video_upstream
 Request = ImageRequest | VideoRequest
 
 _LOOK_S = 1.0  # how often a waiting request looks at a job that another process moves
-_JUST_ENDED_S = 60.0  # for so long a repeated request is taken for the one that made the job
+_JUST_FINISHED_S = 60.0  # for so long a repeated request is taken for the one that made the job
 
 
 class GenerationService:
-    """`ended` is told of each job that comes to its end, by the process that ends it."""
+    """Image and video jobs; `on_finished` is called in the process that finishes a job."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class GenerationService:
         jobs: JobStore,
         steps: JobSteps,
         *,
-        ended: Callable[[Job], object] = lambda job: None,
+        on_finished: Callable[[Job], object] = lambda job: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._catalog = catalog
@@ -66,9 +66,9 @@ class GenerationService:
         self._media = media
         self._jobs = jobs
         self._steps = steps
-        self._ended = ended
+        self._on_finished = on_finished
         self._clock = clock
-        self.runner = JobRunner(jobs, steps, ended=ended)
+        self.runner = JobRunner(jobs, steps, on_finished=on_finished)
 
     def create(self, request: Request, caller: Caller, trace: Trace) -> Job:
         """Check the request, write the job down and start it.
@@ -111,8 +111,8 @@ class GenerationService:
 
     def equal(self, fingerprint: str, caller: Caller) -> Job | None:
         """The job that the same request has made just now; not one that never reached a vendor."""
-        since = self._clock() - _JUST_ENDED_S
-        job = self._jobs.find_running(caller.owner, fingerprint, ended_after=since)
+        since = self._clock() - _JUST_FINISHED_S
+        job = self._jobs.find_running(caller.owner, fingerprint, finished_after=since)
         return None if job is None or refused(job) else job
 
     def follow(self, job_id: str, caller: Caller, trace: Trace) -> Events:
@@ -141,18 +141,18 @@ class GenerationService:
                 percent = job.progress
                 batch.append(Progress(percent))
             if batch:
-                self._tell(job, trace)
+                self._record_route(job, trace)
                 yield batch
             changed.wait(_LOOK_S)
-        self._tell(job, trace)
+        self._record_route(job, trace)
         if job.status != "completed":
             raise from_record(job.error or {"message": f"The job was {job.status}."})
         usage = usage_of(job)
         trace.usage, trace.images, trace.videos = usage, usage.images, usage.videos
         yield [*batch, usage, Finish("stop")]
 
-    def _tell(self, job: Job, trace: Trace) -> None:
-        """Say where the job is made, once a vendor has it."""
+    def _record_route(self, job: Job, trace: Trace) -> None:
+        """Record the job's upstream and account in the trace, once a vendor has the job."""
         if job.upstream is None or trace.upstream is not None:
             return
         trace.upstream, trace.account = job.upstream, job.account
@@ -225,7 +225,7 @@ class GenerationService:
                 job = self.get(job_id, caller)
                 raise Conflict(f"The job is already {job.status}.")
             self.runner.publish(cancelled)
-            self._ended(cancelled)
+            self._on_finished(cancelled)
             self._steps.cancel(cancelled, caller.credential)
         return cancelled
 
@@ -251,7 +251,7 @@ class GenerationService:
 
     @contextmanager
     def _resolved(self, request: Request, caller: Caller) -> Iterator[Request]:
-        """As MediaService does; UnsupportedMediaType names the first that is no picture."""
+        """Resolve attachments; UnsupportedMediaType names the first that is no image."""
         request = with_earlier_jobs(request, lambda job_id: self.get(job_id, caller))
         with self._media.resolved(request, caller) as resolved:
             for item in _images(resolved):
@@ -294,7 +294,7 @@ def _images(request: Request) -> Iterator[Media | MediaRef]:
 
 
 def refused(job: Job) -> bool:
-    """Whether the job failed before any vendor could have acted on it."""
+    """True if the job failed before any vendor could have acted on it."""
     return job.status == "failed" and not (job.error or {}).get("sent", True)
 
 

@@ -37,10 +37,12 @@ class _Run:
 
 
 class JobRunner:
-    def __init__(self, jobs: JobStore, steps: JobSteps, *, ended: Callable[[Job], object]) -> None:
+    def __init__(
+        self, jobs: JobStore, steps: JobSteps, *, on_finished: Callable[[Job], object]
+    ) -> None:
         self._jobs = jobs
         self._steps = steps
-        self._ended = ended
+        self._on_finished = on_finished
         self._runs: dict[str, _Run] = {}
         self._lock = Lock()
         self._stopping = Signal()
@@ -144,7 +146,7 @@ class JobRunner:
             raise
         run.publish(saved)
         if saved.done:
-            self._ended(saved)
+            self._on_finished(saved)
         return saved
 
     def _save(self, job: Job) -> Job:

@@ -68,7 +68,7 @@ class JobSteps:
         dispatcher: Dispatcher,
         pool: Pool,
         media: MediaService,
-        journal: SessionJournal,
+        sessions: SessionJournal,
         fetcher: Fetcher,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -78,7 +78,7 @@ class JobSteps:
         self._dispatcher = dispatcher
         self._pool = pool
         self._media = media
-        self._journal = journal
+        self._sessions = sessions
         self._results = Results(media, fetcher)
         self._pacer = QueryPacer(clock=clock)
         self._clock = clock
@@ -226,7 +226,7 @@ class JobSteps:
     def _begin(self, progress: JobProgress, route: Route, account: Account) -> CallContext:
         """Save that the vendor may have the job from now on."""
         progress.to(status="submitting", upstream=route.upstream.name, account=account.name)
-        return CallContext(progress.job.id, self._journal)
+        return CallContext(progress.job.id, self._sessions)
 
     def _generate_image(
         self,

@@ -1,4 +1,4 @@
-"""Which bytes may stand for a picture, a video, a sound or a file."""
+"""Identification of images, videos, sounds and files by their bytes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gateway.domain.media import Blob, MediaKind
 from gateway.formats.sniff import dimensions, sniff
 
 _HEAD_BYTES = 4096  # enough to tell text from noise
-_PICTURES = ("png", "jpeg", "webp", "gif", "bmp", "heic", "heif")
-_PICTURE_TYPES = frozenset(f"image/{name}" for name in _PICTURES)
+_IMAGE_FORMATS = ("png", "jpeg", "webp", "gif", "bmp", "heic", "heif")
+_IMAGE_TYPES = frozenset(f"image/{name}" for name in _IMAGE_FORMATS)
 # Sound alone travels in these containers too, and a sniffer cannot tell.
 _SOUND_CONTAINERS = MappingProxyType({"video/mp4": "audio/mp4", "video/webm": "audio/webm"})
 _DOCUMENTS = frozenset({"application/pdf", "text/plain"})
@@ -27,9 +27,9 @@ class Identity:
 
 
 def identify(kind: MediaKind, blob: Blob) -> Identity:
-    """What `blob` is, given what it was sent as; `file` becomes the kind that it turns out to be.
+    """Kind and type of `blob`, which was sent as `kind`; `file` is replaced by the kind found.
 
-    Raises UnsupportedMediaType, also for pictures that are broken or too large to decode.
+    Raises UnsupportedMediaType, also for images that are broken or too large to decode.
     """
     head = _head(blob)
     found = sniff(head)
@@ -38,7 +38,7 @@ def identify(kind: MediaKind, blob: Blob) -> Identity:
     mime_type = _SOUND_CONTAINERS.get(found or "", found) if kind == "audio" else found
     if mime_type is None or not _fits(kind, mime_type):
         raise UnsupportedMediaType(_refusal(kind, found))
-    if mime_type in _PICTURE_TYPES:
+    if mime_type in _IMAGE_TYPES:
         width, height = dimensions(blob) or (None, None)
         return Identity("image", mime_type, width, height)
     return Identity(_kind_of(mime_type), mime_type)
@@ -52,10 +52,10 @@ def _kind_of(mime_type: str) -> MediaKind:
 
 
 def _fits(kind: MediaKind, mime_type: str) -> bool:
-    if mime_type.startswith("image/") and mime_type not in _PICTURE_TYPES:
+    if mime_type.startswith("image/") and mime_type not in _IMAGE_TYPES:
         return False
     if kind == "image":
-        return mime_type in _PICTURE_TYPES
+        return mime_type in _IMAGE_TYPES
     if kind == "file":
         return mime_type in _DOCUMENTS or mime_type.startswith(("image/", "video/", "audio/"))
     return mime_type.startswith(f"{kind}/")
@@ -64,7 +64,7 @@ def _fits(kind: MediaKind, mime_type: str) -> bool:
 def _refusal(kind: MediaKind, found: str | None) -> str:
     what = f"The content is {found}" if found else "The content is of no known type"
     if kind == "image":
-        return f"{what}, not a picture. Send one of {', '.join(_PICTURES)}."
+        return f"{what}, not a picture. Send one of {', '.join(_IMAGE_FORMATS)}."
     if kind == "file":
         return f"{what}. Send a picture, a video, a sound, a PDF or plain text."
     return f"{what}, not {'a video' if kind == 'video' else 'a sound'}."

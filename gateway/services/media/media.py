@@ -27,9 +27,9 @@ from gateway.storage.records.media_index import MediaIndex
 
 _LEFTOVER_S = 86_400  # no put takes that long
 _LONGEST_JOB_S = 25 * 3600  # for so long a job may still need what it has stored
-_NOTED_EVERY_S = 3600  # a link may be this much younger than the note of it
-_NOTES = 500
-_STRAYS_EVERY_S = 86_400
+_TOUCHED_EVERY_S = 3600  # a link may be this much younger than its media's `last_used_at`
+_TOUCH_BATCH = 500
+_FULL_SCAN_EVERY_S = 86_400
 _BRIEFLY_S = 600  # within which a request refers to what it has stored
 
 
@@ -59,11 +59,11 @@ class MediaService:
         self._files = files
         self._urls = urls
         self._limits = limits or MediaLimits()
-        self._needed_s = max(urls.longest_s + _NOTED_EVERY_S, _LONGEST_JOB_S)
+        self._needed_s = max(urls.longest_s + _TOUCHED_EVERY_S, _LONGEST_JOB_S)
         self._keep_s = max(keep_s, self._needed_s)
         self._max_bytes = max_bytes
         self._clock = clock
-        self._strays_at = time.monotonic()
+        self._full_scan_at = time.monotonic()
         self._linked: set[str] = set()
         self._resolver = Resolver(
             store=store,
@@ -106,14 +106,14 @@ class MediaService:
         self._linked.add(stored.id)
         return self._urls.sign(stored, base=base)
 
-    def note_links(self) -> None:
-        """Write down which media links were made for, which counts as use; call it now and then."""
+    def touch_links(self) -> None:
+        """Record new links as uses of their media; a periodic task calls it."""
         linked, self._linked = sorted(self._linked), set()
-        for start in range(0, len(linked), _NOTES):
-            self._index.touch(linked[start : start + _NOTES])
+        for start in range(0, len(linked), _TOUCH_BATCH):
+            self._index.touch(linked[start : start + _TOUCH_BATCH])
 
     def verify(self, media_id: str, extension: str, expires: str, signature: str) -> StoredMedia:
-        """What a link stands for; raises Forbidden when it is forged or expired, NotFound."""
+        """Media of a link. Raises Forbidden when the link is forged or expired, NotFound."""
         self._urls.check(f"{media_id}.{extension}", expires, signature)
         stored = self._store.find(media_id, extension)
         if stored is None:
@@ -159,8 +159,8 @@ class MediaService:
         removed = self._step(self._sweep_unused)
         if self._max_bytes is not None:
             removed += self._step(self._sweep_surplus)
-        if time.monotonic() >= self._strays_at:
-            self._strays_at = time.monotonic() + _STRAYS_EVERY_S
+        if time.monotonic() >= self._full_scan_at:
+            self._full_scan_at = time.monotonic() + _FULL_SCAN_EVERY_S
             removed += self._step(self._sweep_strays)
         self._step(self._sweep_leftovers)
         return removed

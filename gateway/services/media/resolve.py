@@ -124,11 +124,11 @@ class Resolver:
         if not refs:
             yield request
             return
-        with ExitStack() as held:
-            loaded = self._load(refs, caller, held)
+        with ExitStack() as stack:
+            loaded = self._load(refs, caller, stack)
             yield swapped(request, lambda part: _media(part, loaded))
 
-    def _load(self, refs: list[MediaRef], caller: Caller, held: ExitStack) -> dict[_Key, _Loaded]:
+    def _load(self, refs: list[MediaRef], caller: Caller, stack: ExitStack) -> dict[_Key, _Loaded]:
         distinct = {_key(ref): ref for ref in reversed(refs)}
         self._check_count(refs, distinct)
         budget = _Budget(self._limits.request_bytes)
@@ -140,9 +140,9 @@ class Resolver:
             if found is None:
                 links[key] = ref
             else:
-                loaded[key] = _hold(found, held)
+                loaded[key] = _closed_on_exit(found, stack)
         for key, found in self._fetched(links, budget).items():
-            loaded[key] = _hold(found, held)
+            loaded[key] = _closed_on_exit(found, stack)
         for key, times in Counter(map(_key, refs)).items():
             with _named(distinct[key]):
                 # Most vendors are sent an attachment again each time that it stands there.
@@ -160,16 +160,16 @@ class Resolver:
 
     def _touch(self, media_ids: list[str]) -> None:
         if media_ids:
-            # Losing a note of when media were used last is no reason to refuse the request.
+            # Failing to record the last use of media is no reason to refuse the request.
             with suppress(StorageUnavailable):
                 self._index.touch(media_ids)
 
     def _near(self, ref: MediaRef, caller: Caller, budget: _Budget) -> _Loaded | None:
-        """What needs no network; None for links that do."""
+        """Attachment that needs no network; None for links that do."""
         if ref.file_id is not None:
             return self._uploaded(ref, ref.file_id, caller, budget)
         if isinstance(ref.url, EmbeddedUrl):
-            return self._lifted(ref, ref.url, budget)
+            return self._extracted(ref, ref.url, budget)
         url = (ref.url or "").strip()
         if link := self._urls.recognise(url):
             return self._own(ref, link, caller, budget)
@@ -179,7 +179,7 @@ class Resolver:
         budget.take(blob.size)
         return _Loaded(blob, digest, identify(ref.kind, blob))
 
-    def _lifted(self, ref: MediaRef, url: EmbeddedUrl, budget: _Budget) -> _Loaded:
+    def _extracted(self, ref: MediaRef, url: EmbeddedUrl, budget: _Budget) -> _Loaded:
         _check_size(url.blob.size, self._limits.of(ref.kind))
         budget.take(url.blob.size)
         return _Loaded(url.blob, url.digest, identify(ref.kind, url.blob))
@@ -195,7 +195,7 @@ class Resolver:
         return _decoded(url, limit)
 
     def _own(self, ref: MediaRef, link: OwnLink, caller: Caller, budget: _Budget) -> _Loaded | None:
-        """What one of our own links names; None when the link is somebody else's."""
+        """Media of one of our own links; None for a foreign link."""
         if not link.ours and not link.here:
             return None
         if link.ours and link.fresh:
@@ -275,9 +275,9 @@ def _check_size(size: int, limit: int) -> None:
         raise RequestTooLarge(f"The attachment is larger than {limit} bytes.")
 
 
-def _hold(loaded: _Loaded, held: ExitStack) -> _Loaded:
+def _closed_on_exit(loaded: _Loaded, stack: ExitStack) -> _Loaded:
     if isinstance(loaded.blob, FileBlob):
-        held.callback(loaded.blob.close)
+        stack.callback(loaded.blob.close)
     return loaded
 
 

@@ -39,5 +39,5 @@ def keep(media: MediaService, chunks: Iterable[bytes], caller: Caller, param: st
 
 
 def stored_link(name: str) -> str:
-    """How a request refers to media in the store; good for their owner only."""
+    """Reference of a request to stored media; valid for their owner only."""
     return f"/media/{name}"

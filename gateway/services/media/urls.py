@@ -80,7 +80,7 @@ class MediaUrls:
             raise Forbidden("This media link has expired. GET /v1/media/{id} returns a new one.")
 
     def recognise(self, url: str) -> OwnLink | None:
-        """What a link says when it has the form of ours, below whichever host."""
+        """Parse a link that has the form of ours, below any host; None for others."""
         if len(url) > _LONGEST:
             return None
         try:

@@ -34,9 +34,9 @@ class Accounting:
         if owner is not None:
             self._usage.add_request(owner, trace)
 
-    def job_ended(self, job: Job) -> None:
+    def job_finished(self, job: Job) -> None:
         usage = usage_of(job) if job.status == "completed" else Usage()
-        self._metrics.job_ended(job, usage)
+        self._metrics.job_finished(job, usage)
         self._usage.add_job(job, usage)
 
     def write(self) -> None:

@@ -108,7 +108,7 @@ class Metrics:
         if trace.job is None and trace.usage is not None:
             self._count_usage(upstream, model, trace.usage, trace.images, trace.videos)
 
-    def job_ended(self, job: Job, usage: Usage) -> None:
+    def job_finished(self, job: Job, usage: Usage) -> None:
         self._jobs.labels(job.kind, job.status).inc()
         model = self._model(job.model)
         self._count_usage(job.upstream or "", model, usage, usage.images, usage.videos)

@@ -80,8 +80,8 @@ class UsageLog:
     def _add(self, bucket: _Bucket, numbers: Sequence[int]) -> None:
         with self._lock:
             row = self._counts[bucket]
-            for place, number in enumerate(numbers):
-                row[place] += number
+            for index, number in enumerate(numbers):
+                row[index] += number
 
 
 def _numbers(usage: Usage, failed: bool, images: int, videos: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ def state_key(account: Account) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """What a call needs an account for. `skip` names accounts that are of no use to it."""
+    """Requirements of a call on its account. `skip` names accounts not to be chosen."""
 
     upstream: str
     models: tuple[str, ...]  # names of the model, the last of which is the vendor's
@@ -116,7 +116,7 @@ class PooledAccount:
         )
 
     def rejection_reason(self, kind: Kind, model: str) -> str:
-        """What keeps the account from a call for longest."""
+        """Reason that blocks the account for longest."""
         block = self.health.models.get(model)
         until = {
             self.health.reason: self.blocked_until,

@@ -14,7 +14,7 @@ from gateway.services.pool.pooled_account import LeaseRequest, PooledAccount
 
 Random = Callable[[], float]
 _SCANNED = 16  # accounts up to which looking at each is cheaper than drawing
-_DRAWS = 32
+_MAX_SAMPLES = 32
 _MAX_LOAD = 1.25  # of the mean, up to which a conversation keeps its account
 
 
@@ -64,13 +64,13 @@ class Candidates:
     def _draw(self, request: LeaseRequest, now: float, random: Random) -> PooledAccount | None:
         if len(self.accounts) > _SCANNED:
             first: PooledAccount | None = None
-            for _ in range(_DRAWS):
-                drawn = self.accounts[bisect(self._cumulative, random() * self._total)]
-                if drawn is first or not drawn.usable(now, request):
+            for _ in range(_MAX_SAMPLES):
+                candidate = self.accounts[bisect(self._cumulative, random() * self._total)]
+                if candidate is first or not candidate.usable(now, request):
                     continue
                 if first is not None:
-                    return drawn if drawn.load < first.load else first
-                first = drawn
+                    return candidate if candidate.load < first.load else first
+                first = candidate
             if first is not None:
                 return first
         usable = [found for found in self.accounts if found.usable(now, request)]

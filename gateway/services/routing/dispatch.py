@@ -168,7 +168,7 @@ class Dispatcher:
                     ) from err
 
     def once(self, model: Model, kind: Kind, caller: Caller, trace: Trace, call: Call[T]) -> T:
-        """As `stream`, for a call that answers with one value."""
+        """Make a call that answers with one value; otherwise the same as `stream`."""
 
         def as_batch(route: Route, account: Account) -> Generator[T]:
             yield call(route, account)
@@ -186,7 +186,7 @@ class Dispatcher:
         *,
         conversation: str = "",
     ) -> T:
-        """As `once`, for a call that asks nothing of the vendor: no account is taken."""
+        """Make a call that asks nothing of the vendor: the same as `once`, without a lease."""
         routes = self.routes(model, caller)
         trace.model, trace.kind = model.name, kind
         need = _Need(model, kind, caller, 1, 0.0, conversation)

@@ -99,7 +99,7 @@ class RetryBudget:
         self._current()[1] += 1
 
     def take(self) -> bool:
-        """Whether one more retry may be made; it is counted."""
+        """Take one retry from the budget; False when none is left."""
         current = self._current()
         requests = sum(second[1] for second in self._seconds)
         retries = sum(second[2] for second in self._seconds)

@@ -110,8 +110,8 @@ class Reaper:
                 alive = self._processes.alive()
                 for label in sorted(labels):
                     process = self._process(label)
-                    place = (account.upstream, account.name, process, process in alive)
-                    found.append(OpenSession(label, *place))
+                    origin = (account.upstream, account.name, process, process in alive)
+                    found.append(OpenSession(label, *origin))
         return found
 
     def _process(self, label: str) -> str:

@@ -142,13 +142,13 @@ class JobStore:
             return [Job(*row) for row in found], total
 
     def find_running(
-        self, owner: str, fingerprint: str, *, ended_after: float | None = None
+        self, owner: str, fingerprint: str, *, finished_after: float | None = None
     ) -> Job | None:
-        """The newest job of the same request that is unfinished, or ended after that time."""
+        """The newest job of the same request that is unfinished, or finished after that time."""
         wanted = (
             _UNFINISHED
-            if ended_after is None
-            else or_(_UNFINISHED, jobs.c.completed_at > ended_after)
+            if finished_after is None
+            else or_(_UNFINISHED, jobs.c.completed_at > finished_after)
         )
         query = (
             select(*_COLUMNS)

@@ -122,7 +122,7 @@ def test_what_a_working_link_leads_to_is_never_swept(make, clock, limits):
     stored = media.archive(Source([picture()]), "alice")
     clock.now += 20 * DAY
     query = media.sign(stored).partition("?exp=")[2]
-    media.note_links()
+    media.touch_links()
     clock.now += 30 * DAY - 60
     assert media.sweep() == 0
     assert media.verify(stored.id, stored.extension, *query.split("&sig=")).id == stored.id
