@@ -12,6 +12,7 @@ from gunicorn.http.unreader import SocketUnreader
 
 from gateway.domain.errors import InvalidRequest
 from gateway.runtime.interruption import ClientGone, IncompleteBody
+from gateway.runtime.memory import release_frames
 from gateway.server.chunked import ChunkedReader
 
 _SKIPPED_BYTES = 64 * 1024
@@ -113,6 +114,12 @@ class Input:
         """Drop what the app left unread."""
         reader = self._body.reader
         reader.read(reader.length)
+
+    def release(self) -> None:
+        """Let go of a failure, whose frames refer to what was read."""
+        release_frames(self._failure)
+        if self._failure is not None:
+            self._failure = self._failure.with_traceback(None)
 
     def read(self, size: int | None = None) -> bytes:
         return self._read(self._body.read, size)

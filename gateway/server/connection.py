@@ -20,6 +20,7 @@ from gateway.runtime.interruption import (
     DrainExit,
     answering,
 )
+from gateway.runtime.memory import release_frames
 from gateway.server import environ as wsgi_environ
 from gateway.server import error_responses
 from gateway.server.body import Input, Request, Unreader
@@ -207,12 +208,14 @@ class Connection:
             for item in body:
                 response.write(item)
             response.finish()
-        except BaseException:
+        except BaseException as error:
             heartbeats.broken = heartbeats.started
+            release_frames(error)
             raise
         finally:
             self.deadlines.end_request()
             heartbeats.disarm()
+            self._input.release()
             if hasattr(body, "close"):
                 body.close()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, cast
 
@@ -13,13 +14,19 @@ from gateway.api.context import RequestContext
 from gateway.api.schemas.fields import RequestSchema
 from gateway.domain.errors import InvalidJson, RequestTooLarge, UnsupportedContentType
 from gateway.domain.media import EmbeddedUrl
+from gateway.formats.blobs import Spool
 from gateway.net.codecs.data_urls import LIFT_BYTES, lift
 from gateway.net.codecs.json_limits import check_depth, check_values
 from gateway.runtime.cooperative import YieldBudget
 from gateway.runtime.interruption import IncompleteBody
+from gateway.runtime.memory import MemoryBudget
 
 _JSON_TYPES = frozenset({"", "application/json", "text/plain", "text/json"})
 _PIECE_BYTES = 256 * 1024
+_MAX_TEXT_BYTES = 16 * 1024 * 1024  # of JSON without the data URLs of its attachments
+_MEMORY_BYTES = 256 * 1024 * 1024
+_MEMORY_WAIT_S = 10.0
+_memory = MemoryBudget(_MEMORY_BYTES, wait_s=_MEMORY_WAIT_S)
 # Where schemas read attachments: in these fields of a request, under these keys in them.
 _ATTACHMENT_FIELDS = frozenset(
     {"messages", "image", "images", "mask", "input_reference", "input", "contents"}
@@ -68,37 +75,41 @@ class BodyReader:
         return data
 
 
-def read_body(context: RequestContext) -> bytes | bytearray:
-    """The whole request body. Raises RequestTooLarge, InvalidRequest (cut short)."""
+@contextmanager
+def request_body(context: RequestContext) -> Iterator[bytes]:
+    """The whole request body, for the block.
+
+    A large one is received on disk, so that slow senders cost no memory, and then loaded
+    within the budget of the process. Raises RequestTooLarge, InvalidRequest (cut short) and
+    GatewayOverloaded.
+    """
     limit, length = check_length(context)
-    source = context.environ["wsgi.input"]
     if length is not None and length <= _PIECE_BYTES:
-        data: bytes | bytearray = source.read(length)
-    else:
-        # In pieces: the server's own way of collecting a large body holds it three times.
-        data = bytearray()
-        budget = YieldBudget()
-        while len(data) <= limit and (piece := source.read(_PIECE_BYTES)):
-            data += piece
-            budget.spend(len(piece))
-    if len(data) > limit:
-        raise _too_large(context, limit)
-    if length is not None and len(data) != length:
-        raise _cut_short(len(data), length)
-    return data
+        data: bytes = context.environ["wsgi.input"].read(length)
+        if len(data) != length:
+            raise _cut_short(len(data), length)
+        yield data
+        return
+    reader = BodyReader(context)
+    with Spool(limit=limit, memory=_PIECE_BYTES) as spool:
+        while piece := reader.read(_PIECE_BYTES):
+            spool.write(piece)
+        received, _ = spool.finish()
+    with _memory.reserve(received.size):
+        yield received.read_at(0, received.size)
 
 
 def json_body(context: RequestContext) -> dict[str, Any]:
     """The body as a JSON object, with an EmbeddedUrl for each large data URL of an attachment.
 
-    Raises InvalidJson, UnsupportedContentType and the errors of `read_body`.
+    Raises InvalidJson, UnsupportedContentType and the errors of `request_body`.
     """
     if not _is_json(context.environ.get("CONTENT_TYPE", "")):
         raise UnsupportedContentType("The body must be JSON: Content-Type: application/json.")
-    data = read_body(context)
-    if not data:
-        raise InvalidJson("The body is empty; send a JSON object.")
-    document = _document_with_attachments(data)
+    with request_body(context) as data:
+        if not data:
+            raise InvalidJson("The body is empty; send a JSON object.")
+        document = _document_with_attachments(data)
     if not isinstance(document, dict):
         raise InvalidJson("The body must be a JSON object.")
     return document
@@ -143,6 +154,10 @@ def _document_with_attachments(text: bytes | bytearray) -> Any:
 
 
 def _document(text: bytes | bytearray) -> Any:
+    if len(text) > _MAX_TEXT_BYTES:
+        raise RequestTooLarge(
+            f"The body has more than {_MAX_TEXT_BYTES >> 20} MB that are no attachment."
+        )
     check_values(text)
     try:
         document = orjson.loads(text)

@@ -16,6 +16,7 @@ from gateway.api.http.responses import json_response
 from gateway.domain import errors
 from gateway.domain.errors import Fault, GatewayError, InvalidRequest, MissingField
 from gateway.runtime.logs import log
+from gateway.runtime.memory import release_frames
 
 _BY_STATUS: dict[int, type[GatewayError]] = {
     404: errors.NotFound,
@@ -37,6 +38,7 @@ _LONGEST_WAIT_S = 60.0  # SDKs wait no longer before they repeat a request
 def error_response(context: RequestContext, err: GatewayError) -> ApiResponse:
     trace = context.trace
     trace.error = err
+    release_frames(err)
     body = dialect_at(context.path).error_body(err, trace.request_id)
     response = json_response(body, err.status)
     if err.retry_after is not None or err.status in (429, 503):

@@ -13,7 +13,7 @@ from gateway.domain.errors import InvalidBase64
 from gateway.domain.media import EmbeddedUrl
 from gateway.formats.blobs import decode_base64
 
-LIFT_BYTES = 1024 * 1024  # smaller texts and smaller data URLs are parsed as they are
+LIFT_BYTES = 64 * 1024  # smaller texts and smaller data URLs are parsed as they are
 _MARK = b";base64,"
 _HEAD = b'"data:'
 _LONGEST_HEAD = 256
