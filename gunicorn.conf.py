@@ -26,7 +26,7 @@ import time  # noqa: E402
 # Nothing of the gateway but what an arbiter needs: it keeps all it imports for ever.
 from gateway.domain.version import VERSION  # noqa: E402
 from gateway.runtime.interruption import on_drain  # noqa: E402
-from gateway.server.listening import choose_slot, open_listeners  # noqa: E402
+from gateway.server.listening import FILES_PER_CONNECTION, choose_slot, open_listeners  # noqa: E402
 
 # The first line of the log, in the form of gunicorn's own, which begin after this file is read.
 _NOW = time.strftime("%Y-%m-%d %H:%M:%S %z")
@@ -82,9 +82,12 @@ def on_starting(server):
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
-        wanted = 4 * worker_connections  # the client, the vendor, and files for some
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+        wanted = FILES_PER_CONNECTION * worker_connections
+        limit = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        if limit < wanted:
+            room = limit // FILES_PER_CONNECTION
+            server.log.warning("%d file descriptors leave room for %d connections", limit, room)
     open_listeners(server)
     if code := _preflight():
         sys.exit(code)  # it has said why

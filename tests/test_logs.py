@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -59,3 +63,39 @@ def test_what_cannot_be_written_stops_nothing(monkeypatch):
         monkeypatch.setattr("sys.stderr", SimpleNamespace(buffer=full))
         log.info("request")
         monkeypatch.undo()
+
+
+STALLED = """
+import os
+from gateway.runtime.logs import log
+for number in range(20_000):
+    log.info("line", number=number)
+os.write(1, b"written")
+os.read(0, 1)
+log.info("last")
+log.info("after")
+"""
+
+
+@pytest.mark.parametrize("make", [os.pipe, socket.socketpair], ids=["pipe", "socket"])
+def test_a_reader_that_stops_does_not_stop_the_writer(make):
+    reader, writer = make()
+    command = [sys.executable, "-c", STALLED]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writer
+    ) as process:
+        assert process.stdout.read(7) == b"written"
+        end = reader if isinstance(reader, int) else reader.detach()
+        (os.close if isinstance(writer, int) else socket.socket.close)(writer)
+        with open(end, "rb", buffering=0) as file:
+            data = file.read(16_000_000 if isinstance(reader, int) else 1_000_000) or b""
+            process.stdin.write(b"x")
+            process.stdin.close()
+            while more := file.read(1_000_000):
+                data += more
+    events = [json.loads(line) for line in data.splitlines()]
+    numbers = [event["number"] for event in events if event["event"] == "line"]
+    assert numbers == list(range(len(numbers)))
+    (dropped,) = (event for event in events if event["event"] == "log_lines_dropped")
+    assert len(numbers) + dropped["count"] >= 20_000
+    assert events[-1]["event"] == "after"

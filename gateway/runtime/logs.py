@@ -6,12 +6,17 @@ pygments: 9 MB of every process. It imports nothing of the gateway; any layer ma
 
 from __future__ import annotations
 
+import _socket
 import json
 import logging
+import os
+import stat
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -54,12 +59,67 @@ def _write(level: str, event: str, fields: dict[str, Any]) -> None:
         if type(value) is str and len(value) > _LONGEST:
             value = value[:_LONGEST] + "…"  # what callers wrote cannot fill the log
         line[name] = value
-    out = sys.stderr.buffer
-    with suppress(OSError):  # a full disk, or nobody who reads any more
-        out.write(_harmless(orjson.dumps(line, default=_other, option=_OPTIONS)))
-        out.flush()
+    _output.write(_harmless(orjson.dumps(line, default=_other, option=_OPTIONS)))
 
 
+class _Output:
+    """Standard error. A pipe or socket that nobody empties stops no process.
+
+    Lines then wait, up to a bound; further ones are dropped, and counted in the log.
+    """
+
+    def __init__(self) -> None:
+        self._file: Any = None
+        self._write_some: Callable[[bytes], int] | None = None
+        self._pending = b""
+        self._dropped = 0
+
+    def write(self, line: bytes) -> None:
+        if self._file is not sys.stderr:
+            self._file = sys.stderr
+            self._write_some = _nonblocking_writer(sys.stderr)
+        with suppress(OSError):  # a full disk, or nobody who reads any more
+            if self._write_some is None:
+                sys.stderr.buffer.write(line)
+                sys.stderr.buffer.flush()
+            elif len(self._pending) > _MAX_PENDING_BYTES:
+                self._dropped += 1
+                self._flush()
+            else:
+                if self._dropped and not self._pending:
+                    line = b'{"event":"log_lines_dropped","count":%d}\n' % self._dropped + line
+                    self._dropped = 0
+                self._pending += line
+                self._flush()
+
+    def _flush(self) -> None:
+        assert self._write_some is not None
+        with suppress(BlockingIOError):
+            while self._pending:
+                self._pending = self._pending[self._write_some(self._pending) :]
+
+
+def _nonblocking_writer(file: Any) -> Callable[[bytes], int] | None:
+    """A write that never waits, without a change for other processes that share the file.
+
+    None for files and terminals, which are written to as usual.
+    """
+    try:
+        descriptor = file.fileno()
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode):
+            path = f"/proc/self/fd/{descriptor}"
+            return partial(os.write, os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        if stat.S_ISSOCK(mode):
+            sock = _socket.socket(fileno=os.dup(descriptor))  # gevent's would wait
+            return lambda data: sock.send(data, _socket.MSG_DONTWAIT)
+    except (AttributeError, OSError, ValueError):
+        pass
+    return None
+
+
+_MAX_PENDING_BYTES = 256 * 1024
+_output = _Output()
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 

@@ -43,10 +43,13 @@ class Server(Protocol):
     timeouts: Timeouts
     log: logging.Logger
     alive: bool
-    idle_s: float
+    idle: dict[Connection, None]
     wsgi: Callable[..., Iterable[bytes]]
     parser_cfg: Any
     connections: set[Connection]
+
+    @property
+    def idle_s(self) -> float: ...
 
     def count_request(self) -> None: ...
 
@@ -148,7 +151,11 @@ class Connection:
         deadlines.expect(
             CloseConnection, server.idle_s if self._count else server.timeouts.header_s
         )
-        deadlines.await_first_byte()
+        server.idle[self] = None
+        try:
+            deadlines.await_first_byte()
+        finally:
+            del server.idle[self]
 
     def _read_head(self) -> tuple[Request, wsgi_environ.Environ] | None:
         """The next request, or None when there is none to answer any more."""

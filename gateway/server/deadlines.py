@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import math
+import socket
 import sys
 import termios
 import time
@@ -23,6 +24,8 @@ class CloseConnection(BaseException):
 class HeadTimeout(BaseException):
     """The head of a request did not come in time."""
 
+
+_CLOSED_STATES = frozenset({7, 8})  # of TCP: closed, and closed by the peer
 
 _BETWEEN_REQUESTS = (CloseConnection, HeadTimeout)
 
@@ -45,11 +48,13 @@ class Deadlines:
         "_fd",
         "_fresh",
         "_greenlet",
+        "_hidden_end",
         "_hub",
         "_idle",
         "_interruptible",
         "_interruption",
         "_readable",
+        "_sock",
         "shields",
         "stalled",
     )
@@ -57,6 +62,7 @@ class Deadlines:
     def __init__(self, sock: Any) -> None:
         self._greenlet = gevent.getcurrent()
         self._hub = gevent.get_hub()
+        self._sock = sock
         self._fd: int = sock.fileno()
         self._readable = self._hub.loop.io(self._fd, 1)
         self._deadline = math.inf
@@ -64,6 +70,7 @@ class Deadlines:
         self._fresh = True
         self._idle = False
         self._interruptible = False
+        self._hidden_end = False  # bytes wait that were sent ahead
         self._interruption: Interrupted | None = None
         self.shields = 0
         self.stalled = False  # the client does not take what is sent
@@ -109,6 +116,7 @@ class Deadlines:
 
     def begin_request(self) -> None:
         self._fresh = False
+        self._hidden_end = False
         self._interruption = None
         self._interruptible = True
 
@@ -140,6 +148,8 @@ class Deadlines:
     # Called by the hub, while the greenlet waits.
 
     def tick(self, now: float) -> None:
+        if self._hidden_end and self._interruptible and _peer_closed(self._sock):
+            self.interrupt(ClientGone("closed by the client"))
         if now < self._deadline:
             return
         self._deadline = math.inf
@@ -147,6 +157,13 @@ class Deadlines:
             self.stalled = True
             self._interruptible = False
         self._greenlet.throw(self._expiry)
+
+    def close_idle(self) -> bool:
+        """Close the connection if it waits for a request of which nothing has come."""
+        if not self._idle or self.bytes_waiting():
+            return False
+        self._greenlet.throw(CloseConnection)
+        return True
 
     def drain(self, now: float, *, at_once: bool) -> None:
         """Hang up if nothing is asked; `at_once`, interrupt what is."""
@@ -173,8 +190,19 @@ class Deadlines:
             self._greenlet.throw(reason)
 
     def _on_readable(self) -> None:
-        # Bytes are the next request, sent ahead: they hide the end behind them, so the
-        # watch is over. Readable without bytes is the end, or a reset.
+        # Readable without bytes is the end, or a reset. Bytes are the next request, sent ahead:
+        # they hide the end behind them, so from here on the ticker asks TCP for it.
         self._readable.stop()
         if not self.bytes_waiting():
             self.interrupt(ClientGone("closed by the client"))
+        else:
+            self._hidden_end = True
+
+
+def _peer_closed(sock: Any) -> bool:
+    """True when the peer has closed its side, even behind bytes that are unread."""
+    try:
+        state: bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except OSError:  # a Unix socket
+        return False
+    return state[0] in _CLOSED_STATES

@@ -18,6 +18,7 @@ import gevent
 from gunicorn.sock import TCPSocket, close_sockets, create_sockets
 from gunicorn.systemd import listen_fds
 
+FILES_PER_CONNECTION = 4  # the client, the vendor, and files of some requests
 _BURST = 64  # connections taken before the others have a turn
 
 Handler = Callable[[Any, Any], None]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import socket
 import sys
 import time
 from functools import partial
+from itertools import islice
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -19,10 +21,12 @@ from gunicorn.workers.ggevent import GeventWorker
 from gateway.runtime.interruption import process
 from gateway.server import environ
 from gateway.server.connection import Connection
-from gateway.server.listening import Acceptor, acceptors
+from gateway.server.listening import FILES_PER_CONNECTION, Acceptor, acceptors
 from gateway.server.timeouts import Timeouts
 
 _TICK_S = 0.25
+_SHORTEST_IDLE_S = 2.0
+_TRIED_IDLE = 16  # others have a request on its way
 _POLL_S = 0.05
 _UNSENT_BYTES = 128 * 1024
 
@@ -56,7 +60,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
     slot: int = 0  # which of the listeners is this worker's own
     alive: bool
     parser_cfg: ParserConfig
-    idle_s: float
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -69,7 +72,9 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._wake = Event()
         self._interrupt_at = self._exit_at = math.inf
         self._ticked_at = time.monotonic()
-        self.idle_s = self.cfg.keepalive
+        self.idle: dict[Connection, None] = {}  # waiting for a request, longest first
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most_connections = min(int(self.worker_connections), files // FILES_PER_CONNECTION)
         self.parser_cfg = ParserConfig(self.cfg)
         super().init_process()
 
@@ -90,10 +95,22 @@ class Worker(GeventWorker):  # type: ignore[misc]
     def _acceptor(self, listener: Any) -> Acceptor:
         _tune(listener, self.timeouts)
         handle = partial(self.handle, environ.common(self.cfg, listener.getsockname()))
-        return Acceptor(listener, handle, self._has_room, self.log)
+        return Acceptor(listener, handle, self._make_room, self.log)
 
-    def _has_room(self) -> bool:
-        return len(self.connections) < int(self.worker_connections)
+    @property
+    def idle_s(self) -> float:
+        """Time that an idle connection is kept; it shrinks once the worker is half full."""
+        free = 1 - len(self.connections) / self._most_connections
+        return max(_SHORTEST_IDLE_S, float(self.cfg.keepalive) * min(1.0, 2 * free))
+
+    def _make_room(self) -> bool:
+        """Tell if a connection may be accepted, for which the longest idle one may be closed."""
+        if len(self.connections) < self._most_connections:
+            return True
+        for connection in tuple(islice(self.idle, _TRIED_IDLE)):
+            if connection.deadlines.close_idle():
+                return True
+        return False
 
     def handle(self, base: environ.Environ, client: Any, address: Any) -> None:
         Connection(self, base, client, address).serve()

@@ -102,3 +102,11 @@ def test_process_is_left_as_it_was_by_clients_that_left(server, soak):
     ask_and_leave(count)
     server.noted("ended by ClientGone", times=count + 1)
     until(lambda: memory() == before)
+
+
+def test_client_that_leaves_behind_bytes_sent_ahead_is_noticed(server):
+    with server.client() as client:
+        client.get("/wait?s=30")
+        server.noted("waiting")
+        client.send(b"G")
+    assert server.noted("ended by ClientGone") < 10

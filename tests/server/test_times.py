@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -183,3 +184,12 @@ def test_slow_senders_do_not_hold_up_the_others(server, soak, start):
         client.sock.close()
     report(f"p99 alone {alone_s * 1e3:.1f} ms, among {count} slow senders {among_s * 1e3:.1f} ms")
     assert among_s < max(0.5, 5 * alone_s)
+
+
+def test_idle_connections_give_way_to_those_that_ask_for_something(serve):
+    with serve("--worker-connections", "20", "--keep-alive", "60") as server, ExitStack() as idle:
+        clients = [idle.enter_context(server.client()) for _ in range(40)]
+        for client in clients:
+            assert client.get("/plain").answer().status == 200
+        assert server.get("/plain").status == 200
+        assert sum(client.closed() for client in clients[:10]) == 10
