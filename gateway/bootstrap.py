@@ -255,7 +255,11 @@ def _fetcher(settings: Settings, pool: Pool) -> Fetcher:
 def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
     return open_upstreams(
         {
-            spec.name: Http(timeouts=settings.timeouts_of(spec.name), name=spec.title)
+            spec.name: Http(
+                timeouts=settings.timeouts_of(spec.name),
+                name=spec.title,
+                proxy=settings.proxies.get(spec.name),
+            )
             for spec in VENDORS.values()
         },
         fetcher,

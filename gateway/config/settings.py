@@ -22,6 +22,7 @@ from gateway.config.toml import (
     load,
     models_of,
     parse_limits,
+    proxies_of,
     split_list,
     timeouts_of,
 )
@@ -69,6 +70,7 @@ class Settings:
     vendor_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by upstream
     base_urls: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict)  # by upstream, where set
+    proxies: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
     engines: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
     demo_url: str | None = None  # simulators started for the demo mode
 
@@ -92,6 +94,7 @@ class Settings:
             vendor_models=_by_upstream(env, lambda spec: spec.models_variable, _names),
             base_urls=_by_upstream(env, lambda spec: spec.base_url_variable, values.http_url),
             timeouts=timeouts_of(document),
+            proxies=proxies_of(document),
             engines=engines,
             secret_keys=_secret_keys(env.get("GATEWAY_SECRET_KEY", "")),
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
@@ -246,7 +249,8 @@ def _document(env: Mapping[str, str]) -> dict[str, Any]:
     named = env.get("GATEWAY_CONFIG")
     path = Path(named or "gateway.toml")
     document = load(path) if named or path.exists() else {}
-    if unknown := document.keys() - {"accounts", "facts", "keys", "models", "timeouts"}:
+    known = {"accounts", "facts", "keys", "models", "proxies", "timeouts"}
+    if unknown := document.keys() - known:
         raise SettingsError(f"{path.name}: unknown table {sorted(unknown)[0]!r}")
     return document
 

@@ -26,6 +26,7 @@ _SHORTEST_KEY = 16
 _MOST = 1_000_000  # weight of an account, places at it
 _MOST_CALLS, _LONGEST_S = 10**9, 10 * 366 * 86400  # of a limit
 _LONGEST_WAIT_S = 86400  # for a vendor
+_PROXY = re.compile(r"http://(?:[^@/\s]+@)?[^@/\s]+:[0-9]{1,5}/?")
 
 
 class SettingsError(Exception):
@@ -341,6 +342,19 @@ def _route(route: object, kind: str, where: str) -> Route:
     if not isinstance(model, str) or not model.strip():
         raise SettingsError(f"{where}: model must be the vendor's name for it")
     return Route(upstream, model)
+
+
+def proxies_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """Proxies by upstream; an empty text is for none, whatever the environment says."""
+    found = document.get("proxies", {})
+    if not isinstance(found, Mapping):
+        raise SettingsError("proxies: must be a table of upstreams and their proxies")
+    for upstream, url in found.items():
+        if upstream not in VENDORS:
+            raise SettingsError(f"proxies: unknown upstream {upstream!r}")
+        if url != "" and not (isinstance(url, str) and _PROXY.fullmatch(url)):
+            raise SettingsError(f"proxies: {upstream} must be http://[user:password@]host:port")
+    return dict(found)
 
 
 def timeouts_of(document: Mapping[str, Any]) -> dict[str, Timeouts]:

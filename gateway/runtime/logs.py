@@ -111,7 +111,7 @@ def _nonblocking_writer(file: Any) -> Callable[[bytes], int] | None:
             path = f"/proc/self/fd/{descriptor}"
             return partial(os.write, os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         if stat.S_ISSOCK(mode):
-            sock = _socket.socket(fileno=os.dup(descriptor))  # gevent's would wait
+            sock = _socket.SocketType(fileno=os.dup(descriptor))  # gevent's would wait
             return lambda data: sock.send(data, _socket.MSG_DONTWAIT)
     except (AttributeError, OSError, ValueError):
         pass

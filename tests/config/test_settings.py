@@ -170,6 +170,10 @@ def test_an_engine_is_required_with_its_credentials():
         (f"x = {'[' * 5000}{']' * 5000}", "gateway.toml"),
         (ACCOUNT.replace('"k"', '"file:a\\u0000b"'), "credential"),
         ("timeouts = 5", "timeouts"),
+        ("[proxies]\narc = ''", "'arc'"),
+        ("[proxies]\nark = 'https://proxy:3128'", "ark"),
+        ("[proxies]\nark = 'http://proxy'", "ark"),
+        ("proxies = 5", "proxies"),
     ],
 )
 def test_a_bad_table_is_named(tmp_path, toml, named):
@@ -184,6 +188,7 @@ def test_a_credential_that_is_no_text_is_named(tmp_path):
 
 def test_good_settings_are_taken(tmp_path):
     timeouts = "[timeouts.gemini-enterprise]\nidle_s = 90.5\n"
+    timeouts += "[proxies]\nark = 'http://u:p@proxy.example:3128'\ngemini = ''\n"
     (tmp_path / "gateway.toml").write_text("\ufeff" + ACCOUNT + KEYS + MODEL + timeouts, "utf-8")
     settings = Settings.from_env(
         {
@@ -204,6 +209,7 @@ def test_good_settings_are_taken(tmp_path):
     assert settings.public_url == "https://ai.example/gateway"
     assert not settings.own_credentials
     assert settings.hold_s == 20
+    assert settings.proxies == {"ark": "http://u:p@proxy.example:3128", "gemini": ""}
     patience = settings.timeouts_of("gemini-enterprise")
     assert (patience.first_byte_s, patience.idle_s) == (600, 90.5)
 

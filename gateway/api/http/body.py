@@ -15,7 +15,7 @@ from gateway.api.schemas.fields import RequestSchema
 from gateway.domain.errors import InvalidJson, RequestTooLarge, UnsupportedContentType
 from gateway.domain.media import EmbeddedUrl
 from gateway.formats.blobs import Spool
-from gateway.net.codecs.data_urls import LIFT_BYTES, lift
+from gateway.net.codecs.data_urls import LARGE_URL_BYTES, extract_data_urls
 from gateway.net.codecs.json_limits import check_depth, check_values
 from gateway.runtime.cooperative import YieldBudget
 from gateway.runtime.interruption import IncompleteBody
@@ -143,8 +143,8 @@ class _NotAnAttachment(Exception):
 
 def _document_with_attachments(text: bytes | bytearray) -> Any:
     """The document; should one of its large data URLs be no attachment, all are plain strings."""
-    if len(text) > LIFT_BYTES:
-        shortened, urls = lift(text)
+    if len(text) > LARGE_URL_BYTES:
+        shortened, urls = extract_data_urls(text)
         if urls:
             try:
                 return _with_urls(_document(shortened), urls)

@@ -13,13 +13,13 @@ from gateway.domain.errors import InvalidBase64
 from gateway.domain.media import EmbeddedUrl
 from gateway.formats.blobs import decode_base64
 
-LIFT_BYTES = 64 * 1024  # smaller texts and smaller data URLs are parsed as they are
+LARGE_URL_BYTES = 64 * 1024  # smaller texts and smaller data URLs are parsed as they are
 _MARK = b";base64,"
 _HEAD = b'"data:'
 _LONGEST_HEAD = 256
 
 
-def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
+def extract_data_urls(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     """The text with short strings in place of large data URLs, and what those stand for.
 
     What does not look like a whole JSON string of good base64 stays as it is, for the
@@ -31,7 +31,7 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
     for begin, end in _large_strings(text):
         mark = text.find(_MARK, begin, min(end, begin + _LONGEST_HEAD + len(_MARK)))
         start = mark + len(_MARK)
-        if mark < 0 or end - start < LIFT_BYTES:
+        if mark < 0 or end - start < LARGE_URL_BYTES:
             continue
         try:
             blob, digest = decode_base64(text, limit=len(text), start=start, end=end)
@@ -46,17 +46,17 @@ def lift(text: bytes | bytearray) -> tuple[bytes, dict[str, EmbeddedUrl]]:
 
 
 def _large_strings(text: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Where strings of data URLs begin and end, quotes at both, that have LIFT_BYTES or more.
+    """Where strings of data URLs begin and end, quotes at both, that have LARGE_URL_BYTES or more.
 
     Goes from quote to quote by the last one that is near enough, not by each, so that no text
     takes longer than a few searches through it.
     """
     quote = text.find(b'"')
-    while 0 <= quote < len(text) - LIFT_BYTES:
+    while 0 <= quote < len(text) - LARGE_URL_BYTES:
         first = quote + 1
-        following = text.rfind(b'"', first, first + LIFT_BYTES)
+        following = text.rfind(b'"', first, first + LARGE_URL_BYTES)
         if following < 0:
-            following = text.find(b'"', first + LIFT_BYTES)
+            following = text.find(b'"', first + LARGE_URL_BYTES)
             if following >= 0 and _opens(text, quote):
                 yield quote, following
         quote = following

@@ -18,7 +18,7 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.utils import get_environ_proxies, select_proxy
 
-from gateway.domain.errors import InvalidRequest, UpstreamError
+from gateway.domain.errors import InvalidRequest, UpstreamError, UpstreamUnreachable
 from gateway.domain.timeouts import Timeouts
 from gateway.net.http import parser
 from gateway.net.http.connect import Address, Lookups, Proxy, connect
@@ -192,7 +192,10 @@ class HttpAdapter(BaseAdapter):
         if proxy is None:
             of_environment = get_environ_proxies(origin_url) if scheme == "https" else {}
             proxy = select_proxy(origin_url, of_environment)
-        return Proxy.parse(proxy) if proxy else None
+        try:
+            return Proxy.parse(proxy) if proxy else None
+        except ValueError as err:
+            raise UpstreamUnreachable(f"The proxy setting cannot be used: {err}") from err
 
 
 def _is_quiet(stream: Stream) -> bool:

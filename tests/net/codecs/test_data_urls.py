@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from gateway.domain.media import EmbeddedUrl
-from gateway.net.codecs.data_urls import LIFT_BYTES, lift
+from gateway.net.codecs.data_urls import LARGE_URL_BYTES, extract_data_urls
 
 
 def url_of(data: bytes) -> str:
@@ -18,8 +18,8 @@ def url_of(data: bytes) -> str:
 
 
 def parsed(text: bytes):
-    """The document with what was lifted in place, all that was lifted, and the text left over."""
-    short, found = lift(text)
+    """The document with what was extracted in place, all that was extracted, and the text left over."""
+    short, found = extract_data_urls(text)
     return replaced(orjson.loads(short), found), found, short
 
 
@@ -31,11 +31,11 @@ def replaced(value, found):
     return found.get(value, value)
 
 
-LARGE = os.urandom(LIFT_BYTES)
+LARGE = os.urandom(LARGE_URL_BYTES)
 
 
-def test_large_data_urls_are_lifted_in_place():
-    other = os.urandom(12 * LIFT_BYTES)
+def test_large_data_urls_are_extracted_in_place():
+    other = os.urandom(12 * LARGE_URL_BYTES)
     small = url_of(b"small")
     wanted = {"a": [url_of(LARGE), {"url": url_of(other)}], "b": small, "c": url_of(LARGE)}
     document, found, short = parsed(json.dumps(wanted).encode())
@@ -55,12 +55,12 @@ def test_large_data_urls_are_lifted_in_place():
         json.dumps({"a": url_of(LARGE)[:-1] + "!"}),
         json.dumps({"a": url_of(LARGE)}).replace("/", "\\/"),
         json.dumps({"a": "x" + url_of(LARGE)}),
-        json.dumps({"a": "see;base64," + "A" * LIFT_BYTES * 2}),
+        json.dumps({"a": "see;base64," + "A" * LARGE_URL_BYTES * 2}),
         '{"a": "' + url_of(LARGE),
         '{"a": "data:image/png;base64,',
-        '["data:b", "c;base64,' + "A" * LIFT_BYTES * 2 + '"]',
-        '["see \\"data:b;base64,' + "A" * LIFT_BYTES * 2 + '"]',
-        "A" * LIFT_BYTES * 2,
+        '["data:b", "c;base64,' + "A" * LARGE_URL_BYTES * 2 + '"]',
+        '["see \\"data:b;base64,' + "A" * LARGE_URL_BYTES * 2 + '"]',
+        "A" * LARGE_URL_BYTES * 2,
     ],
     ids=[
         "broken",
@@ -75,12 +75,12 @@ def test_large_data_urls_are_lifted_in_place():
     ],
 )
 def test_what_is_not_a_whole_data_url_stays(text):
-    short, found = lift(text.encode())
+    short, found = extract_data_urls(text.encode())
     assert short == text.encode()
     assert not found
 
 
-def test_a_name_that_was_not_lifted_from_this_text_means_nothing():
+def test_a_name_that_was_not_extracted_from_this_text_means_nothing():
     name = str(EmbeddedUrl.of(None, "0" * 64))
     document, found, _ = parsed(json.dumps({"a": name, "b": url_of(LARGE)}).encode())
     assert len(found) == 1
@@ -112,12 +112,12 @@ class Searched(bytes):
 
 @pytest.mark.parametrize("repeated", [b";base64,", b'","data:;base64,', b'\\"data:;base64,', b'"'])
 def test_a_text_is_searched_a_few_times_for_each_mebibyte(repeated):
-    text = Searched(b'["' + repeated * (4 * LIFT_BYTES // len(repeated)) + b'"]')
-    assert lift(text) == (text, {})
+    text = Searched(b'["' + repeated * (4 * LARGE_URL_BYTES // len(repeated)) + b'"]')
+    assert extract_data_urls(text) == (text, {})
     assert text.searches < 40
 
 
-@pytest.mark.parametrize("filler", [b"", b'"x",', b'"' + b"x" * LIFT_BYTES + b'",'])
+@pytest.mark.parametrize("filler", [b"", b'"x",', b'"' + b"x" * LARGE_URL_BYTES + b'",'])
 @pytest.mark.parametrize("gap", [0, 1, 2, 3, 500])
 def test_data_urls_are_found_wherever_they_lie(filler, gap):
     fillers = filler * 3 + b" " * gap
