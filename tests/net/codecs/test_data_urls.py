@@ -18,7 +18,7 @@ def url_of(data: bytes) -> str:
 
 
 def parsed(text: bytes):
-    """The document with what was extracted in place, all that was extracted, and the text left over."""
+    """The document with data URLs in place, those data URLs, and the text without them."""
     short, found = extract_data_urls(text)
     return replaced(orjson.loads(short), found), found, short
 
