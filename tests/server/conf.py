@@ -46,3 +46,11 @@ def on_starting(server):
 
 def post_worker_init(worker):
     pass
+
+
+def child_exit(server, worker):
+    pass
+
+
+def on_exit(server):
+    pass
