@@ -260,3 +260,24 @@ def unused(request: ImageRequest | VideoRequest, taken: Container[str]) -> list[
         for name, field in OPTIONS.items()
         if getattr(request, field, None) is not None and name not in taken
     ]
+
+
+_FIELDS = {"reference": "references", "edit": "edit_of", "extend": "extend_of"}
+
+
+def with_frames(request: VideoRequest) -> VideoRequest:
+    """The request with the frames among its references as `images`: the first, then the last.
+
+    Raises InvalidRequest for references, edits, extensions and finals, which no adapter sends
+    to its vendor, and for a last frame without a first one.
+    """
+    fields = [name for name in ("edit_of", "extend_of", "final_of") if getattr(request, name)]
+    fields += [_FIELDS[r.role] for r in request.references if r.role in _FIELDS]
+    if fields:
+        message = f"{request.model} makes videos from a prompt, a first and a last frame only"
+        raise InvalidRequest(message, param=fields[0])
+    frames = sorted(request.references, key=lambda reference: reference.role)
+    if frames and not request.images and frames[0].role != "first_frame":
+        raise InvalidRequest("A last frame needs a first frame", param="last_frame")
+    images = (*request.images, *(frame.media for frame in frames))
+    return replace(request, images=images, references=())

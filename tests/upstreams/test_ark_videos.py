@@ -15,7 +15,7 @@ from gateway.domain.errors import (
     UpstreamError,
     UpstreamInvalidResponse,
 )
-from gateway.domain.requests import VideoRequest
+from gateway.domain.requests import Reference, ReferenceRole, VideoRequest
 from tests.upstreams.conftest import (
     CONTEXT,
     Vendor,
@@ -256,3 +256,27 @@ def test_submission_answered_without_an_id_may_have_been_accepted(
     with pytest.raises(UpstreamInvalidResponse) as caught:
         scripted_ark.upstream.submit_video(VideoRequest(PRO, "waves"), ACCOUNT, CONTEXT)
     assert caught.value.sent
+
+
+def test_frames_with_roles_are_sent_first_and_last(ark: Vendor) -> None:
+    frames = (Reference("last_frame", a_png(64, 64)), Reference("first_frame", a_png(32, 32)))
+    content = plan(ark, SEEDANCE_2, references=frames)["content"]
+    assert [part.get("role") for part in content] == [None, "first_frame", "last_frame"]
+
+
+@pytest.mark.parametrize(
+    ("role", "param"),
+    [("reference", "references"), ("edit", "edit_of"), ("extend", "extend_of")],
+)
+def test_references_that_are_not_sent_are_refused_by_name(
+    ark: Vendor, role: ReferenceRole, param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        plan(ark, SEEDANCE_2, references=(Reference(role, a_png()),))
+    assert refused.value.param == param
+
+
+def test_a_last_frame_alone_is_refused_by_name(ark: Vendor) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        plan(ark, SEEDANCE_2, references=(Reference("last_frame", a_png()),))
+    assert refused.value.param == "last_frame"

@@ -14,6 +14,7 @@ from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import ENVELOPE, VENDOR, job_error
+from gateway.upstreams.base import with_frames
 from gateway.upstreams.media_sources import UrlSource
 from gateway.upstreams.openai.messages import data_url
 from gateway.upstreams.openai.usage import usage_of
@@ -66,6 +67,7 @@ def video_options(model: str) -> tuple[str, ...]:
 def video_body(request: VideoRequest) -> dict[str, Any]:
     """The task to create. Raises InvalidRequest for what the model does not take."""
     model = seedance(request.model)
+    request = with_frames(request)
     if len(request.images) not in model.frames:
         allowed = " or ".join(str(count) for count in model.frames)
         raise InvalidRequest(f"{request.model} takes {allowed} pictures as frames", param="image")

@@ -17,6 +17,7 @@ from gateway.domain.image_sizes import parse_size
 from gateway.domain.media import Media
 from gateway.domain.requests import VideoRequest
 from gateway.net.codecs.json_body import Base64
+from gateway.upstreams.base import with_frames
 from gateway.upstreams.errors import redact
 
 _RATIOS = ("16:9", "9:16")
@@ -31,6 +32,7 @@ _BLOCKED = re.compile(r"safety|policy|prohibited|blocked|recitation", re.IGNOREC
 
 def video_body(request: VideoRequest) -> dict[str, Any]:
     """The interaction that makes the video. Raises InvalidRequest for what the model cannot do."""
+    request = with_frames(request)
     frames = [image for image in request.images if isinstance(image, Media)]
     if len(frames) > 1:
         raise InvalidRequest(
