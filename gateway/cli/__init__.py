@@ -1,4 +1,4 @@
-"""What operators do with `flask --app wsgi`.
+"""Commands of operators for `flask --app wsgi`.
 
 Commands read the settings when they need them, and start nothing: no workers, no simulators.
 """

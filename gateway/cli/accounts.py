@@ -11,7 +11,7 @@ import click
 from gateway.bootstrap import open_pool
 from gateway.cli import common
 from gateway.cli.common import as_json, opened, settings, show
-from gateway.cli.trial import ask
+from gateway.cli.probe import ask
 from gateway.config.settings import Settings, account_from, deployment_environment
 from gateway.config.toml import KINDS, SettingsError
 from gateway.services.pool.pool import Pool
@@ -242,7 +242,7 @@ def _row(
 
 
 def _locked_row(record: AccountRecord) -> dict[str, Any]:
-    """Of an account that no key of GATEWAY_SECRET_KEY opens, so that no pool has it."""
+    """Row of an account that no key of GATEWAY_SECRET_KEY opens, so that no pool has it."""
     return {
         "name": record.name,
         "upstream": record.upstream,

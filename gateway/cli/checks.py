@@ -1,4 +1,4 @@
-"""What `doctor` looks at. Each check says what it found and, unless all is well, what to do."""
+"""Checks of `doctor`. Each says what it found and, unless all is well, what to do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the database holds, as far as it could be read."""
+    """Contents of the database, as far as it could be read."""
 
     accounts: tuple[Account, ...] = ()
     locked: tuple[str, ...] = ()  # accounts whose secret cannot be decrypted
@@ -313,7 +313,7 @@ def links(case: Case) -> Iterator[Finding]:
 
 
 def _writable(about: str, path: Path, message: str) -> Finding:
-    """Whether the path, or what exists of the folders above it, can be written to."""
+    """Check that the path, or the nearest folder above it, can be written to."""
     nearest = next(found for found in (path, *path.absolute().parents) if found.exists())
     if os.access(nearest, os.W_OK) and (nearest == path or nearest.is_dir()):
         return Finding("ok", about, message)

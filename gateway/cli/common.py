@@ -1,4 +1,4 @@
-"""What the commands share: settings, stores, times, and how answers are shown."""
+"""Common parts of the commands: settings, stores, times, and how answers are shown."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def before(text: str) -> float:
 
 
 def after(text: str) -> float:
-    """As `before`, for a span from now."""
+    """Unix seconds of a date, in UTC unless it says otherwise, or of a span from now."""
     return _moment(text, +1)
 
 

@@ -157,16 +157,16 @@ class MachineStorage(Storage, SlidingWindowCounterSupport):
         """Place of the key's row (or of the row it replaces), digest, previous and current hits."""
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
         start = int.from_bytes(digest[:4], "little") % _BUCKETS * _BUCKET_BYTES
-        places = range(start, start + _BUCKET_BYTES, _ROW.size)
-        rows = [_ROW.unpack_from(self._table, at) for at in places]
-        for at, (known, number, _, previous, current) in zip(places, rows, strict=True):
+        offsets = range(start, start + _BUCKET_BYTES, _ROW.size)
+        rows = [_ROW.unpack_from(self._table, at) for at in offsets]
+        for at, (known, number, _, previous, current) in zip(offsets, rows, strict=True):
             if known == digest:
                 windows = int(now / expiry) - number
                 if windows == 0:
                     return at, digest, previous, current
                 return at, digest, current if windows == 1 else 0, 0
         ends = [(number + 2) * length for _, number, length, _, _ in rows]
-        return places[ends.index(min(ends))], digest, 0, 0
+        return offsets[ends.index(min(ends))], digest, 0, 0
 
 
 class _Locked:

@@ -106,7 +106,7 @@ class Database:
             self._backend.ping(connection)
 
     def is_current(self) -> bool:
-        """Whether the schema is up to date."""
+        """True if the schema is up to date."""
         with self.read() as connection:
             return _up_to_date(connection)
 
@@ -188,7 +188,7 @@ def _backend(url: str, wait_s: float, connections: int) -> Backend:
 
 
 def _create(connection: Connection) -> None:
-    """What the migrations would come to, as a test assures, for a database that has nothing yet."""
+    """Create the tables of an empty database, the same as the migrations would (tested)."""
     metadata.create_all(connection)
     versions.create(connection)
     connection.execute(versions.insert(), {"version_num": REVISION})
@@ -202,6 +202,6 @@ def _up_to_date(connection: Connection) -> bool:
 
 
 def _passwords(url: str) -> tuple[str, ...]:
-    """As they are written, and as they are meant."""
+    """Password of the URL, as written and percent-decoded."""
     written = urlsplit(url).password or ""
     return (written, unquote(written))

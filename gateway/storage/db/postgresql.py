@@ -25,7 +25,7 @@ _GRACE_S = 2.0  # after which the server should have ended a statement itself
 _MIGRATION_LOCK = 0x67617465776179
 
 _READ_ONLY = "25006"  # which a session may stay when the database no longer is
-_ENDED = "57P"  # by the operator, with the server, with the database
+_OPERATOR_INTERVENTION = "57P"  # by the operator, with the server, with the database
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class Postgresql:
         return connection  # type: ignore[return-value]
 
     def _arguments(self) -> Mapping[str, Any]:
-        """What the URL does not say itself; every statement commits by itself until BEGIN."""
+        """Arguments that the URL does not give; every statement commits by itself until BEGIN."""
         wait_ms = int(self._wait_s * 1000)
         arguments = {
             "application_name": "gateway",
@@ -135,7 +135,7 @@ def _check_open(
 
 
 def _end_useless(context: ExceptionContext) -> None:
-    """What a connection cannot do any more, others of its age cannot either."""
+    """Mark a failure that the other pooled connections share as a disconnect."""
     state = getattr(context.original_exception, "sqlstate", None) or ""
-    if state == _READ_ONLY or state.startswith(_ENDED):
+    if state == _READ_ONLY or state.startswith(_OPERATOR_INTERVENTION):
         context.is_disconnect = True

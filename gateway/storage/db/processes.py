@@ -95,7 +95,7 @@ class Processes:
                 self._seen.pop(name, None)
 
     def dead(self, ids: Iterable[str]) -> frozenset[str]:
-        """Those of `ids` whose process is dead. Raises StorageUnavailable."""
+        """Members of `ids` whose process is dead. Raises StorageUnavailable."""
         asked = set(ids) - {self.id}
         if not asked:
             return frozenset()
@@ -176,7 +176,7 @@ def this_host() -> str:
 
 
 def _runs(pid: int, started_ticks: int) -> bool:
-    """Whether the process is there, and is not another one with its number."""
+    """True if the process runs, and is not another one with its number."""
     if not Path("/proc/self/stat").exists():
         try:
             os.kill(pid, 0)

@@ -1,4 +1,4 @@
-"""What the two databases have in common, and what each must do its own way."""
+"""Common parts of the two databases, and the interface that each implements."""
 
 from __future__ import annotations
 

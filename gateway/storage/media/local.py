@@ -154,7 +154,7 @@ def _disk() -> Iterator[None]:
 
 @contextmanager
 def _entry() -> Iterator[None]:
-    """As `_disk`, for what touches one entry, which may have gone in the meantime."""
+    """Translate errors like `_disk`; a missing entry raises NotFound."""
     with _disk():
         try:
             yield

@@ -1,4 +1,4 @@
-"""Which media store a setting means."""
+"""Choice of the media store by its setting."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _MISSING = frozenset({"404", "NoSuchKey", "NoSuchUpload", "NotFound"})
 
 @dataclass(frozen=True, slots=True)
 class S3Access:
-    """How the service is reached; what is None is left to boto3's own rules."""
+    """Endpoint and credentials of the service; boto3 chooses those that are None."""
 
     endpoint_url: str | None = None
     region: str | None = None

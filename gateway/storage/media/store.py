@@ -1,4 +1,4 @@
-"""What a media store can do, and the types of media it knows."""
+"""Interface of a media store, and the types of media it knows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gateway.runtime.throttled_log import ThrottledErrorLog, describe_error
 
 OCTET_STREAM = "application/octet-stream"
 PIECE = 64 * 1024
-_ASIDE_BYTES = 1024 * 1024  # hashed and written at once, while others run
+_BATCH_BYTES = 1024 * 1024  # hashed and written at once, while others run
 
 EXTENSIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -97,7 +97,7 @@ class MediaStore(Protocol):
         ...
 
     def find(self, media_id: str, extension: str) -> StoredMedia | None:
-        """What is known of an entry from the entry itself; None also for malformed names."""
+        """Metadata of an entry from the entry itself; None also for malformed names."""
         ...
 
     def entries(self) -> Iterator[Entry]: ...
@@ -144,14 +144,14 @@ def receive(chunks: Iterable[bytes], file: io.FileIO, *, limit: int) -> StoredMe
     digest = hashlib.sha256()
     head = b""
     size = 0
-    held: list[bytes] = []
-    held_bytes = 0
+    buffered: list[bytes] = []
+    buffered_bytes = 0
 
     def put_away() -> None:
-        for piece in held:
+        for piece in buffered:
             digest.update(piece)
             _write(file, piece)
-        held.clear()
+        buffered.clear()
 
     for chunk in chunks:
         size += len(chunk)
@@ -159,10 +159,10 @@ def receive(chunks: Iterable[bytes], file: io.FileIO, *, limit: int) -> StoredMe
             raise RequestTooLarge(f"The content is larger than {limit} bytes.")
         if len(head) < HEAD_BYTES:
             head += chunk[: HEAD_BYTES - len(head)]
-        held.append(chunk)
-        held_bytes += len(chunk)
-        if held_bytes >= _ASIDE_BYTES:
-            held_bytes = 0
+        buffered.append(chunk)
+        buffered_bytes += len(chunk)
+        if buffered_bytes >= _BATCH_BYTES:
+            buffered_bytes = 0
             run_in_thread(put_away)
     put_away()
     mime_type = sniff(head) or OCTET_STREAM

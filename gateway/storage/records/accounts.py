@@ -139,7 +139,7 @@ class AccountStore:
             return self._changed(connection.execute(statement).rowcount, connection)
 
     def switch(self, name: str, status: AccountStatus) -> None:
-        """As `set_status`, for an account of the settings; it holds until it is said otherwise."""
+        """Set the status of an account of the settings, until the next call for it."""
         statement = self._database.insert(account_switches).values(account=name, status=status)
         statement = statement.on_conflict_do_update(
             index_elements=[account_switches.c.account], set_={"status": status}
@@ -149,7 +149,7 @@ class AccountStore:
             raise_version(self._database, connection, _TOPIC)
 
     def switches(self) -> dict[str, AccountStatus]:
-        """What was said of accounts of the settings, by name."""
+        """Statuses set for accounts of the settings, by name."""
         with self._database.read() as connection:
             return {name: status for name, status in connection.execute(select(account_switches))}
 

@@ -77,7 +77,7 @@ class KeyStore:
         return record, secret
 
     def valid(self) -> list[GatewayKey]:
-        """Those that are neither revoked nor expired now."""
+        """Keys that are neither revoked nor expired now."""
         with self._database.read() as connection:
             found = connection.execute(_VALID, {"at": self._clock()}).all()
         return [GatewayKey(**{**row._mapping, "models": frozenset(row.models)}) for row in found]

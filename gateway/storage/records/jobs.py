@@ -79,8 +79,8 @@ class JobStore:
         """Ids of unfinished jobs that no living process claims, in their order after `after`."""
         while self._unreleased:
             self.release(self._unreleased.pop())
-        held = jobs.c.claimed_by.in_(self._processes.alive())
-        query = select(jobs.c.id).where(_UNFINISHED, or_(jobs.c.claimed_by.is_(None), ~held))
+        claimed = jobs.c.claimed_by.in_(self._processes.alive())
+        query = select(jobs.c.id).where(_UNFINISHED, or_(jobs.c.claimed_by.is_(None), ~claimed))
         if after is not None:
             query = query.where(jobs.c.id > after)
         with self._database.read() as connection:
@@ -94,7 +94,7 @@ class JobStore:
             return [Job(*row) for row in found]
 
     def counts(self) -> dict[str, int]:
-        """How many unfinished jobs there are of each status."""
+        """Count the unfinished jobs of each status."""
         query = select(jobs.c.status, func.count()).where(_UNFINISHED).group_by(jobs.c.status)
         with self._database.read() as connection:
             return {status: count for status, count in connection.execute(query)}

@@ -1,4 +1,4 @@
-"""Which media there are, whose they are, and which are still needed."""
+"""Index of the stored media: their owners, and their last use."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class MediaIndex:
         `temporary` media go a day after their last use.
         """
         used = self._clock()
-        note = self._database.insert(media).values(
+        entry = self._database.insert(media).values(
             id=stored.id,
             extension=stored.extension,
             mime_type=stored.mime_type,
@@ -58,8 +58,8 @@ class MediaIndex:
             created_at=used,
             last_used_at=used,
         )
-        note = note.on_conflict_do_update(
-            index_elements=[media.c.id], set_={"last_used_at": note.excluded.last_used_at}
+        entry = entry.on_conflict_do_update(
+            index_elements=[media.c.id], set_={"last_used_at": entry.excluded.last_used_at}
         )
         own = self._database.insert(media_owners).values(
             media_id=stored.id, owner=owner, temporary=temporary
@@ -70,7 +70,7 @@ class MediaIndex:
         else:
             own = own.on_conflict_do_nothing()
         with self._database.begin() as connection:
-            connection.execute(note)
+            connection.execute(entry)
             connection.execute(own)
 
     def temporary_bytes(self) -> int:

@@ -29,7 +29,7 @@ _REQUEST_ID = "accounts-test"
 def ask(
     settings: Settings, database: Database, pool: Pool, account: Account, model: str | None
 ) -> dict[str, Any]:
-    """What came of it: the model, the milliseconds, the text or the error."""
+    """Send one call; returns the model, the milliseconds, the text or the error."""
     catalog = open_catalog(settings, vendors(settings))
     model = model or _model_for(catalog, account)
     request = ChatRequest(
