@@ -18,7 +18,7 @@ _SERVICE_ACCOUNT = "/_control/service-account?email=demo@demo.iam.gserviceaccoun
 
 
 def wanted(settings: Settings) -> bool:
-    """Whether there is no account at all, neither configured nor stored by command.
+    """Tell whether there is no account at all, neither configured nor stored by command.
 
     Raises StorageUnavailable.
     """

@@ -1,4 +1,4 @@
-"""What is looked at once before anything serves, for all that needs no vendor.
+"""Checks made once before anything serves, except those that need a vendor.
 
 The arbiter runs it as a process of its own, for it need not know the settings and the database
 for as long as it runs.

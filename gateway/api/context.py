@@ -57,7 +57,7 @@ class RequestContext:
 
     @property
     def client_address(self) -> str:
-        """Where the request comes from, as far as the trusted proxies tell."""
+        """Address of the client, according to the trusted proxies."""
         return self.environ.get("REMOTE_ADDR") or ""
 
     @property

@@ -39,7 +39,7 @@ class DeploymentEnvironment:
 
     @property
     def public(self) -> bool:
-        """Whether other machines may reach the gateway."""
+        """True if other machines may reach the gateway."""
         try:
             return not ip_address(self.host.strip("[]")).is_loopback
         except ValueError:

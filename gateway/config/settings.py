@@ -123,11 +123,11 @@ class Settings:
 
     @property
     def several_machines(self) -> bool:
-        """Whether this may be one machine of several, for all that the settings tell."""
+        """True if the database is one that several machines may share."""
         return not self.database_url.startswith("sqlite:")
 
     def known_secret_keys(self) -> tuple[Secret, ...]:
-        """As `with_secret_key`, but none is made."""
+        """Return the keys that `with_secret_key` would use, without creating one."""
         path = self.state_dir / "secret_key"
         if self.secret_keys or not path.exists():
             return self.secret_keys
@@ -277,7 +277,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _check_endpoints(env: Mapping[str, str]) -> None:
-    """What boto3 reads by itself, and finds wrong when the first picture is to be kept."""
+    """Check the endpoints that boto3 reads itself, and would reject only at the first upload."""
     for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if text := env.get(variable):
             try:

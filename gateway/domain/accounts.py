@@ -63,7 +63,7 @@ class GatewayKey:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent the request. `owner` is what jobs, files and media belong to."""
+    """The sender of the request. Jobs, files and media belong to its `owner`."""
 
     owner: str
     key: GatewayKey | None = None

@@ -31,7 +31,7 @@ from typing import Any, Self
 
 
 class Fault(Enum):
-    """Who is to blame. Retry, cooldown and what the caller is told follow from this alone.
+    """The party at fault. It alone decides retry, cooldown and the caller's error message.
 
     But for ModelNotAvailable, which leaves its account alone and is tried with others.
     """

@@ -1,4 +1,4 @@
-"""What an upstream says while it answers: the one vocabulary between vendors and renderers.
+"""Events of an upstream's answer: the one vocabulary between vendors and renderers.
 
 An answer is
 `(TextDelta | ReasoningDelta | ToolCallDelta | Logprobs | Annotations | VendorFields

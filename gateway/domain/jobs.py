@@ -41,7 +41,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class VideoTask:
-    """What the vendor says of a task: still `running`, or a `video`. Failures raise."""
+    """State of a task at the vendor: still `running`, or a `video`. Failures raise."""
 
     running: bool
     percent: int | None = None

@@ -1,4 +1,4 @@
-"""What callers ask for, after validation and before any vendor's dialect."""
+"""Callers' requests, after validation and before any vendor's dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the gateway is served: `worker_class = "gateway.server.Worker"`."""
+"""The gunicorn worker of the gateway: `worker_class = "gateway.server.Worker"`."""
 
 from gateway.server.timeouts import Timeouts
 from gateway.server.worker import Worker

@@ -43,7 +43,7 @@ class Unreader(SocketUnreader):  # type: ignore[misc]
         self._peer = peer
 
     def buffered(self) -> int:
-        """How many bytes are here already."""
+        """Number of bytes that are buffered already."""
         count: int = self.buf.getbuffer().nbytes
         return count
 
@@ -104,7 +104,7 @@ class Input:
         return bool(reader.length == 0)
 
     def skippable(self) -> bool:
-        """Whether the next request is worth waiting for behind what the app left unread."""
+        """Tell whether the unread rest of the body is short enough to skip for the next request."""
         if self.complete or self._failure:
             return self.complete
         reader = self._body.reader

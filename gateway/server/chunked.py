@@ -75,7 +75,7 @@ class ChunkedReader(gunicorn.ChunkedReader):  # type: ignore[misc]
             chunks += 1
 
     def _check_begun(self, data: bytes, at: int) -> None:
-        """Whether a size line may still become of what is there."""
+        """Check that the bytes received so far may still become a size line."""
         if data.find(b"\r\n", at) >= 0:
             raise InvalidChunkSize(data[at : at + 64])
         if len(data) - at > self.limit_chunk_size_line:

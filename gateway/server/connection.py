@@ -38,7 +38,7 @@ _ENDING = ShuttingDown("The server is restarting; send the request again.", retr
 
 
 class Server(Protocol):
-    """What the connections of a worker share."""
+    """State that the connections of a worker share."""
 
     timeouts: Timeouts
     log: logging.Logger

@@ -45,7 +45,7 @@ class FileWrapper:
 
 
 def common(cfg: Any, server: Any) -> Environ:
-    """What is the same for every request that comes in at one listener.
+    """Environ entries that are the same for every request of one listener.
 
     `server` is what the listener's `getsockname()` returns: a string for a Unix socket.
     """

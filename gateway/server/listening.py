@@ -1,4 +1,4 @@
-"""Where connections come in: one queue per worker, kept by the arbiter.
+"""Listening sockets: one accept queue per worker, kept by the arbiter.
 
 Workers that wait on one queue share it badly: whoever wakes first takes a burst. With
 SO_REUSEPORT the kernel deals connections out to several queues, but gunicorn's

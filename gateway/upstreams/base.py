@@ -41,7 +41,7 @@ class SessionJournal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What belongs to one request but not to what was asked."""
+    """Context of one request that is no part of its content."""
 
     request_id: str
     journal: SessionJournal

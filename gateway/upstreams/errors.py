@@ -231,7 +231,7 @@ def _spellings(secret: str) -> tuple[str, ...]:
 
 
 def _beginning(text: str) -> str:
-    """What of it is read, without a word that is cut: that may be half a credential."""
+    """Truncate to the part that is read, without a cut word: it may be half a credential."""
     return text if len(text) <= _LONGEST_READ else text[:_LONGEST_READ].rpartition(" ")[0]
 
 
@@ -284,7 +284,7 @@ def _number(value: str | None) -> float | None:
 
 
 def date_s(headers: Mapping[str, str]) -> float | None:
-    """When the vendor answered, in unix seconds by its own clock."""
+    """Time of the vendor's response, in unix seconds by its own clock."""
     moment = _moment(headers.get("date") or "")
     return None if moment is None else moment.timestamp()
 

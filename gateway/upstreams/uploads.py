@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def uploads(upload: Callable[[Media, Event], T], attachments: Sequence[Media]) -> list[T]:
-    """What `upload` returns for each, in their order; raises the first failure.
+    """Results of `upload` for each attachment, in order; raises the first failure.
 
     The event is set once nobody waits any more: an upload that is still under way then
     fails at the next piece it reads, and one that has just ended has to undo itself.

@@ -1,4 +1,4 @@
-"""What is inside the objects of a chat request, as far as anybody looks inside."""
+"""Checks of the members inside the objects of a chat request."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def _reference(value: object, path: str) -> Reference:
 
 
 def _link(value: object) -> object:
-    """What `media_ref` reads of an object that may have OpenAI's members."""
+    """The link in an object with OpenAI's members, for `media_ref`; other values unchanged."""
     if isinstance(value, dict):
         for name in _LINK_MEMBERS:
             if value.get(name) is not None:

@@ -49,7 +49,7 @@ def _disposition(name: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """As browsers write it: https://html.spec.whatwg.org/#multipart-form-data."""
+    """Escape as browsers do: https://html.spec.whatwg.org/#multipart-form-data."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 

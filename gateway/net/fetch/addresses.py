@@ -1,4 +1,4 @@
-"""Which addresses a URL from outside may lead to, and how such a URL is read."""
+"""Parsing of URLs from outside, and the addresses that they may lead to."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _TARGET_SAFE = "!$%&'()*+,/:;=?@[]~"
 
 
 def is_public(address: str) -> bool:
-    """Whether an address is one of the public Internet's hosts."""
+    """Tell whether an address is one of the public Internet's hosts."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is not None:
@@ -78,7 +78,7 @@ def is_public(address: str) -> bool:
 
 
 class Exceptions:
-    """What may be reached although it is not public: "on", "off", or a list of hosts and CIDRs."""
+    """Hosts allowed although they are not public: "on", "off", or a list of hosts and CIDRs."""
 
     def __init__(self, text: str) -> None:
         words = [word.strip().strip("[]").lower() for word in text.split(",")]
@@ -143,7 +143,7 @@ def parse(url: str) -> Target:
 
 
 def redirected(target: Target, location: str) -> Target:
-    """Where a Location header leads; raises UpstreamInvalidResponse if it may not lead there."""
+    """Target of a Location header. Raises UpstreamInvalidResponse if it is not allowed."""
     try:
         # Header fields are read as Latin-1; what is not ASCII in a URL is UTF-8.
         place = location.encode("latin-1").decode()

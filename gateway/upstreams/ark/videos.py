@@ -27,7 +27,7 @@ _ROLES = ("first_frame", "last_frame")
 
 @dataclass(frozen=True, slots=True)
 class Seedance:
-    """What one generation of Seedance takes."""
+    """Limits of one generation of Seedance."""
 
     shortest_s: int
     longest_s: int
@@ -58,7 +58,7 @@ def seedance(model: str) -> Seedance:
 
 
 def video_options(model: str) -> tuple[str, ...]:
-    """Those of `base.OPTIONS` that the model takes."""
+    """Return the `base.OPTIONS` that the model takes."""
     return (
         ("seed", "watermark", "generate_audio") if seedance(model).audio else ("seed", "watermark")
     )
@@ -136,7 +136,7 @@ def _seconds(duration: float, name: str, model: Seedance) -> int:
 
 
 def read_task(task: Any, account: Account, fetcher: Fetcher) -> VideoTask:
-    """What a task's record says. Raises JobFailed, ContentFiltered, UpstreamInvalidResponse."""
+    """Read a task's record. Raises JobFailed, ContentFiltered, UpstreamInvalidResponse."""
     if not isinstance(task, dict):
         raise ENVELOPE.invalid("is no JSON object")
     match task.get("status"):

@@ -52,7 +52,7 @@ def media_of(messages: Sequence[Message]) -> Iterator[Media]:
 
 
 def too_large_to_inline(attachments: Iterator[Media]) -> dict[str, Media]:
-    """Those that have to be uploaded, by digest."""
+    """Attachments that have to be uploaded, by digest."""
     uploads: dict[str, Media] = {}
     total = 0
     for media in attachments:

@@ -1,4 +1,4 @@
-"""Where the Gemini API is, and how one proves to be allowed there."""
+"""URLs of the Gemini API, and its authentication headers."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _ready_uri(
 
 
 def read_file(http: Http, url: str, endpoint: Endpoint, account: Account) -> dict[str, Any]:
-    """What the vendor knows of a file: `state` is PROCESSING, ACTIVE or FAILED."""
+    """The vendor's record of a file: `state` is PROCESSING, ACTIVE or FAILED."""
     with http.send("GET", url, headers=endpoint.headers) as answer:
         raise_for_status(answer, account)
         return _file({"file": answer.json()})

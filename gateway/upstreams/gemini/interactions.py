@@ -61,7 +61,7 @@ class VideoTasks:
         return planned("POST", _url(endpoint), endpoint.headers, videos.video_body(request))
 
     def check(self, task_id: str, endpoint: Endpoint, account: Account) -> VideoTask:
-        """How far it is. A video that is made may still be on its way into the vendor's files."""
+        """Poll the task. A finished video may not have reached the vendor's files yet."""
         url = _url(endpoint, task_id)
         with self._http.send("GET", url, headers=endpoint.headers) as answer:
             if answer.status == 404:
@@ -83,7 +83,7 @@ class VideoTasks:
     def _source(
         self, video: videos.Video, endpoint: Endpoint, account: Account
     ) -> MediaSource | None:
-        """Where to read the video, None while its file is not ready."""
+        """Source to read the video from, None while its file is not ready."""
         if video.data:
             return InlineSource(video.data, video.mime_type)
         if (file_id := video.file_id) is None:

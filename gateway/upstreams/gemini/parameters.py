@@ -69,13 +69,13 @@ _FAMILY = re.compile(r"gemini-(\d+(?:\.\d+)?)?-?(pro)?")
 
 
 def thinks(model: str) -> bool:
-    """Whether a model takes `thinkingConfig`: Gemini from 2.5 on, but not those that draw."""
+    """Tell whether a model takes `thinkingConfig`: Gemini from 2.5 on, except image models."""
     match = _FAMILY.match(model)
     return bool(match) and "image" not in model and float((match and match[1]) or 3) >= 2.5
 
 
 def signs_calls(model: str) -> bool:
-    """Whether a model refuses calls of tools that come back without a signature."""
+    """Tell whether a model refuses tool calls that come back without a signature."""
     match = _FAMILY.match(model)
     return bool(match) and float((match and match[1]) or 3) >= 3
 

@@ -95,7 +95,7 @@ def _duration(request: VideoRequest) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """Where a finished video is: in the answer as base64 `data`, or waiting at `uri`."""
+    """A finished video: in the answer as base64 `data`, or stored at `uri`."""
 
     mime_type: str
     data: str | None
@@ -145,7 +145,7 @@ def _outputs(interaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _failure(interaction: Mapping[str, Any], account: Account) -> GatewayError:
-    """What an interaction that ended without a video says of itself."""
+    """The error for an interaction that ended without a video."""
     status = interaction.get("status")
     if status == "cancelled":
         return JobFailed("the video was cancelled at Gemini", code="cancelled", sent=True)

@@ -1,4 +1,4 @@
-"""Where an engine of Gemini Enterprise is served, and the headers of a call.
+"""URLs of a Gemini Enterprise engine, and the headers of a call.
 
 https://docs.cloud.google.com/gemini/enterprise/docs/locations
 """
@@ -54,7 +54,7 @@ class Engine:
         return self.root + resource
 
     def file_url(self, session: str) -> str:
-        """Where a session takes files."""
+        """URL to which a session's files are uploaded."""
         return f"{self.root}{session}:addContextFile"
 
     def headers(self, bearer: str, *, own_token: bool) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What an assistant is asked: a text, the files it is about, and what may be done for it."""
+"""An assistant's query: its text, its files, and the tools allowed for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an assistant answers, as events.
+"""An assistant's response stream, as events.
 
 https://docs.cloud.google.com/gemini/enterprise/docs/reference/rest/v1alpha/projects.locations.collections.engines.assistants/streamAssist
 """
@@ -144,7 +144,7 @@ class Decoder:
             yield MediaReady("audio", source)
 
     def end_with_picture(self) -> list[Event]:
-        """As `end`, for a question that was to be answered with a picture."""
+        """Do as `end`, and raise if the answer has no image."""
         events = self.end()
         if not self._images:
             raise UpstreamInvalidResponse(f"{VENDOR} made no picture", sent=True)

@@ -23,7 +23,7 @@ class Attachment:
 
 
 def attachments_of(media: Iterable[Media]) -> dict[str, Attachment]:
-    """What has to be uploaded, by digest, in the order in which it first appears."""
+    """Media that have to be uploaded, by digest, in the order of their first use."""
     found: dict[str, Attachment] = {}
     names: set[str] = set()
     for item in media:

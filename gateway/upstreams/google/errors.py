@@ -94,7 +94,7 @@ def raise_for_status(
 def error_of(
     answer: Answer, *, vendor: str, account: Account, table: Sequence[Row] = TABLE
 ) -> GatewayError:
-    """What a refusal means; its body is a status, or one wrapped in an array of one."""
+    """The error for a refusal; its body is a status, or one wrapped in an array of one."""
     body = read_error(answer)
     wait_s = retry_after_s(answer.headers)
     if (status := status_in(body)) is not None:
@@ -108,7 +108,7 @@ def error_of(
 def embedded_error(
     status: Mapping[str, Any], *, vendor: str, account: Account, table: Sequence[Row] = TABLE
 ) -> GatewayError:
-    """What a status inside an answer that had begun means."""
+    """The error for a status inside a response that had begun."""
     code = status.get("code")
     refusal = _refusal(code if type(code) is int and 400 <= code < 600 else 0, status, None)
     error = to_error(refusal, table, vendor=vendor, account=account)

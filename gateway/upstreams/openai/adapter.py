@@ -142,7 +142,7 @@ class OpenAI(Adapter):
     def dropped(
         self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
     ) -> Iterable[str]:
-        """Of the two token limits one goes; only OpenAI itself is known to lack anything else."""
+        """Name one of two token limits, and the parameters that OpenAI itself is known to lack."""
         if not isinstance(request, ChatRequest):
             return unused(request, ("output_format", "quality", "background"))
         params = request.params
@@ -255,7 +255,7 @@ class OpenAI(Adapter):
         return (account.base_url or self._base_url).rstrip("/") + path
 
     def _genuine(self, account: Account | None) -> bool:
-        """Whether OpenAI itself is asked."""
+        """Tell whether the account's endpoint is OpenAI itself."""
         return ((account and account.base_url) or self._base_url).startswith(self._spec.base_url)
 
     def _envelope(self, account: Account) -> Envelope:

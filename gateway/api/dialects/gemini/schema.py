@@ -68,7 +68,7 @@ def unknown_in(document: Mapping[str, Any]) -> list[str]:
 
 
 def shows_thoughts(document: Mapping[str, Any]) -> bool:
-    """Whether the caller asked for the model's reasoning."""
+    """Tell whether the caller asked for the model's reasoning."""
     config = members.an_object(document, _CONFIG, "")
     return member(members.an_object(config, "thinkingConfig", _CONFIG), "includeThoughts") is True
 

@@ -144,7 +144,7 @@ def _whole(block: Block) -> dict[str, Any]:
 
 
 def _cut(block: Block, blocks: Blocks) -> bool:
-    """Whether a limit cut the block in two, so that it has no meaning."""
+    """Tell whether the token limit truncated the call, so that its arguments are unreadable."""
     if block.kind != "call" or not blocks.finish or blocks.finish.reason != "length":
         return False
     try:

@@ -72,7 +72,7 @@ class CountTokensSchema(MessagesSchema):
 
 
 def shows_thinking(document: Mapping[str, Any]) -> bool:
-    """Whether the caller asked for the model's reasoning."""
+    """Tell whether the caller asked for the model's reasoning."""
     thinking = document.get("thinking")
     return isinstance(thinking, dict) and thinking.get("type") not in (None, "disabled")
 

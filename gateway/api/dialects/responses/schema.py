@@ -38,7 +38,7 @@ class ResponseRequest:
     echo: Mapping[str, Any]  # of the request, for the response object
 
     def chat(self, before: list[dict[str, Any]]) -> ChatRequest:
-        """As a chat that follows the items of the stored conversation. Raises InvalidRequest."""
+        """The chat that follows the items of the stored conversation. Raises InvalidRequest."""
         messages = turns([*before, *self.items], self.tools, stored=len(before))
         if self.instructions:
             messages.insert(0, Message("system", (Text(self.instructions),)))
