@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.storage.postgres import PostgresServer
@@ -15,6 +17,11 @@ from tests.support.simulators import Simulators
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--agents", action="store_true", help="coding agents, which are installed")
     parser.addoption("--soak", action="store_true", help="fault and load runs at full size")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the agents, which are installed, unless they are asked for."""
+    return (collection_path.name == "agents" and not config.getoption("--agents")) or None
 
 
 @pytest.fixture(scope="session")

@@ -47,12 +47,6 @@ def end_all(folder: Path) -> None:
                 continue
 
 
-@pytest.fixture(autouse=True)
-def asked_for(request):
-    if not request.config.getoption("--agents"):
-        pytest.skip("make agents runs it")
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("upstream", UPSTREAMS)
 @pytest.mark.parametrize(("agent", "model"), RUNS, ids=[f"{a.name}-{m}" for a, m in RUNS])
