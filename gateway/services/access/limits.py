@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -33,8 +33,8 @@ class CallerLimits:
     """Limits of callers, and the storage of the `limits` library that counts their calls."""
 
     default: str
-    storage_uri: str
-    storage_options: dict[str, Any]
+    storage_uri: str = field(repr=False)
+    storage_options: dict[str, Any] = field(repr=False)
     strategy: str = STRATEGY
 
     def limit_of(self, caller: Caller) -> str:

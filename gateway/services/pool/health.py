@@ -30,7 +30,7 @@ _LONGEST_BACKOFF_S = 60.0
 _SHORTEST_BACKOFF_S = 0.1
 _REJECTED_S, _LONGEST_REJECTED_S = 300.0, 3600.0
 _OPEN_S, _LONGEST_OPEN_S = 30.0, 600.0
-_NOT_AVAILABLE_S = 300.0
+_FORBIDDEN_S = 300.0
 _NOT_AVAILABLE_S = 60.0  # before a model that its owner may have opened meanwhile is tried again
 _MAX_BLOCKED_MODELS = 16  # per account: callers may name any model
 
@@ -111,7 +111,7 @@ class Failure:
             left_s = min(err.retry_after or UNKNOWN_QUOTA_S, LONGEST_QUOTA_S)
             return ModelBlock(self.at + left_s, "quota")
         if isinstance(err, ModelRejected):
-            return ModelBlock(self.at + _NOT_AVAILABLE_S, "denied")
+            return ModelBlock(self.at + _FORBIDDEN_S, "denied")
         if isinstance(err, ModelNotAvailable):
             return ModelBlock(self.at + _NOT_AVAILABLE_S, "not_available")
         return None
