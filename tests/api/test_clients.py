@@ -147,8 +147,8 @@ def test_no_reference_in_every_spelling(gateway, image):
 @pytest.mark.parametrize(
     ("given", "sent"),
     [
-        ({"size": "1024*1024"}, "1024x1024"),
-        ({"size": "1024X1024"}, "1024x1024"),
+        ({"size": "1024*1024", "model": "Seedream 4.0"}, "1024x1024"),
+        ({"size": "1024X1024", "model": "Seedream 4.0"}, "1024x1024"),
         ({"size": "2k"}, "2K"),
         ({"size": "16:9"}, "2560x1440"),
         ({"size": "", "ratio": "", "response_format": "", "model": ""}, "2048x2048"),

@@ -298,7 +298,7 @@ def test_doctor_is_content_with_sound_settings_behind_a_proxy(shell):
         ({"HOST": "0.0.0.0", "GATEWAY_ALLOW_PRIVATE_URLS": "on"}, "access"),
         ({"HOST": "0.0.0.0", "GATEWAY_PUBLIC_URL": ""}, "public URL"),
         ({"ARK_API_KEYS": "AIzaSy-of-another-vendor-0123456789abcdef"}, "accounts"),
-        ({"GATEWAY_SECRET_KEY": f"{STRONG},hunter2"}, "secret key"),
+        ({"GATEWAY_SECRET_KEY": f"{STRONG},hunter2"}, "settings"),
         ({"GATEWAY_TRUSTED_PROXYS": "1"}, "settings"),
         ({"ARK_API_KEY": "singular"}, "settings"),
         ({"GATEWAY_RATE_LIMIT": "often"}, "settings"),
