@@ -77,9 +77,7 @@ INVITATION = """Demo mode: no account is configured, so simulators stand in for 
 
 def on_starting(server):
     # prometheus_client adds up the counters that the workers keep in files of this directory.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(
-        prefix="gateway-metrics-", dir=globals().get("worker_tmp_dir")
-    )
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="gateway-metrics-")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
         wanted = FILES_PER_CONNECTION * worker_connections

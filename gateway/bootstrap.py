@@ -62,10 +62,10 @@ _POOL_WAIT_S = 2.0
 def build(settings: Settings) -> Services:
     """Open the database and the vendors. Raises StorageUnavailable, SettingsError."""
     try:
-        location = storage_location(settings.redis_url, settings.state_dir)
+        uri, options = storage_location(settings.redis_url, settings.state_dir)
     except ValueError as err:
         raise SettingsError(f"REDIS_URL: {err}") from None
-    counters = RateCounters(*location)
+    counters = RateCounters(uri, options)
     settings = settings.with_secret_key()
     database = _open_database(settings)
     # Where calls wait for records, a database that hangs must not hold them up for long.
@@ -85,7 +85,7 @@ def build(settings: Settings) -> Services:
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
     idempotency = Idempotency(IdempotencyStore(database, processes))
     metrics = Metrics(catalog.names, directory=settings.metrics_dir)
-    _watch(metrics, pool, sessions)
+    _watch(metrics, pool, sessions, counters)
     usage = UsageLog(UsageStore(database), catalog.names)
     accounting = Accounting(metrics, usage)
     generation = GenerationService(
@@ -114,7 +114,9 @@ def build(settings: Settings) -> Services:
         database=database,
         processes=processes,
         keys=keys,
-        limits=CallerLimits(settings.rate_limit, *location),
+        limits=CallerLimits(
+            counters, settings.rate_limit, storage_uri=uri, storage_options=options
+        ),
         accounting=accounting,
         metrics=metrics,
         shared_state=SharedStateCollector(pool, jobs),
@@ -185,7 +187,7 @@ def _answer_tasks(
     )
 
 
-def _watch(metrics: Metrics, pool: Pool, sessions: Sessions) -> None:
+def _watch(metrics: Metrics, pool: Pool, sessions: Sessions, counters: RateCounters) -> None:
     watch = metrics.watch
     watch("requests_waiting", "Requests waiting for an account", lambda: pool.waiting)
     watch("sessions_open", "Vendor sessions in use", lambda: sessions.open)
@@ -204,6 +206,11 @@ def _watch(metrics: Metrics, pool: Pool, sessions: Sessions) -> None:
         "Longest delay of an event loop within ten seconds",
         loop_lag_s,
         largest=True,
+    )
+    watch(
+        "limits_redis_away",
+        "Processes that count limits for themselves because Redis does not answer",
+        lambda: counters.away,
     )
 
 

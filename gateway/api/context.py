@@ -12,11 +12,10 @@ from typing import Any
 
 from flask import request
 
-from gateway.domain.accounts import Caller
+from gateway.domain.accounts import Caller, LimitStatus
 from gateway.domain.errors import InvalidApiKey
 from gateway.domain.media import StoredMedia
 from gateway.services import Services
-from gateway.services.access.limits import LimitStatus
 from gateway.services.routing.dispatch import Trace
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -42,7 +41,6 @@ class RequestContext:
     refusal: InvalidApiKey | None = None  # raised after the limit on wrong keys is checked
     unknown_credential: bool = False  # one was sent that is no valid key of the gateway
     limit_status: LimitStatus | None = None
-    is_counted: bool = False  # under the caller's limits
     first_byte_at: float | None = None
     sent: bool = False  # the response, up to its end
     has_response: bool = False  # whose end will be noticed

@@ -62,6 +62,16 @@ class GatewayKey:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """State of a rate limit after a call; `text` is as in `20 per 1 minute`."""
+
+    text: str
+    limit: int
+    remaining: int
+    reset_s: float  # until there is room for one more call than now
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The sender of the request. Jobs, files and media belong to its `owner`."""
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from math import floor
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from limits import RateLimitItem
 from limits.storage import MemoryStorage, SlidingWindowCounterSupport, Storage, storage_from_string
@@ -26,7 +26,10 @@ from redis import ConnectionPool, RedisError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from gateway.domain.accounts import LimitStatus
 from gateway.runtime.logs import log
+
+T = TypeVar("T")
 
 STRATEGY = "sliding-window-counter"
 _SCHEME = "gateway-machine"
@@ -154,19 +157,26 @@ class MachineStorage(Storage, SlidingWindowCounterSupport):
         raise NotImplementedError("only sliding windows are counted")
 
     def _read(self, key: str, expiry: int, now: float) -> tuple[int, bytes, int, int]:
-        """Place of the key's row (or of the row it replaces), digest, previous and current hits."""
+        """Offset of the key's row (or of the row it replaces), digest, previous and current hits."""
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
         start = int.from_bytes(digest[:4], "little") % _BUCKETS * _BUCKET_BYTES
-        offsets = range(start, start + _BUCKET_BYTES, _ROW.size)
-        rows = [_ROW.unpack_from(self._table, at) for at in offsets]
-        for at, (known, number, _, previous, current) in zip(offsets, rows, strict=True):
-            if known == digest:
-                windows = int(now / expiry) - number
-                if windows == 0:
-                    return at, digest, previous, current
-                return at, digest, current if windows == 1 else 0, 0
-        ends = [(number + 2) * length for _, number, length, _, _ in rows]
-        return offsets[ends.index(min(ends))], digest, 0, 0
+        at = self._table.find(digest, start, start + _BUCKET_BYTES)
+        if at >= 0 and (at - start) % _ROW.size == 0:
+            _, number, _, previous, current = _ROW.unpack_from(self._table, at)
+            windows = int(now / expiry) - number
+            if windows == 0:
+                return at, digest, previous, current
+            return at, digest, current if windows == 1 else 0, 0
+        return self._oldest(start), digest, 0, 0
+
+    def _oldest(self, start: int) -> int:
+        """Offset of the row of a bucket that ends first; unused rows have ended."""
+
+        def end(at: int) -> int:
+            _, number, length, _, _ = _ROW.unpack_from(self._table, at)
+            return (number + 2) * length  # type: ignore[no-any-return]
+
+        return min(range(start, start + _BUCKET_BYTES, _ROW.size), key=end)
 
 
 class _Locked:
@@ -230,17 +240,45 @@ class RateCounters:
         self, items: Sequence[RateLimitItem], *key: str, amount: int = 1
     ) -> QuotaExceeded | None:
         """Count the calls under all items, or under none where one of them has no room."""
-        if self._clock() >= self._retry_at:
+        return self._ask(lambda windows: _take(windows, items, key, amount))
+
+    def status(self, items: Sequence[RateLimitItem], *key: str) -> LimitStatus:
+        """State of the limit with the least remaining calls."""
+        return self._ask(lambda windows: _tightest(windows, items, key))
+
+    @property
+    def away(self) -> bool:
+        """True while this process counts for itself."""
+        return self._retry_at > 0
+
+    def _ask(self, question: Callable[[SlidingWindowCounterRateLimiter], T]) -> T:
+        if not self.away or self._clock() >= self._retry_at:
             try:
-                return _take(self._shared, items, key, amount)
+                answer = question(self._shared)
             except self._shared.storage.base_exceptions as err:
                 self._retry_at = self._clock() + _REDIS_RETRY_S
                 log.warning("rate_counters_away", reason=str(err))
-        return _take(self._local, items, key, amount)
+            else:
+                self._retry_at = 0.0
+                return answer
+        return question(self._local)
 
 
 def _windows(storage: Storage) -> SlidingWindowCounterRateLimiter:
     return SlidingWindowCounterRateLimiter(storage)
+
+
+def _tightest(
+    windows: SlidingWindowCounterRateLimiter, items: Sequence[RateLimitItem], key: tuple[str, ...]
+) -> LimitStatus:
+    found = []
+    for item in items:
+        hits = _hits(windows, item, key)
+        weighted = hits.previous * hits.previous_left_s / item.get_expiry() + hits.current
+        remaining = max(0, item.amount - floor(weighted))
+        reset_s = hits.wait_s(item, min(remaining + 1, item.amount))
+        found.append(LimitStatus(str(item), item.amount, remaining, reset_s))
+    return min(found, key=lambda status: status.remaining)
 
 
 def _take(
@@ -260,21 +298,39 @@ def _take(
     return QuotaExceeded(longest_s, any(not windows.test(item, *key) for item in refused))
 
 
+class _Hits(NamedTuple):
+    """Hits of a key in the previous and the current window, and when these count no more."""
+
+    previous: int
+    previous_left_s: float
+    current: int
+    current_left_s: float
+
+    def wait_s(self, item: RateLimitItem, amount: int) -> float:
+        """Seconds until `amount` calls fit, if no other call is counted."""
+        expiry = item.get_expiry()
+        room = item.amount - amount - self.current + 1  # weighted previous hits must be below
+        if room > 0:
+            if not self.previous:
+                return 0.0
+            return max(0.01, self.previous_left_s - room * expiry / self.previous)
+        room = item.amount - amount + 1
+        window_left_s = self.current_left_s - expiry
+        if room <= 0:
+            return window_left_s + expiry
+        return window_left_s + max(0.01, expiry - room * expiry / self.current)
+
+
+def _hits(
+    windows: SlidingWindowCounterRateLimiter, item: RateLimitItem, key: Sequence[str]
+) -> _Hits:
+    storage = windows.storage
+    assert isinstance(storage, SlidingWindowCounterSupport)
+    return _Hits(*storage.get_sliding_window(item.key_for(*key), item.get_expiry()))
+
+
 def wait_s(
     windows: SlidingWindowCounterRateLimiter, item: RateLimitItem, *key: str, amount: int = 1
 ) -> float:
-    """Seconds until `amount` calls fit, if no other call is counted; the limit's span at most."""
-    storage = windows.storage
-    assert isinstance(storage, SlidingWindowCounterSupport)
-    expiry = item.get_expiry()
-    previous, previous_left_s, current, current_left_s = storage.get_sliding_window(
-        item.key_for(*key), expiry
-    )
-    room = item.amount - amount - current + 1  # the weighted previous hits must be below it
-    if room > 0:
-        if not previous:
-            return 0.0
-        return max(0.01, previous_left_s - room * expiry / previous)
-    room = item.amount - amount + 1
-    window_left_s = current_left_s - expiry
-    return window_left_s + (max(0.01, expiry - room * expiry / current) if room > 0 else expiry)
+    """Seconds until `amount` calls fit, if no other call is counted."""
+    return _hits(windows, item, key).wait_s(item, amount)

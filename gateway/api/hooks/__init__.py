@@ -33,11 +33,6 @@ def register(app: Flask, services: Services, *, public_url: str | None) -> None:
         return response
 
     rate_limits.register(app, services.limits)
-    services.metrics.watch(
-        "limits_redis_away",
-        "Processes that count limits for themselves because Redis does not answer",
-        lambda: rate_limits.redis_is_away(app),
-    )
 
     @app.teardown_request
     def unanswered(error: BaseException | None) -> None:

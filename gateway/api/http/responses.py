@@ -13,9 +13,10 @@ from werkzeug.http import http_date
 
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
+from gateway.domain.accounts import LimitStatus
 from gateway.domain.requests import VendorCall
 from gateway.net.codecs import json_body as json_codec
-from gateway.services.access.limits import LimitStatus, format_s
+from gateway.services.access.limits import format_s
 from gateway.services.routing.dispatch import Trace
 
 # Whoever asks decides what is answered; caches in between must not mix that up.

@@ -4,59 +4,64 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from limits import RateLimitItem
 from limits.strategies import RateLimiter, SlidingWindowCounterRateLimiter
 
-from gateway.domain.accounts import Caller
-from gateway.storage.rate_counters import STRATEGY, wait_s
+from gateway.config.toml import parse_limits
+from gateway.domain.accounts import Caller, LimitStatus
+from gateway.domain.errors import RateLimitExceeded
+from gateway.storage.rate_counters import STRATEGY, RateCounters, wait_s
 
 WRONG_KEYS = "100/minute"  # answers 401 to one address, before it gets 429 instead
 _PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[^\]]*\])(?::\d+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class LimitStatus:
-    """State of the limit that is closest to being reached."""
-
-    limit: int
-    remaining: int
-    reset_s: float  # until there is room for one more call than now
-
-
-@dataclass(frozen=True, slots=True)
 class CallerLimits:
-    """Limits of callers, and the storage of the `limits` library that counts their calls."""
+    """Counts calls by gateway key, or by client address where there is none."""
 
-    default: str
-    storage_uri: str = field(repr=False)
-    storage_options: dict[str, Any] = field(repr=False)
-    strategy: str = STRATEGY
+    strategy = STRATEGY
 
-    def limit_of(self, caller: Caller) -> str:
-        """Limits of the caller's key, or the default ones."""
-        return (caller.key.limits if caller.key is not None else None) or self.default
+    def __init__(
+        self,
+        counters: RateCounters,
+        default: str,
+        *,
+        storage_uri: str,
+        storage_options: dict[str, Any],
+    ) -> None:
+        """The storage of `counters` is also that of Flask-Limiter."""
+        self.storage_uri = storage_uri
+        self.storage_options = storage_options
+        self._counters = counters
+        self._default = default
 
-    def status(
-        self, windows: RateLimiter, counters: Iterable[tuple[RateLimitItem, Sequence[str]]]
-    ) -> LimitStatus | None:
-        """State of the tightest of the counters; None while their storage does not answer."""
+    def take(self, caller: Caller, address: str) -> tuple[LimitStatus, RateLimitExceeded | None]:
+        """Count a call, if no limit refuses it; the state of the limit that is closest."""
+        items = _items((caller.key.limits if caller.key is not None else None) or self._default)
+        key = counter_key(caller, address)
+        exceeded = self._counters.take(items, key)
+        status = self._counters.status(items, key)
+        if exceeded is None:
+            return status, None
+        wait = format_s(exceeded.wait_s)
+        refusal = RateLimitExceeded(
+            f"The limit of {status.text} is reached; try again in {wait}.",
+            retry_after=max(1.0, exceeded.wait_s),
+        )
+        return replace(status, reset_s=exceeded.wait_s), refusal
+
+    def wait_s(self, windows: RateLimiter, item: RateLimitItem, key: Sequence[str]) -> float:
+        """Seconds until there is room for a call; the limit's span if nobody knows."""
         assert isinstance(windows, SlidingWindowCounterRateLimiter)
-        found: LimitStatus | None = None
         try:
-            for item, key in counters:
-                remaining = windows.get_window_stats(item, *key).remaining
-                if found is None or remaining < found.remaining:
-                    amount = min(remaining + 1, item.amount)
-                    reset_s = wait_s(windows, item, *key, amount=amount)
-                    found = LimitStatus(item.amount, remaining, reset_s)
+            return max(1.0, wait_s(windows, item, *key))
         except windows.storage.base_exceptions:
-            return None
-        return found
+            return float(item.get_expiry())
 
 
 def counter_key(caller: Caller, address: str) -> str:
@@ -67,6 +72,11 @@ def counter_key(caller: Caller, address: str) -> str:
     if caller.key is not None:
         return caller.owner
     return f"address:{network(address)}"
+
+
+@lru_cache(maxsize=1024)
+def _items(limit: str) -> tuple[RateLimitItem, ...]:
+    return parse_limits(limit)
 
 
 @lru_cache(maxsize=4096)
