@@ -157,7 +157,7 @@ class MachineStorage(Storage, SlidingWindowCounterSupport):
         raise NotImplementedError("only sliding windows are counted")
 
     def _read(self, key: str, expiry: int, now: float) -> tuple[int, bytes, int, int]:
-        """Offset of the key's row (or of the row it replaces), digest, previous and current hits."""
+        """Offset of the key's row (or the row it replaces), digest, previous and current hits."""
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
         start = int.from_bytes(digest[:4], "little") % _BUCKETS * _BUCKET_BYTES
         at = self._table.find(digest, start, start + _BUCKET_BYTES)
