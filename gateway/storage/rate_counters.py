@@ -22,9 +22,6 @@ from typing import Any, NamedTuple, TypeVar
 from limits import RateLimitItem
 from limits.storage import MemoryStorage, SlidingWindowCounterSupport, Storage, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
-from redis import ConnectionPool, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from gateway.domain.accounts import LimitStatus
 from gateway.runtime.logs import log
@@ -53,6 +50,11 @@ def storage_location(redis_url: str | None, state_dir: Path) -> tuple[str, dict[
     """
     if redis_url is None:
         return f"{_SCHEME}:", {"path": str(state_dir / "rate_counters")}
+    # A gateway without Redis does without the megabytes of its client.
+    from redis import ConnectionPool, RedisError
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     options: dict[str, Any] = {
         "socket_timeout": _REDIS_WAIT_S,
         "socket_connect_timeout": _REDIS_WAIT_S,

@@ -174,13 +174,15 @@ def test_a_film_that_the_vendor_took_and_gave_up_is_not_ordered_again(site, vend
     assert vendors.operations(key)["ark.videos.create"] == 1
 
 
-def test_a_picture_that_is_none_is_not_painted_again(site, media_server):
+def test_an_image_whose_link_leads_to_none_is_waited_for_and_not_ordered_again(site):
     body = {"prompt": "a cat", "model": "openai/gpt-image-1"}
+    jobs = set()
     for headers in ({}, {"x-stainless-retry-count": "1"}):
         failure = failure_of(site, "sk-page", IMAGES, body, headers)
-        assert failure.code == "upstream_invalid_response"
+        assert failure.code == "storage_unavailable"
         assert failure.response.headers["x-should-retry"] == "false"
-    assert media_server.hits.count(f"/{PAGE}") == 1
+        jobs.add(failure.response.headers["X-Gateway-Job"])
+    assert len(jobs) == 1
 
 
 def failure_of(site, key, path, body, headers):

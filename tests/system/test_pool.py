@@ -305,7 +305,7 @@ def test_the_limit_on_an_account_counts_pictures_not_requests(start, redis, vend
 
 
 @pytest.mark.timeout(300)
-def test_many_calls_that_need_a_google_token_at_once_fetch_one(start, vendors, soak):
+def test_many_calls_that_need_a_google_token_at_once_fetch_one_per_worker(start, vendors, soak):
     count = 1000 if soak else 60
     account = vendors.service_account("pool@google.test")
     settings = {"GEMINI_ENTERPRISE_ENGINE": ENGINE, "GEMINI_ENTERPRISE_CREDENTIALS": account}
@@ -314,4 +314,4 @@ def test_many_calls_that_need_a_google_token_at_once_fetch_one(start, vendors, s
     with start({}, **settings) as gateway:
         answers = crowd(count, count, lambda _: whole_call(gateway.url, request))
     assert [answer for answer in answers if b"[DONE]" not in answer] == []
-    assert vendors.ledger(requests_too=False)["tokens"] - before == 1
+    assert 1 <= vendors.ledger(requests_too=False)["tokens"] - before <= WORKERS

@@ -30,6 +30,8 @@ _DEFAULT = Timeouts()
 _IDENTITY = {"User-Agent": USER_AGENT, "Accept": "application/json, text/event-stream, */*;q=0.1"}
 _EVENT_FIELD = re.compile(rb"(?:data|event|id|retry|error)?:").match
 
+_MAX_BLANK_BYTES = 64 * 1024  # white space before the first byte that tells the kind of a body
+
 
 class Answer:
     """A vendor's answer. Its body can be read once, whole or as it arrives.
@@ -71,11 +73,12 @@ class Answer:
         Vendors mislabel streams as text, and answer JSON where a stream was asked for.
         """
         first: list[bytes] = []
-        begun = b""
+        begun, size = b"", 0
         for piece in self._chunks:
             first.append(piece)
+            size += len(piece)
             begun = (begun + piece[:64]).removeprefix(b"\xef\xbb\xbf").lstrip()
-            if len(begun) >= 6:
+            if len(begun) >= 6 or size > _MAX_BLANK_BYTES:
                 break
         self._chunks = chain(first, self._chunks)
         if begun[:1] in (b"{", b"["):
