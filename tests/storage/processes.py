@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from gateway.domain.accounts import Account, Secret
+from gateway.services.pool.pooled_account import PooledAccount
+from gateway.services.pool.slots import Slots
 from gateway.storage.db.engine import Database
 from gateway.storage.db.processes import Processes
 from gateway.storage.records.idempotency import Claim, IdempotencyStore
@@ -79,17 +83,19 @@ class Diary:
 
 def use_slots(url: str, diary: Diary, places: dict[str, int]) -> None:
     database = Database(url)
-    store, alive = SlotStore(database), Processes(database)
-    process = alive.register()
+    slots = Slots(SlotStore(database), Processes(database), uniform=random.uniform)
+    accounts = [
+        PooledAccount(Account(name, "openai", Secret(name), max_in_flight=count), "enabled")
+        for name, count in places.items()
+    ]
     while True:
-        for account, count in places.items():
-            if not store.acquire(account, process, count):
-                store.free(account, alive.dead(store.holders(account)))
+        for account in accounts:
+            if slots.acquire(account) is not None:
                 time.sleep(0.001)
                 continue
-            with diary.using(account):
+            with diary.using(account.name):
                 pass
-            store.release(account, process)
+            slots.release(account.name)
 
 
 def use_claims(url: str, diary: Diary, places: dict[str, int]) -> None:
@@ -122,6 +128,7 @@ def race(url: str, barrier: Any, results: Any) -> None:
             barrier.wait()
             runs = [pool.submit(win_key, database, number) for _ in range(THREADS)]
             won.append(sum(run.result() for run in runs))
+    barrier.wait()  # the key of a process that has ended is free
     results.put(won)
 
 
