@@ -125,6 +125,7 @@ def test_file_is_sent_whole(server, tmp_path):
 
 def test_large_answer_arrives_whole(server):
     assert server.get("/big?mb=30").body == bytes(30 << 20)
+    server.noted("big complete")
 
 
 def test_reader_that_stalls_is_cut_off_and_cleaned_up_after(server, soak):
