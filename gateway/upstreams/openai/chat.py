@@ -83,6 +83,11 @@ _KNOWN_MEMBERS = frozenset(
         "annotations",
     }
 )
+# The members of a chunk and a choice that add nothing to the text.
+_PLAIN_CHUNK = frozenset(
+    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "choices", "usage"}
+)
+_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _MOST_CHOICES = 128
 _LEAST_LOGPROB = -9999.0  # as OpenAI writes minus infinity
 _LARGEST_WHOLE_BYTES = 32 * 1024 * 1024
@@ -135,6 +140,7 @@ class ChatReader:
 
     __slots__ = (
         "_account",
+        "_begun",
         "_calls",
         "_deltas",
         "_envelope",
@@ -155,6 +161,7 @@ class ChatReader:
         self._finish: dict[int, FinishReason] = {}
         self._seen: set[int] = set()
         self._deltas: set[int] = set()  # choices that came in pieces
+        self._begun = False  # the model and the first choice are known
         self._model: str | None = None
         self._usage: Mapping[str, Any] | None = None
 
@@ -212,7 +219,10 @@ class ChatReader:
             chunks = []
         if len(chunks) == len(payloads):
             for chunk in chunks:
-                self._read(chunk, events)
+                if self._begun and (text := _plain_text(chunk)):
+                    events.append(TextDelta(text))
+                else:
+                    self._read(chunk, events)
         else:  # one of them is no value of its own, or needs the lenient reader
             for payload in payloads:
                 self._read(self._json.read(payload), events)
@@ -229,6 +239,7 @@ class ChatReader:
             self._model = model
         for choice in choices:
             self._choice(choice, events)
+        self._begun = self._model is not None and 0 in self._deltas
 
     def _choice(self, choice: dict[str, Any], events: list[Event]) -> None:
         index = choice.get("index") or 0
@@ -317,6 +328,22 @@ class ChatReader:
                 reason = "tool_calls"
             events.append(Finish(reason, index, model=self._model))
         return events
+
+
+def _plain_text(chunk: Any) -> str | None:
+    """The text of a chunk that holds nothing else, as nearly every chunk does."""
+    if type(chunk) is not dict or not chunk.keys() <= _PLAIN_CHUNK or chunk.get("usage"):
+        return None
+    choices = chunk.get("choices")
+    if type(choices) is not list or len(choices) != 1 or type(choice := choices[0]) is not dict:
+        return None
+    delta = choice.get("delta")
+    if type(delta) is not dict or len(delta) != 1 or not choice.keys() <= _PLAIN_CHOICE:
+        return None
+    if choice.get("index") or choice.get("finish_reason") or choice.get("logprobs"):
+        return None
+    text = delta.get("content")
+    return text if type(text) is str else None
 
 
 def _text(value: Any) -> str:
