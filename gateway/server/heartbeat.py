@@ -41,7 +41,9 @@ class Heartbeats:
         return True
 
     def disarm(self) -> None:
+        """Send no more, and let go of the app's functions: they know the request's environ."""
         self.due_at = math.inf
+        self._headers, self._filler = tuple, b""
 
     def send_if_due(self, now: float) -> bool:
         """Send a heartbeat if the response is still silent; False to close the connection.
