@@ -183,7 +183,15 @@ def account_of(
         max_in_flight=_count(table, "max_in_flight", where),
         limits={kind: _limits(text, where) for kind, text in limits.items()},
         models=_names(table, where),
+        stream_options=_flag(table, "stream_options", where),
     )
+
+
+def _flag(table: Mapping[str, Any], name: str, where: str) -> bool:
+    value = table.get(name, True)
+    if not isinstance(value, bool):
+        raise SettingsError(f"{where}: {name} must be true or false")
+    return value
 
 
 def _tables(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:

@@ -47,6 +47,7 @@ class Account:
     max_in_flight: int | None = None
     limits: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     models: frozenset[str] = frozenset()
+    stream_options: bool = True  # False for a server that refuses this parameter of streams
     own: bool = False  # the caller's own credential: used once, kept nowhere
 
 

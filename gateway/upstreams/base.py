@@ -18,6 +18,7 @@ from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, Video
 from gateway.domain.timeouts import Timeouts
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
+from gateway.upstreams.errors import keep_private
 from gateway.upstreams.registry import VendorSpec
 
 
@@ -201,6 +202,8 @@ class Adapter(ABC):
         self._http = http
         self._fetcher = fetcher
         self._base_url = base_url or spec.base_url
+        if base_url and not base_url.startswith(spec.base_url):
+            keep_private(base_url)
         self._engine = engine
         self._models = models or ModelTable()
         # An answer in one piece has no first byte until all of it is ready.

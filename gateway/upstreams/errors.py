@@ -116,6 +116,18 @@ _GENERIC: Mapping[Fault, str] = {
 }
 
 
+_private_hosts: set[str] = set()
+
+
+def keep_private(base_url: str) -> None:
+    """Leave the host of a vendor's own server out of all messages to callers."""
+    _private_hosts.add(_host(base_url))
+
+
+def _host(url: str | None) -> str:
+    return (urlsplit(url or "").hostname or "").lower()
+
+
 def to_error(
     refusal: Refusal, table: Sequence[Row], *, vendor: str, account: Account
 ) -> GatewayError:
@@ -156,8 +168,8 @@ def _without_secrets(refusal: Refusal, account: Account) -> Refusal:
     if param is not None and redact(param, secret) != param:
         param = None
     message = redact(refusal.message, secret)
-    if account.base_url and (host := urlsplit(account.base_url).hostname):
-        message = re.sub(rf"\b{re.escape(host)}(:\d+)?", "***", message, flags=re.IGNORECASE)
+    for host in {*_private_hosts, _host(account.base_url)} - {""}:
+        message = re.sub(rf"(?<!\w){re.escape(host)}(:\d+)?", "***", message, flags=re.IGNORECASE)
     return replace(
         refusal,
         code=redact(refusal.code, secret),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
+    InvalidRequest,
     UpstreamError,
 )
 from gateway.domain.requests import ChatRequest, Message, Text, ToolCall
 from gateway.upstreams.registry import VENDORS
 from tests.upstreams.conftest import (
     CONTEXT,
+    Canned,
     Vendor,
     a_jpeg,
     a_png,
@@ -40,6 +44,58 @@ def test_stream_asks_for_its_usage_and_a_whole_answer_for_no_stream(openai: Vend
     assert streamed["stream_options"] == {"include_usage": True}
     assert "stream" not in whole
     assert "stream_options" not in whole
+
+
+REFUSALS = [
+    {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]},
+    {"error": {"message": "Extra inputs are not permitted", "type": "invalid_request_error"}},
+    {"error": {"message": "Unknown parameter: 'stream_options'.", "param": "stream_options"}},
+    b"Extra inputs are not permitted",
+]
+DELTA = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]}
+END = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=["loc", "words", "name", "text"])
+def test_a_server_that_refuses_stream_options_is_not_sent_them_again(
+    imitator: Vendor, canned: Canned, refusal: Any
+) -> None:
+    canned.say(refusal, 422)
+    for _ in range(2):
+        canned.stream(DELTA, END, "[DONE]")
+        events = imitator.chat(ask(imitator, stream=True), ACCOUNT)
+        assert text_of(events) == "hi"
+    sent = ["stream_options" in json.loads(body) for body in canned.bodies]
+    assert sent == [True, False, False]
+
+
+def test_another_refusal_of_a_stream_is_told_and_not_repeated(
+    imitator: Vendor, canned: Canned
+) -> None:
+    canned.say({"error": {"message": "temperature must be below 2", "code": "bad"}}, 400)
+    with pytest.raises(InvalidRequest):
+        imitator.chat(ask(imitator, stream=True), ACCOUNT)
+    assert len(canned.bodies) == 1
+
+
+def test_a_refusal_that_has_another_cause_is_the_one_that_is_told(
+    imitator: Vendor, canned: Canned
+) -> None:
+    canned.say({"error": {"message": "Extra inputs are not permitted"}}, 422)
+    canned.say({"error": {"message": "Extra inputs are not permitted: verbosity"}}, 422)
+    with pytest.raises(InvalidRequest, match="verbosity"):
+        imitator.chat(ask(imitator, stream=True, verbosity="low"), ACCOUNT)
+    canned.stream(DELTA, END, "[DONE]")
+    imitator.chat(ask(imitator, stream=True), ACCOUNT)
+    assert "stream_options" in json.loads(canned.bodies[-1])
+
+
+def test_an_account_may_say_that_its_server_takes_no_stream_options(
+    imitator: Vendor, canned: Canned
+) -> None:
+    canned.stream(DELTA, END, "[DONE]")
+    imitator.chat(ask(imitator, stream=True), replace(ACCOUNT, stream_options=False))
+    assert "stream_options" not in json.loads(canned.bodies[0])
 
 
 def test_request_id_goes_along(openai: Vendor) -> None:

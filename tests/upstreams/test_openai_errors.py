@@ -209,3 +209,13 @@ def test_unknown_model_is_not_found(openai: Vendor) -> None:
     request = ChatRequest("unknown-model", (Message("user", (Text("Hi"),)),))
     with pytest.raises(ModelNotFound):
         openai.chat(request, openai.account())
+
+
+@pytest.mark.parametrize("status", [400, 503, 200])
+def test_the_host_of_a_private_server_is_told_to_nobody(imitator, canned, status: int) -> None:
+    address = canned.url.removeprefix("http://")
+    canned.say(error(f"upstream {canned.url}/v1 ({address}) said no"), status)
+    with pytest.raises(GatewayError) as caught:
+        imitator.chat(ask(imitator, stream=False), ACCOUNT)
+    assert "127.0.0.1" not in caught.value.message
+    assert str(canned.server.server_port) not in caught.value.message

@@ -5,7 +5,10 @@ https://platform.openai.com/docs/api-reference
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from gateway.domain.accounts import Account, Kind
@@ -16,9 +19,11 @@ from gateway.domain.errors import (
     AccountRejected,
     ContentFiltered,
     ContextLengthExceeded,
+    InvalidRequest,
     ModelNotAvailable,
     ModelNotFound,
     ModelRejected,
+    RequestBlocked,
     UpstreamError,
     UpstreamOverloaded,
 )
@@ -105,6 +110,13 @@ _ENVELOPES = {
     False: Envelope("the OpenAI-compatible server", _TABLE),
 }
 
+# A strict server names what it does not know, or only that there was something.
+_UNKNOWN_PARAMETER = re.compile(
+    r"stream_options|extra (inputs|fields|parameters)"
+    r"|(unknown|unrecognized|unexpected|unsupported) (\w+ )?(parameter|argument|field|key)",
+    re.IGNORECASE,
+)
+
 _K = 1024 * 1024
 _TIERS = {"1K": _K, "2K": 4 * _K, "4K": 3840 * 2160}
 # Models that make a few sizes only; all others take any that divide by 16.
@@ -118,6 +130,10 @@ _SIZES = (
 
 class OpenAI(Adapter):
     """OpenAI or a server like it, at the account's base URL or that of the settings."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._without_stream_options: set[str] = set()  # URLs that have refused them
 
     @property
     def checks_credentials(self) -> bool:  # type: ignore[override]
@@ -153,6 +169,10 @@ class OpenAI(Adapter):
         return names
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
+        """Chat, and once more without `stream_options` where the server refuses them.
+
+        A server that then answers is not sent them again.
+        """
         call = ChatCall(
             self._url(account, _CHAT),
             bearer(account, context.request_id),
@@ -160,7 +180,30 @@ class OpenAI(Adapter):
             request.stream,
             None if request.stream else self._patient,
         )
+        with closing(self._converse(call, account)) as events:
+            try:
+                first = next(events)
+            except (InvalidRequest, RequestBlocked) as err:
+                if not self._sends_stream_options(request, account):
+                    raise
+                if not _UNKNOWN_PARAMETER.search(err.message):
+                    raise
+            else:
+                yield first
+                yield from events
+                return
+        body = self._chat_body(request, account)
+        del body["stream_options"]
+        for batch in self._converse(replace(call, body=encode(body)), account):
+            self._without_stream_options.add(call.url)
+            yield batch
+
+    def _converse(self, call: ChatCall, account: Account) -> Events:
         return converse(self._http, call, self._envelope(account), account, self._fetcher)
+
+    def _sends_stream_options(self, request: ChatRequest, account: Account) -> bool:
+        refused = self._url(account, _CHAT) in self._without_stream_options
+        return request.stream and account.stream_options and not refused
 
     def _chat_body(self, request: ChatRequest, account: Account) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -174,7 +217,8 @@ class OpenAI(Adapter):
             del body[name]
         if request.stream:
             body["stream"] = True
-            body["stream_options"] = {"include_usage": True}
+            if self._sends_stream_options(request, account):
+                body["stream_options"] = {"include_usage": True}
         return body
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
