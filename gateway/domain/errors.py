@@ -226,6 +226,10 @@ class JobFailed(UpstreamError):
     code = "job_failed"
 
 
+class TaskUnknown(JobFailed):
+    """The vendor knows no such task: not yet, or no longer."""
+
+
 class AccountRejected(UpstreamError):
     code, fault = "upstream_auth_failed", Fault.ACCOUNT
 

@@ -124,7 +124,10 @@ class VideoUpstream(Upstream, Protocol):
         ...
 
     def check_video(self, task_id: str, account: Account) -> VideoTask:
-        """Raises JobFailed or ContentFiltered when the vendor gave the task up."""
+        """Raises JobFailed or ContentFiltered when the vendor gave the task up.
+
+        JobFailed is a TaskUnknown where the vendor knows no such task.
+        """
         ...
 
     def cancel_video(self, task_id: str, account: Account) -> None:

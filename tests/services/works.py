@@ -39,7 +39,7 @@ FILM_MODELS = {"ark": "seedance-x", "gemini": "gemini-omni-1.2-flash"}
 
 @dataclass
 class Vendor:
-    """Answers `METHOD /path` with what `says` it to: JSON, bytes, or a status; else 404."""
+    """Answers `METHOD /path` with what `says` it to: JSON, bytes, a status, or both; else 404."""
 
     url: str = ""
     says: dict[str, Any] = field(default_factory=dict)
@@ -57,8 +57,9 @@ class Vendor:
                 found.asked.append(line)
                 said = found.says.get(line, 404)
                 said = said() if callable(said) else said
-                refusal = {"error": {"code": said, "message": "no"}}
-                status, body = (said, refusal) if isinstance(said, int) else (200, said)
+                if isinstance(said, int):
+                    said = said, {"error": {"code": said, "message": "no"}}
+                status, body = said if isinstance(said, tuple) else (200, said)
                 body = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))

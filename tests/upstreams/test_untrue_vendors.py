@@ -291,7 +291,6 @@ def test_wrong_type_is_an_answer_that_cannot_be_read(imitator, canned, choice: A
 @pytest.mark.parametrize(
     "candidate",
     [
-        {"index": "one", "content": {"parts": [{"text": "a"}]}},
         {"content": {"parts": [{"text": ["a"]}]}},
         {"content": {"parts": [{"functionCall": {"name": 5}}]}},
         {"content": {"parts": [{"inlineData": {"mimeType": "image/png", "data": 5}}]}},
@@ -307,6 +306,15 @@ def test_wrong_type_of_gemini_is_an_answer_that_cannot_be_read(
     canned.stream(body) if stream else canned.say(body)
     with pytest.raises(UpstreamInvalidResponse):
         answer(scripted_gemini, stream=stream)
+
+
+def test_a_candidate_that_stands_alone_needs_no_index(scripted_gemini, canned) -> None:
+    candidate = {"index": "one", "content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}
+    canned.say({"candidates": [candidate]})
+    assert text_of([answer(scripted_gemini, stream=False)]) == "a"
+    canned.say({"candidates": [candidate, candidate | {"index": "two"}]})
+    with pytest.raises(UpstreamInvalidResponse):
+        answer(scripted_gemini, stream=False)
 
 
 def test_one_choice_that_stands_alone_is_a_list_of_one(imitator, canned) -> None:

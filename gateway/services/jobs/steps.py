@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     OutcomeUnknown,
     RequestBlocked,
     StorageUnavailable,
+    TaskUnknown,
     UpstreamDisconnected,
     UpstreamError,
     UpstreamInvalidResponse,
@@ -25,7 +26,7 @@ from gateway.domain.errors import (
     to_record,
 )
 from gateway.domain.events import Events, MediaReady, Usage
-from gateway.domain.jobs import Job
+from gateway.domain.jobs import Job, VideoTask
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.runtime.logs import log
@@ -54,6 +55,7 @@ _SOON = 3  # tries to store a result, after which nobody waits for it any longer
 _MAX_UNREADABLE = 120  # in a row, which is an hour: then the answers stay unreadable
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
 _LONGEST_QUEUE_S = 3600.0
+_INVISIBLE_S = 60.0  # after which a task that the vendor does not know is none
 _OBSERVED_S = 3600.0  # by this process, before the wall clock is believed about a job's age
 _UNKNOWN = (
     "The connection was lost while the vendor was accepting the job. It may be running and "
@@ -168,9 +170,12 @@ class JobSteps:
     def _too_old(self, job: Job) -> bool:
         """By the wall clock, which may have been set, and by what this process has observed."""
         longest = _LONGEST_QUEUE_S if job.status == "queued" else _LONGEST_S
-        now = self._clock()
-        observed_s = now - self._first_seen.setdefault(job.id, now)
+        observed_s = self._observed_s(job)
         return self._wall_clock() - job.created_at > longest and observed_s >= _OBSERVED_S
+
+    def _observed_s(self, job: Job) -> float:
+        now = self._clock()
+        return now - self._first_seen.setdefault(job.id, now)
 
     def _may_pass(self, job: Job, err: GatewayError) -> bool:
         if job.status == "queued":
@@ -289,7 +294,7 @@ class JobSteps:
         assert job.task_id is not None
         account = self._account(job, caller.credential)
         with self._paced(job), self._pool.query(account):
-            task = video_upstream(self._upstream(job)).check_video(job.task_id, account)
+            task = self._task(job, job.task_id, account)
         if not task.running:
             self._results.store_video(progress, task)
             with contextlib.suppress(GatewayError):  # not before: only the vendor had it
@@ -298,6 +303,15 @@ class JobSteps:
         percent = task.percent or min(95, job.progress + 5)
         if percent != job.progress:
             progress.to(progress=percent)
+
+    def _task(self, job: Job, task_id: str, account: Account) -> VideoTask:
+        """State of the vendor's task. One that was just created may not be visible yet."""
+        try:
+            return video_upstream(self._upstream(job)).check_video(task_id, account)
+        except TaskUnknown:
+            if self._observed_s(job) >= _INVISIBLE_S:
+                raise
+            return VideoTask(running=True)
 
     @contextlib.contextmanager
     def _paced(self, job: Job) -> Iterator[None]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from gateway.domain.accounts import Account, Kind
 from gateway.domain.embeddings import EmbeddingRequest, Embeddings
-from gateway.domain.errors import Conflict, Fault, GatewayError, JobFailed, NotFound
+from gateway.domain.errors import Conflict, Fault, GatewayError, NotFound, TaskUnknown
 from gateway.domain.events import Event, Events, Finish, Progress, Usage
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES
@@ -144,7 +144,7 @@ class Ark(Adapter):
         try:
             task = self._ask("GET", _task_path(task_id), account)
         except NotFound as error:
-            raise JobFailed(f"{VENDOR} no longer knows this video") from error
+            raise TaskUnknown(f"{VENDOR} does not know this video") from error
         return read_task(task, account, self._fetcher)
 
     def cancel_video(self, task_id: str, account: Account) -> None:

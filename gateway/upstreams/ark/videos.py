@@ -159,7 +159,7 @@ def _finished(task: dict[str, Any], fetcher: Fetcher) -> VideoTask:
     links = content if isinstance(content, dict) else {}
     url, cover = links.get("video_url"), links.get("last_frame_url")
     if not isinstance(url, str) or not url:
-        raise JobFailed(f"{VENDOR} finished the video without saying where it is", sent=True)
+        raise ENVELOPE.invalid("says that the video is done, but not where it is")
     still = UrlSource(fetcher, cover, "image/png") if cover and isinstance(cover, str) else None
     return VideoTask(
         running=False,

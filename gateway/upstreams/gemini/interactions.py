@@ -15,6 +15,7 @@ from gateway.domain.errors import (
     GatewayError,
     JobFailed,
     NotFound,
+    TaskUnknown,
     UpstreamInvalidResponse,
 )
 from gateway.domain.jobs import VideoTask
@@ -65,7 +66,7 @@ class VideoTasks:
         url = _url(endpoint, task_id)
         with self._http.send("GET", url, headers=endpoint.headers) as answer:
             if answer.status == 404:
-                raise JobFailed("Gemini does not know the video any more")
+                raise TaskUnknown("Gemini does not know this video")
             raise_for_status(answer, account)
             interaction = answer.json(LARGEST_ANSWER)
         try:

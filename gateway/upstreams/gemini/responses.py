@@ -37,7 +37,7 @@ from gateway.upstreams.gemini.citations import citations
 from gateway.upstreams.gemini.endpoint import VENDOR
 from gateway.upstreams.google.errors import embedded_error, status_in
 from gateway.upstreams.media_sources import InlineSource
-from gateway.upstreams.openai.envelope import listed
+from gateway.upstreams.openai.envelope import listed, single
 
 # Anything else is no complete answer: after some text, too.
 _REASONS: Mapping[str, FinishReason] = {
@@ -55,6 +55,7 @@ _REASONS: Mapping[str, FinishReason] = {
     "MODEL_ARMOR": "content_filter",
 }
 _INVALID = "Gemini sent an answer that cannot be read"
+_UNREADABLE = "unreadable"  # in place of a reason that is no text
 _MOST_CHOICES = 128
 _MOST_CALLS = 1000
 _LONGEST_QUOTE = 300  # characters of the model's own words in an error
@@ -70,6 +71,7 @@ class Decoder:
         "_account",
         "_begun",
         "_calls",
+        "_files",
         "_grounding",
         "_json",
         "_model",
@@ -91,6 +93,7 @@ class Decoder:
         self._begun: set[int] = set()  # choices, if only with a thought
         self._texts: dict[int, list[str]] = {}  # choice -> pieces of its text
         self._grounding: dict[int, Mapping[str, Any]] = {}
+        self._files: set[int] = set()  # hashes of their data
         self.images = 0
 
     def events(self, payload: bytes) -> list[Event]:
@@ -123,20 +126,18 @@ class Decoder:
             self._refuse(chunk)
         read: set[int] = set()
         for candidate in candidates:
-            choice = candidate.get("index") or 0
-            if type(choice) is not int or not 0 <= choice < _MOST_CHOICES:
-                raise ValueError("no index of a candidate")
+            choice = _index(candidate, alone=len(candidates) == 1)
             if choice in read:  # the same candidate again
                 continue
             read.add(choice)
             self._begun.add(choice)
-            if content := candidate.get("content"):
+            if content := single(candidate.get("content")):
                 for part in listed(content.get("parts")):
                     self._part(part, choice, found)
             if grounding := candidate.get("groundingMetadata"):
                 self._grounding[choice] = grounding
             if reason := candidate.get("finishReason"):
-                self._reasons[choice] = _text(reason)
+                self._reasons[choice] = reason if isinstance(reason, str) else _UNREADABLE
 
     def _refuse(self, chunk: Mapping[str, Any]) -> None:
         """Raise what a chunk without candidates means; one of mere usage means nothing."""
@@ -147,14 +148,16 @@ class Decoder:
 
     def _part(self, part: Mapping[str, Any], choice: int, found: list[Event]) -> None:
         text = _text(part.get("text") or "")
-        signature = _text(part.get("thoughtSignature") or "") or None
+        signature = part.get("thoughtSignature") or None
+        if not isinstance(signature, str):
+            signature = None
         if part.get("thought"):
             if text or signature:  # images sketched meanwhile are left out
                 found.append(ReasoningDelta(text, choice, signature))
         elif call := part.get("functionCall"):
             found.append(self._tool_call(call, signature, choice))
-        elif inline := part.get("inlineData"):
-            found.append(self._media(inline))
+        elif inline := single(part.get("inlineData")):
+            self._media(inline, found)
         elif text or signature:
             self._texts.setdefault(choice, []).append(text)
             found.append(TextDelta(text, choice, signature))
@@ -174,13 +177,20 @@ class Decoder:
             choice=choice,
         )
 
-    def _media(self, inline: Mapping[str, Any]) -> Event:
-        mime_type = _text(inline["mimeType"])
-        source = InlineSource(_text(inline["data"]), mime_type)
+    def _media(self, inline: Mapping[str, Any], found: list[Event]) -> None:
+        """Add a file, once; one of no type that can be read is taken for an image."""
+        data, mime_type = _text(inline["data"]), inline.get("mimeType")
+        if not isinstance(mime_type, str) or "/" not in mime_type:
+            mime_type = "image/png"
+        if hash(data) in self._files:
+            return
+        self._files.add(hash(data))
+        source = InlineSource(data, mime_type)
         if mime_type.startswith("image/"):
             self.images += 1
-            return MediaReady("image", source)
-        return MediaReady("video" if mime_type.startswith("video/") else "audio", source)
+            found.append(MediaReady("image", source))
+        else:
+            found.append(MediaReady("video" if mime_type[:6] == "video/" else "audio", source))
 
     def end(self, rest: bytes = b"") -> list[Event]:
         """Usage and the finishes, once everything was read.
@@ -213,6 +223,8 @@ class Decoder:
 
     def _finish(self, choice: int) -> FinishReason:
         reason = self._reasons[choice]
+        if reason == _UNREADABLE:
+            raise UpstreamInvalidResponse(_INVALID, sent=True)
         if (finish := _REASONS.get(reason)) is None:
             raise AnswerFailed(f"Gemini did not complete its answer ({reason[:64]})", sent=True)
         return "tool_calls" if finish == "stop" and choice in self._calls else finish
@@ -263,6 +275,16 @@ class Decoder:
             image_output_tokens=_image_tokens(usage.get("candidatesTokensDetails")),
             images=self.images,
         )
+
+
+def _index(candidate: Mapping[str, Any], *, alone: bool) -> int:
+    """The choice that a candidate belongs to; raises ValueError where it cannot be told."""
+    index = candidate.get("index") or 0
+    if type(index) is int and 0 <= index < _MOST_CHOICES:
+        return index
+    if not alone:
+        raise ValueError("no index of a candidate")
+    return 0
 
 
 def _image_tokens(details: Any) -> int:

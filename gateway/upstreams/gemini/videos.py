@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.accounts import Account
-from gateway.domain.errors import ContentFiltered, GatewayError, InvalidRequest, JobFailed
+from gateway.domain.errors import (
+    ContentFiltered,
+    GatewayError,
+    InvalidRequest,
+    JobFailed,
+    UpstreamInvalidResponse,
+)
 from gateway.domain.events import tokens_of
 from gateway.domain.image_sizes import parse_size
 from gateway.domain.media import Media
@@ -156,4 +162,7 @@ def _failure(interaction: Mapping[str, Any], account: Account) -> GatewayError:
     reason = redact(" ".join(text for text in said if text), account.secret.reveal())
     if any(_BLOCKED.search(code) for code in codes):
         return ContentFiltered(f"Gemini blocked the video: {reason or codes[0]}", sent=True)
+    has_video = any(part.get("type") == "video" for part in _outputs(interaction))
+    if status == "completed" and (has_video or not isinstance(interaction.get("steps"), list)):
+        return UpstreamInvalidResponse("Gemini finished the video without giving it", sent=True)
     return JobFailed(f"Gemini made no video: {reason or status}", sent=True)

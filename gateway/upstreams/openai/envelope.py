@@ -79,16 +79,27 @@ def listed(value: Any) -> list[dict[str, Any]]:
         return [value]
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise TypeError("no list of objects")
-    return value
+    if isinstance(value, list):
+        items = [single(item) for item in value]
+        if all(isinstance(item, dict) for item in items):
+            return items
+    raise TypeError("no list of objects")
+
+
+def single(value: Any) -> Any:
+    """The value itself, or the one that stands in a list of its own."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def images_in(answer: Any) -> list[dict[str, Any]]:
-    """The entries of an image API's answer; what is no object has no image."""
+    """The entries of an image API's answer, each once; what is no object has no image."""
     data = answer.get("data") if isinstance(answer, dict) else None
-    entries = data if isinstance(data, list) else [data]
-    return [entry for entry in entries if isinstance(entry, dict)]
+    found: list[dict[str, Any]] = []
+    for entry in data if isinstance(data, list) else [data]:
+        image = single(entry)
+        if isinstance(image, dict) and image not in found:
+            found.append(image)
+    return found
 
 
 def _innermost(body: dict[str, Any]) -> dict[str, Any]:

@@ -152,12 +152,15 @@ def test_a_film_whose_cover_cannot_be_read_has_none(works, ark, cover):
 
 
 @pytest.mark.parametrize("content", [None, {}, {"video_url": ""}, ["https://x.example/film.mp4"]])
-def test_a_finished_film_without_an_address_has_failed(works, ark, content):
+def test_a_finished_film_without_an_address_is_asked_for_again(works, ark, content):
+    film = ark.says[f"GET {TASKS}/cgt-1"]
     ark.says[f"GET {TASKS}/cgt-1"] = {"status": "succeeded", "content": content}
     process = works()
-    job = process.moved(process.film("ark"))
-    assert (job.status, job.error["code"], job.error["sent"]) == ("failed", "job_failed", True)
-    assert ark.asked.count(f"GET {TASKS}/cgt-1") == 1
+    job = process.moved(process.film("ark"), 5)
+    assert job.status == "in_progress"
+    ark.says[f"GET {TASKS}/cgt-1"] = film
+    assert process.moved(job).status == "completed"
+    assert ark.asked.count(f"POST {TASKS}") == 1
 
 
 @pytest.mark.parametrize("answer", [{"status": "dreaming"}, [], b"<html>", {"status": ["running"]}])
@@ -219,7 +222,38 @@ def test_a_film_at_gemini_whose_place_is_no_text_has_failed(works, gemini, part)
     steps = [{"type": "model_output", "content": [{"type": "video", **part}]}]
     gemini.says[f"GET {INTERACTIONS}/v1_1"] = GEMINI_FILM | {"steps": steps}
     process = works()
-    assert process.moved(process.film("gemini")).error["code"] == "job_failed"
+    assert process.moved(process.film("gemini")).error["code"] == "upstream_invalid_response"
+
+
+@pytest.mark.parametrize("upstream", ["ark", "gemini"])
+def test_a_task_that_is_not_visible_yet_is_waited_for(works, request, upstream):
+    vendor = request.getfixturevalue(upstream)
+    path = f"GET {TASKS}/cgt-1" if upstream == "ark" else f"GET {INTERACTIONS}/v1_1"
+    film, missing = vendor.says[path], [(404, {"error": {"code": "NotFound"}})] * 2
+
+    def task():
+        if missing:
+            return missing.pop()
+        return film() if callable(film) else film
+
+    vendor.says[path] = task
+    process = works()
+    job = process.moved(process.film(upstream))
+    assert job.status == "completed"
+    assert len([asked for asked in vendor.asked if asked == path]) > 2
+
+
+@pytest.mark.parametrize("upstream", ["ark", "gemini"])
+def test_a_task_that_stays_invisible_for_a_minute_has_failed(works, request, clock, upstream):
+    vendor = request.getfixturevalue(upstream)
+    path = f"GET {TASKS}/cgt-1" if upstream == "ark" else f"GET {INTERACTIONS}/v1_1"
+    vendor.says[path] = (404, {"error": {"code": "NotFound", "message": "no such task"}})
+    process = works(clock=clock)
+    job = process.moved(process.film(upstream), 5)
+    assert job.status == "in_progress"
+    clock.time += 61
+    job = process.moved(job)
+    assert (job.status, job.error["code"]) == ("failed", "job_failed")
 
 
 @pytest.mark.parametrize(
