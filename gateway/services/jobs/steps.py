@@ -55,7 +55,7 @@ _SOON = 3  # tries to store a result, after which nobody waits for it any longer
 _MAX_UNREADABLE = 120  # in a row, which is an hour: then the answers stay unreadable
 _LONGEST_S = 24 * 3600.0  # vendors keep results for a day
 _LONGEST_QUEUE_S = 3600.0
-_INVISIBLE_S = 60.0  # after which a task that the vendor does not know is none
+_INVISIBLE_S = 30.0  # after which a task that the vendor does not know is none
 _OBSERVED_S = 3600.0  # by this process, before the wall clock is believed about a job's age
 _UNKNOWN = (
     "The connection was lost while the vendor was accepting the job. It may be running and "

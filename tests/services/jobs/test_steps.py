@@ -244,7 +244,7 @@ def test_a_task_that_is_not_visible_yet_is_waited_for(works, request, upstream):
 
 
 @pytest.mark.parametrize("upstream", ["ark", "gemini"])
-def test_a_task_that_stays_invisible_for_a_minute_has_failed(works, request, clock, upstream):
+def test_a_task_that_stays_invisible_has_failed(works, request, clock, upstream):
     vendor = request.getfixturevalue(upstream)
     path = f"GET {TASKS}/cgt-1" if upstream == "ark" else f"GET {INTERACTIONS}/v1_1"
     vendor.says[path] = (404, {"error": {"code": "NotFound", "message": "no such task"}})
