@@ -19,7 +19,15 @@ from gateway.domain.errors import (
     UpstreamError,
     UpstreamInvalidResponse,
 )
-from gateway.domain.events import Event, Finish, MediaReady, ReasoningDelta, TextDelta, Usage
+from gateway.domain.events import (
+    Annotations,
+    Event,
+    Finish,
+    MediaReady,
+    ReasoningDelta,
+    TextDelta,
+    Usage,
+)
 from gateway.domain.requests import ImageRequest
 from gateway.domain.token_estimate import Estimate
 from tests.upstreams.conftest import CONTEXT, Canned, Vendor, a_png, ask, text_of
@@ -62,6 +70,42 @@ def test_thoughts_texts_and_the_rest_are_told_apart(scripted_enterprise, canned)
     )
     assert events[:3] == [ReasoningDelta("Hm."), TextDelta("Hel"), TextDelta("lo")]
     assert events[3:] == [Usage(2, 2, estimated=True), Finish("stop")]
+
+
+@pytest.mark.parametrize("of_answer", [False, True], ids=["of the reply", "of the answer"])
+def test_sources_of_a_grounded_reply_are_annotations(
+    scripted_enterprise, canned, of_answer: bool
+) -> None:
+    start = len("Grüße. ".encode()) if of_answer else 0
+    segments = [
+        {"startIndex": start, "endIndex": start + len("Zürich".encode()), "referenceIndices": [0]},
+        {"startIndex": start, "endIndex": start + len("Zürich is a city.".encode())},
+    ]
+    source = {"uri": "https://z.example/", "title": "Z"}
+    grounded = {
+        "content": {"text": "Zürich is a city."},
+        "textGroundingMetadata": {
+            "segments": segments,
+            "references": [{"documentMetadata": source}, {"content": "no document"}],
+        },
+    }
+    events = answered(
+        scripted_enterprise,
+        canned,
+        replies({"text": "Grüße. "}),
+        {"answer": {"replies": [{"groundedContent": grounded}]}},
+        DONE,
+    )
+    [annotations] = [event for event in events if isinstance(event, Annotations)]
+    [citation] = [item["url_citation"] for item in annotations.items]
+    span = slice(citation["start_index"], citation["end_index"])
+    assert (text_of([events])[span], citation["url"]) == ("Zürich", "https://z.example/")
+
+
+def test_an_unknown_end_of_an_answer_is_an_error_that_names_it(scripted_enterprise, canned) -> None:
+    paused = {"answer": {"state": "PAUSED", "replies": []}}
+    with pytest.raises(UpstreamError, match="paused"):
+        answered(scripted_enterprise, canned, replies({"text": "Hel"}), paused)
 
 
 def test_tokens_are_estimated_by_script() -> None:
@@ -187,11 +231,21 @@ def test_picture_comes_without_small_talk(enterprise: Vendor) -> None:
     assert events[1].images == 1
 
 
-def test_answer_without_a_picture_is_an_error(scripted_enterprise: Vendor, canned: Canned) -> None:
+@pytest.mark.parametrize(
+    ("elements", "error", "words"),
+    [
+        ([replies({"text": "I would rather not."}), DONE], ContentFiltered, "I would rather not."),
+        ([DONE], UpstreamInvalidResponse, "no image"),
+    ],
+    ids=["with words", "without"],
+)
+def test_answer_without_an_image_is_an_error(
+    scripted_enterprise: Vendor, canned: Canned, elements, error, words
+) -> None:
     canned.say({"name": SESSION})
-    canned.say([replies({"text": "I would rather not."}), DONE])
+    canned.say(elements)
     canned.say({})
-    with pytest.raises(UpstreamInvalidResponse, match="no picture"):
+    with pytest.raises(error, match=words):
         drawn(scripted_enterprise, ImageRequest("gemini-enterprise", "a fox"), ACCOUNT)
 
 

@@ -18,6 +18,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
 )
 from gateway.domain.events import (
+    Annotations,
     Event,
     Finish,
     FinishReason,
@@ -29,10 +30,13 @@ from gateway.domain.events import (
 from gateway.domain.media import MediaSource
 from gateway.domain.token_estimate import Estimate
 from gateway.net.codecs import json_stream as jsonstream
+from gateway.upstreams.errors import redact
+from gateway.upstreams.gemini_enterprise.citations import reply_citations
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR
 from gateway.upstreams.google.errors import embedded_error, status_in
 from gateway.upstreams.media_sources import InlineSource
 
+_LONGEST_QUOTE = 300  # characters of the model's own words in an error
 _BROKEN_OFF = f"{VENDOR} broke its answer off"
 _POLICY = "CUSTOMER_POLICY_VIOLATION"
 
@@ -45,12 +49,14 @@ class Decoder:
 
     __slots__ = (
         "_account",
+        "_citations",
         "_failure",
         "_finish",
         "_images",
         "_prompt",
         "_said",
         "_source",
+        "_text",
         "_videos",
     )
 
@@ -62,6 +68,8 @@ class Decoder:
         self._prompt = Estimate()
         self._prompt.add(prompt)
         self._said = Estimate()
+        self._text = ""
+        self._citations: list[dict[str, Any]] = []
         self._images = 0
         self._videos = 0
         self._finish: FinishReason | None = None
@@ -112,19 +120,27 @@ class Decoder:
         if not answer:
             return
         for reply in answer.get("replies") or ():
-            content = (reply.get("groundedContent") or {}).get("content")
-            if content:
+            grounded = reply.get("groundedContent") or {}
+            before = self._text
+            if content := grounded.get("content"):
                 yield from self._content(content)
+            if grounding := grounded.get("textGroundingMetadata"):
+                said = self._text[len(before) :]
+                self._citations += reply_citations(grounding, said, before)
         state = answer.get("state")
         if state == "SUCCEEDED":
             self._finish = "stop"
-        elif state in ("FAILED", "SKIPPED", "CANCELLED"):
+        elif state not in (None, "IN_PROGRESS", "STATE_UNSPECIFIED"):
             self._failure = _failure(answer, state)  # an element with a better word may follow
 
     def _content(self, content: Mapping[str, Any]) -> Iterator[Event]:
         if text := content.get("text"):
             self._said.add(text)
-            yield ReasoningDelta(text) if content.get("thought") else TextDelta(text)
+            if content.get("thought"):
+                yield ReasoningDelta(text)
+            else:
+                self._text += text
+                yield TextDelta(text)
         if file := content.get("file"):
             mime_type = file["mimeType"]
             yield from self._media(mime_type, self._source(file["fileId"], mime_type))
@@ -147,7 +163,10 @@ class Decoder:
         """Do as `end`, and raise if the answer has no image."""
         events = self.end()
         if not self._images:
-            raise UpstreamInvalidResponse(f"{VENDOR} made no picture", sent=True)
+            if words := redact(self._text, self._account.secret.reveal()):
+                quote = words[:_LONGEST_QUOTE]
+                raise ContentFiltered(f"{VENDOR} made no image and said: {quote}", sent=True)
+            raise UpstreamInvalidResponse(f"{VENDOR} made no image", sent=True)
         return events
 
     def end(self) -> list[Event]:
@@ -170,7 +189,8 @@ class Decoder:
             videos=self._videos,
             estimated=True,
         )
-        return [usage, Finish(self._finish)]
+        cited: list[Event] = [Annotations(self._citations)] if self._citations else []
+        return [*cited, usage, Finish(self._finish)]
 
 
 def _failure(answer: Mapping[str, Any], state: str) -> GatewayError:
@@ -180,6 +200,7 @@ def _failure(answer: Mapping[str, Any], state: str) -> GatewayError:
     if policy.get("verdict") == "BLOCK" or _POLICY in reasons:
         what = str(policy.get("violationSource") or "prompt").lower()
         return ContentFiltered(f"{VENDOR} blocked the {what} by the customer's policy", sent=True)
+    state = str(state)[:64]
     if state == "SKIPPED":
         why = ", ".join(reasons) or "no reason given"
         return InvalidRequest(f"{VENDOR} does not answer this ({why})", sent=True)
