@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +84,13 @@ class GatewayFactory:
         workers: int = 2,
         toml: str | None = None,
         app: str = "wsgi:app",
+        before: Sequence[str] = (),
         **settings: str,
     ) -> Iterator[Gateway]:
-        """Run gunicorn; `settings` are environment variables on top of the test's defaults."""
+        """Run gunicorn; `settings` are environment variables on top of the test's defaults.
+
+        `before` is a command that starts it, such as `prlimit`.
+        """
         directory = self._tmp.mktemp("gateway")
         port = int(settings.get("PORT") or free_port())
         env = {
@@ -113,7 +117,7 @@ class GatewayFactory:
             (directory / "gateway.toml").write_text(toml)
         env |= settings
         log = directory / "gateway.log"
-        command = [str(BIN / "gunicorn"), "-c", str(ROOT / "gunicorn.conf.py"), app]
+        command = [*before, str(BIN / "gunicorn"), "-c", str(ROOT / "gunicorn.conf.py"), app]
         with running(command, env=clean_env(env), cwd=directory, log=log) as process:
             url = f"http://127.0.0.1:{port}"
             wait_for(f"{url}/health", process, log)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.accounts import Secret
-from gateway.domain.errors import UnsupportedMediaType
+from gateway.domain.errors import UnsupportedMediaType, UpstreamInvalidResponse, UpstreamTimeout
 from gateway.domain.events import Event, ToolCallDelta
 from gateway.domain.requests import ChatRequest, Message, Text, ToolCall
 from tests.upstreams.conftest import CONTEXT, Canned, Vendor, a_png, an_mp4, ask, text_of
@@ -268,6 +268,40 @@ def test_file_is_waited_for_until_it_is_processed(scripted_gemini: Vendor, canne
     assert text_of(scripted_gemini.chat(request, ACCOUNT)) == "Seen"
     assert b'"fileUri":"https://vendor.example/files/abc"' in canned.bodies[4]
     assert not canned.answers
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://[::1]:22/",
+        "//elsewhere/x",
+        "https://{}/x",
+    ],
+)
+def test_a_file_is_uploaded_to_gemini_and_nowhere_else(scripted_gemini, canned, address) -> None:
+    canned.say({}, X_Goog_Upload_URL=address.format(canned.url.removeprefix("http://")))
+    request = ChatRequest(scripted_gemini.model(), (user(large_png(), "Look"),), stream=True)
+    with pytest.raises(UpstreamInvalidResponse, match="another host"):
+        scripted_gemini.chat(request, ACCOUNT)
+    assert len(canned.bodies) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("model", "patient"), [("gemini-3.5-flash", False), ("gemini-4-argon", True)]
+)
+def test_a_model_that_thinks_for_long_has_the_time_for_it(
+    open_vendor, model: str, patient: bool, stream: bool
+) -> None:
+    gemini = open_vendor("gemini", brief=True)
+    request = replace(ask(gemini, stream=stream), model=model)
+    account = gemini.account("slow3500" if stream else "long4")
+    if patient:
+        assert text_of(gemini.chat(request, account))
+    else:
+        with pytest.raises(UpstreamTimeout):
+            gemini.chat(request, account)
 
 
 def test_file_that_gemini_cannot_read_is_the_callers_fault(scripted_gemini, canned: Canned) -> None:
