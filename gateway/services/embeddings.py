@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gateway.domain.accounts import Account, Caller
 from gateway.domain.embeddings import EmbeddingInput, EmbeddingRequest, Embeddings
-from gateway.domain.errors import InvalidRequest
+from gateway.domain.errors import InvalidRequest, UpstreamInvalidResponse
 from gateway.domain.events import Usage
 from gateway.domain.requests import ChatRequest, Message, Text, VendorCall
 from gateway.services.media.attachments import adapted
@@ -30,7 +30,12 @@ class EmbeddingService:
 
             def call(route: Route, account: Account) -> Embeddings:
                 upstream = embedding_upstream(route.upstream)
-                return upstream.embed(_adapted(request, resolved, route), account, trace.request_id)
+                wanted = _adapted(request, resolved, route)
+                found = upstream.embed(wanted, account, trace.request_id)
+                if len({len(vector) for vector in found.vectors}) > 1:
+                    message = "The vendor sent embeddings of different lengths"
+                    raise UpstreamInvalidResponse(message, sent=True)
+                return found
 
             found = self._dispatcher.once(model, "embedding", caller, trace, call)
         trace.usage = Usage(prompt_tokens=found.tokens)

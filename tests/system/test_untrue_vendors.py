@@ -12,8 +12,10 @@ import base64
 import io
 import json
 import random
+import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +52,7 @@ ABOUT_ACCOUNTS = {
     *("upstream_auth_failed", "no_account_available", "invalid_api_key", "rate_limit_exceeded"),
     *("model_not_found", "model_not_allowed", "insufficient_quota"),
 }
-SAMPLE = {"chat": 36, "images": 24, "videos": 16}
+SAMPLE = {"chat": 36, "images": 24, "videos": 16, "tools": 16, "embeddings": 8}
 TIMEOUT_S = 25
 
 
@@ -93,7 +95,7 @@ def site(own_factory, proxy):
         "GEMINI_BASE_URL": f"{proxy.url}/gemini",
         "GEMINI_ENTERPRISE_BASE_URL": f"{proxy.url}/gemini-enterprise",
         "OPENAI_BASE_URL": f"{proxy.url}/openai/v1",
-        "OPENAI_MODELS": "test-model,gpt-image-2",
+        "OPENAI_MODELS": "test-model,gpt-image-2,text-embedding-3-small",
     }
     with own_factory.started(workers=1, **urls) as running:
         yield running
@@ -270,6 +272,163 @@ def test_a_changed_chat_answer_stays_right_or_is_an_error(
     report(f"{vendor}, {'streamed' if stream else 'whole'}", counts)
     proxy.plans.clear()
     assert not wrong, "\n".join(wrong)
+
+
+# -- calls of tools, and embeddings -----------------------------------------------------------
+
+TOOL = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
+WITH_TOOLS = {name: CHAT[name] for name in ("openai", "ark", "gemini")}
+OF_CALLS = re.compile(r"\b(name|arguments|args|functionCall|function|tool_calls|parts|content)\b")
+EMBEDDINGS = {
+    "openai": ("text-embedding-3-small", "embeddings"),
+    "ark": ("doubao-embedding-text-240715", "embeddings"),
+    "gemini": ("gemini-embedding-001", "mbedContent"),
+}
+
+
+def call_tool(site, model: str, *, stream: bool) -> tuple[int, str | None, list[tuple[str, str]]]:
+    """Return status, finish reason or error code, and the calls that the model makes."""
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What time is it?"}],
+        "tools": [TOOL],
+        "tool_choice": "required",
+        "stream": stream,
+    }
+    got = requests.post(f"{site.url}/v1/chat/completions", json=body, timeout=TIMEOUT_S)
+    if got.status_code != 200:
+        return got.status_code, error_code(got.json()), []
+    if not stream:
+        choice = got.json()["choices"][0]
+        calls = choice["message"].get("tool_calls") or []
+        made = [(call["function"]["name"], call["function"]["arguments"]) for call in calls]
+        return 200, choice["finish_reason"], made
+    names: dict[int, str] = {}
+    arguments: dict[int, str] = {}
+    ended = None
+    for line in got.text.splitlines():
+        if not line.startswith("data: {"):
+            continue
+        chunk = json.loads(line[6:])
+        if "error" in chunk:
+            return 200, error_code(chunk), []
+        for choice in chunk["choices"]:
+            ended = choice["finish_reason"] or ended
+            for call in choice["delta"].get("tool_calls") or []:
+                function, index = call["function"], call["index"]
+                names[index] = names.get(index, "") + (function.get("name") or "")
+                arguments[index] = arguments.get(index, "") + (function.get("arguments") or "")
+    return 200, ended, [(names[index], arguments[index]) for index in sorted(names)]
+
+
+def is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("vendor", WITH_TOOLS)
+def test_a_changed_call_of_a_tool_stays_right_or_is_an_error(
+    site, proxy, vendor, stream, soak, report
+):
+    model, step = WITH_TOOLS[vendor]
+    proxy.plans[""] = plan = Plan(step, None)
+    right = call_tool(site, model, stream=stream)
+    assert right[:2] == (200, "tool_calls"), right
+    wrong: list[str] = []
+    counts: Counter[str] = Counter()
+    for case in sample(mutations(plan.replies[0]), SAMPLE["tools"], soak):
+        proxy.plans[""] = plan = Plan(step, case)
+        status, end, calls = got = call_tool(site, model, stream=stream)
+        counts["right" if got == right else str(end)] += 1
+        if status == 500 or end in ABOUT_ACCOUNTS:
+            wrong.append(f"{case.name}: {got}")
+        if got == right or OF_CALLS.search(case.name):
+            continue  # a name or arguments that may be the model's own
+        if vendor == "gemini" and re.search("^frame|^twice|candidates(.0)?$", case.name):
+            continue  # each of its frames makes sense alone, and is whole
+        if end == "tool_calls" and all(is_json(arguments) for _, arguments in calls):
+            wrong.append(f"{case.name}: {calls}")
+        if end == "stop":
+            wrong.append(f"{case.name}: ends as if no tool had been called")
+    proxy.plans.clear()
+    report(f"{vendor}, tools {'streamed' if stream else 'whole'}", counts)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("vendor", EMBEDDINGS)
+def test_a_changed_embedding_stays_right_or_is_an_error(site, proxy, vendor, soak, report):
+    model, step = EMBEDDINGS[vendor]
+    body = {"model": model, "input": ["one", "two"]}
+    proxy.plans[""] = plan = Plan(step, None)
+    right = make(site, "/v1/embeddings", body)
+    assert right.status_code == 200, right.text
+    vectors = [item["embedding"] for item in right.json()["data"]]
+    wrong: list[str] = []
+    counts: Counter[str] = Counter()
+    for case in sample(mutations(plan.replies[0]), SAMPLE["embeddings"], soak):
+        proxy.plans[""] = plan = Plan(step, case)
+        got = make(site, "/v1/embeddings", body)
+        answered = got.status_code == 200
+        code = "vectors" if answered else error_code(got.json())
+        counts[code] += 1
+        if got.status_code == 500 or code in ABOUT_ACCOUNTS:
+            wrong.append(f"{case.name}: {got.text[:200]}")
+        if case.harmless and not answered:
+            wrong.append(f"{case.name}: is lost, {got.text[:200]}")
+        if answered:
+            found = [item["embedding"] for item in got.json()["data"]]
+            lengths = [len(vector) for vector in found]
+            numbers = all(isinstance(n, int | float) for vector in found for n in vector)
+            if lengths != [len(vector) for vector in vectors] or not numbers:
+                wrong.append(f"{case.name}: vectors of {lengths}")
+    proxy.plans.clear()
+    report(f"{vendor}, embeddings", counts)
+    assert not wrong, "\n".join(wrong)
+
+
+# -- what the content of a request can bring about -----------------------------------------
+
+PAGE = b"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head></html>"
+GOOGLE = {"code": 400, "status": "INVALID_ARGUMENT", "message": "The prompt is not allowed."}
+BLOCKED = {
+    "openai": {"error": {"code": "content_policy_violation", "message": "Not allowed."}},
+    "ark": {"error": {"code": "InputTextSensitiveContentDetected", "message": "Sensitive."}},
+    "gemini": {"error": GOOGLE},
+    "gemini-enterprise": {"error": GOOGLE},
+}
+
+
+def hostile(vendor: str) -> Iterator[Mutation]:
+    """Yield the answers that a prompt can provoke, from the vendor or what stands before it."""
+    for status in (400, 401, 403, 404, 406, 413, 429, 451):
+        yield answering(status, "text/html", PAGE)
+        yield answering(status, "text/plain", b"error code: 1010")
+        yield answering(status, "text/plain", b"")
+    yield answering(400, "application/json", json.dumps(BLOCKED[vendor]).encode())
+
+
+def answering(status: int, kind: str, body: bytes) -> Mutation:
+    reply = Reply(status, (("Content-Type", kind),), body)
+    return Mutation(f"{status} {kind} of {len(body)} bytes", lambda _: reply)
+
+
+@pytest.mark.parametrize("vendor", CHAT)
+def test_no_prompt_hurts_an_account(site, proxy, vendor):
+    model, step = CHAT[vendor]
+    begin = site.log.stat().st_size
+    for case in hostile(vendor):
+        for _ in range(5):
+            proxy.plans[""] = plan = Plan(step, case)
+            got = ask(site, model, stream=False)
+            assert plan.applied
+            assert got.code not in ABOUT_ACCOUNTS, (case.name, got)
+        proxy.plans.clear()
+        assert ask(site, model, stream=False).status == 200, case.name
+    assert "account_" not in site.log.read_text()[begin:]
 
 
 # -- images and videos: what was paid for is delivered, and ordered once ---------------------

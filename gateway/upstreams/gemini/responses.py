@@ -167,10 +167,12 @@ class Decoder:
         self._calls[choice] = index + 1
         if index >= _MOST_CALLS:
             raise ValueError("too many tool calls")
-        name = _text(call["name"])
+        name, args = _text(call["name"]), single(call.get("args") or {})
+        if not isinstance(args, dict):
+            raise TypeError("no arguments")
         return ToolCallDelta(
             index,
-            orjson.dumps(call.get("args") or {}).decode(),
+            orjson.dumps(args).decode(),
             id=_text(call.get("id") or "") or f"call_{uuid4().hex[:24]}",
             name=self._names.get(name, name),
             signature=signature,

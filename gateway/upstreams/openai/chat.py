@@ -201,7 +201,7 @@ class ChatReader:
             raise error
         events: list[Event] = []
         try:
-            self._read(body[0] if isinstance(body, list) else body, events)
+            self._read(_once_each(body[0] if isinstance(body, list) else body), events)
         except (TypeError, AttributeError, ValueError) as exc:
             raise self._envelope.invalid("is no chat completion") from exc
         if not self._seen:
@@ -328,6 +328,16 @@ class ChatReader:
                 reason = "tool_calls"
             events.append(Finish(reason, index, model=self._model))
         return events
+
+
+def _once_each(completion: dict[str, Any]) -> dict[str, Any]:
+    """The completion with each choice once; raises ValueError for one without a message."""
+    choices: dict[Any, dict[str, Any]] = {}
+    for choice in listed(completion.get("choices")):
+        if not (choice.get("message") or choice.get("delta") or choice.get("error")):
+            raise ValueError("a choice without a message")
+        choices.setdefault(choice.get("index") or 0, choice)
+    return {**completion, "choices": list(choices.values())}
 
 
 def _plain_text(chunk: Any) -> str | None:

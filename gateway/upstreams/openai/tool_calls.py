@@ -68,7 +68,12 @@ class ToolCalls:
             call.pending += arguments
 
     def end(self) -> list[Event]:
-        """Arguments of the calls that came without any: JSON has no empty text."""
+        """Arguments of the calls that came without any: JSON has no empty text.
+
+        Raises UpstreamInvalidResponse for a call whose name never came.
+        """
+        if any(call.index < 0 for call in (*self._by_position.values(), *self._by_id.values())):
+            raise UpstreamInvalidResponse("The vendor's answer has a nameless tool call", sent=True)
         return [
             ToolCallDelta(call.index, "{}", choice=self._choice)
             for call in self._calls
