@@ -135,11 +135,10 @@ def tokens_of(raw: object) -> int:
 
 @dataclass(slots=True)
 class Finish:
-    """The end of one choice. `model` is the one that the vendor says answered."""
+    """The end of one choice."""
 
     reason: FinishReason
     choice: int = 0
-    model: str | None = None
     stop_sequence: str | None = None  # the one of the request's that ended the text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 
 from gateway.domain.accounts import Kind
 
@@ -41,6 +41,13 @@ class ModelFacts:
     successor: str | None = None
     source: str
     checked: date
+
+    @property
+    def shutdown_at(self) -> float | None:
+        """Unix seconds of the day, in UTC, from which the vendor does not serve the model."""
+        if self.shutdown is None:
+            return None
+        return datetime.combine(self.shutdown, datetime.min.time(), UTC).timestamp()
 
 
 class ModelTable:

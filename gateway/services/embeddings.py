@@ -32,6 +32,7 @@ class EmbeddingService:
                 upstream = embedding_upstream(route.upstream)
                 wanted = _adapted(request, resolved, route)
                 found = upstream.embed(wanted, account, trace.request_id)
+                trace.served_model = found.model or wanted.model
                 if len({len(vector) for vector in found.vectors}) > 1:
                     message = "The vendor sent embeddings of different lengths"
                     raise UpstreamInvalidResponse(message, sent=True)

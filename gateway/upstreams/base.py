@@ -46,6 +46,8 @@ class CallContext:
 
     request_id: str
     journal: SessionJournal
+    served: Callable[[str], None] = lambda model: None
+    """Called with the model that the vendor says answers, before the first batch."""
 
 
 class Upstream(Protocol):

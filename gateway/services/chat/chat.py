@@ -11,7 +11,6 @@ from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import (
     Event,
     Events,
-    Finish,
     MediaReady,
     MediaStored,
     ReasoningDelta,
@@ -97,7 +96,7 @@ class ChatService:
 
     def _answer(self, request: ChatRequest, model: Model, caller: Caller, trace: Trace) -> Events:
         with self._media.resolved(request, caller) as resolved:
-            context = CallContext(trace.request_id, self._sessions)
+            context = CallContext(trace.request_id, self._sessions, trace.served)
 
             def call(route: Route, account: Account) -> Events:
                 wanted = adapted(resolved.for_upstream(route.upstream.name), route)
@@ -144,8 +143,6 @@ def keep_media(
                     batch[position] = _stored(event, media, caller, trace)
                 elif kind is Usage:
                     trace.usage = event  # type: ignore[assignment]
-                elif kind is Finish:
-                    trace.served_model = event.model or trace.served_model  # type: ignore[union-attr]
                 elif said is not None and (kind is TextDelta or kind is ReasoningDelta):
                     said.add(event.text)  # type: ignore[union-attr]
             yield batch

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from gateway.domain.accounts import Account, Caller, Kind
@@ -58,7 +58,7 @@ class Trace:
     dropped: Sequence[str] = ()  # parameters that the vendor has no place for
     changed: Sequence[str] = ()  # parameters sent with another value, as `size=2K`
     unknown: Sequence[str] = ()  # fields of the body that mean nothing, whoever the vendor
-    served_model: str | None = None  # the model that the vendor says answered
+    served_model: str | None = None  # as the vendor says, else the one asked for
     model_known: bool = True  # the table of models has a row for it
     shutdown_at: float | None = None  # when the vendor ends the model, by time.time()
     usage: Usage | None = None
@@ -68,6 +68,9 @@ class Trace:
     videos: int = field(default=0)
     fingerprint: Callable[[], str] | None = None  # what equal requests have in common
     on_job: Callable[[str], Write] | None = None  # what is written down with a job of that id
+
+    def served(self, model: str) -> None:
+        self.served_model = model
 
     def adapted_for(
         self,
@@ -79,16 +82,22 @@ class Trace:
         facts = upstream.facts(request.model)
         self.dropped = tuple(upstream.dropped(request, account))
         self.changed = tuple(upstream.changed(request))
+        self.served_model = request.model
         self.model_known = facts is not None
-        if facts is not None and facts.shutdown is not None:
-            midnight = datetime.combine(facts.shutdown, datetime.min.time(), UTC)
-            self.shutdown_at = midnight.timestamp()
+        self.shutdown_at = facts.shutdown_at if facts is not None else None
 
 
 class Dispatcher:
-    def __init__(self, pool: Pool, *, budget: RetryBudget | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        budget: RetryBudget | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._pool = pool
         self._budget = budget or RetryBudget()
+        self._clock = clock
 
     def routes(self, model: Model, caller: Caller) -> list[Route]:
         """The routes that can serve this caller; raises when there is none."""
@@ -96,12 +105,13 @@ class Dispatcher:
             secret = caller.credential.reveal()
             for route in model.routes:
                 if route.upstream.takes(secret):
-                    return [route]
+                    return [self._living(route)]
             raise InvalidApiKey(
                 f"The credential is neither a key of this gateway nor one that the vendor of "
                 f"{model.name[:256]!r} issues."
             )
-        found = [r for r in model.routes if self._pool.serves(r.upstream.name, model.name, r.model)]
+        living = [self._living(route) for route in model.routes]
+        found = [r for r in living if self._pool.serves(r.upstream.name, model.name, r.model)]
         if not found:
             raise ModelNotFound(
                 f"No account is configured that serves {model.name[:256]!r}.", param="model"
@@ -119,6 +129,15 @@ class Dispatcher:
             if caller.may_use(model.name):
                 found.append(model)
         return found
+
+    def _living(self, route: Route) -> Route:
+        """The route, or that of its model's successor once the vendor has shut the model down."""
+        facts = route.upstream.facts(route.model)
+        if facts is None or facts.shutdown_at is None or facts.successor is None:
+            return route
+        if self._clock() < facts.shutdown_at:
+            return route
+        return Route(route.upstream, facts.successor)
 
     def stream(
         self,

@@ -78,7 +78,7 @@ class Ark(Adapter):
             request.stream,
             None if request.stream else self._patient,
         )
-        return converse(self._http, call, ENVELOPE, account, self._fetcher)
+        return converse(self._http, call, ENVELOPE, account, self._fetcher, context.served)
 
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
         """Yield each picture when it is ready.

@@ -91,7 +91,9 @@ class Gemini(Adapter):
         with files.uploaded(self._http, endpoint, account, uploads) as uris:
             body = _chat_body(request, uris, self.facts(request.model))
             names = parameters.tool_names(request.params)
-            decoder = Decoder(account, {written: name for name, written in names.items()})
+            decoder = Decoder(
+                account, {written: name for name, written in names.items()}, context.served
+            )
             if request.stream:
                 yield from self._streamed(request.model, body, endpoint, account, decoder)
             else:

@@ -5,7 +5,7 @@ https://ai.google.dev/api/generate-content#generatecontentresponse
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -74,19 +74,24 @@ class Decoder:
         "_files",
         "_grounding",
         "_json",
-        "_model",
         "_names",
         "_reasons",
+        "_served",
         "_texts",
         "_usage",
         "images",
     )
 
-    def __init__(self, account: Account, tool_names: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        account: Account,
+        tool_names: Mapping[str, str] | None = None,
+        served: Callable[[str], None] = lambda model: None,
+    ) -> None:
         self._account = account
         self._names = tool_names or {}
         self._json = JsonReader()
-        self._model: str | None = None
+        self._served = served
         self._usage: Mapping[str, Any] | None = None
         self._calls: dict[int, int] = {}  # choice -> tool calls so far
         self._reasons: dict[int, str] = {}
@@ -119,8 +124,8 @@ class Decoder:
         usage = chunk.get("usageMetadata")
         if isinstance(usage, dict):
             self._usage = usage
-        if isinstance(model := chunk.get("modelVersion"), str) and model:
-            self._model = model
+        if not self._begun and isinstance(model := chunk.get("modelVersion"), str) and model:
+            self._served(model)
         candidates = listed(chunk.get("candidates"))
         if not candidates or "error" in chunk:
             self._refuse(chunk)
@@ -207,10 +212,7 @@ class Decoder:
         events = self._annotations()
         if (usage := self.usage()) is not None:
             events.append(usage)
-        events += [
-            Finish(self._finish(choice), choice, model=self._model)
-            for choice in sorted(self._reasons)
-        ]
+        events += [Finish(self._finish(choice), choice) for choice in sorted(self._reasons)]
         return events
 
     def _annotations(self) -> list[Event]:

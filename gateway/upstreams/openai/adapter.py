@@ -180,7 +180,7 @@ class OpenAI(Adapter):
             request.stream,
             None if request.stream else self._patient,
         )
-        with closing(self._converse(call, account)) as events:
+        with closing(self._converse(call, account, context)) as events:
             try:
                 first = next(events)
             except (InvalidRequest, RequestBlocked) as err:
@@ -194,12 +194,13 @@ class OpenAI(Adapter):
                 return
         body = self._chat_body(request, account)
         del body["stream_options"]
-        for batch in self._converse(replace(call, body=encode(body)), account):
+        for batch in self._converse(replace(call, body=encode(body)), account, context):
             self._without_stream_options.add(call.url)
             yield batch
 
-    def _converse(self, call: ChatCall, account: Account) -> Events:
-        return converse(self._http, call, self._envelope(account), account, self._fetcher)
+    def _converse(self, call: ChatCall, account: Account, context: CallContext) -> Events:
+        envelope = self._envelope(account)
+        return converse(self._http, call, envelope, account, self._fetcher, context.served)
 
     def _sends_stream_options(self, request: ChatRequest, account: Account) -> bool:
         refused = self._url(account, _CHAT) in self._without_stream_options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Body, Http
 from gateway.upstreams.media_sources import from_url
 from gateway.upstreams.openai.envelope import Envelope, listed
+from gateway.upstreams.openai.logprobs import read_logprobs
 from gateway.upstreams.openai.tool_calls import ToolCalls
 from gateway.upstreams.openai.usage import find_usage, more_complete, usage_of
 
@@ -89,7 +90,6 @@ _PLAIN_CHUNK = frozenset(
 )
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _MOST_CHOICES = 128
-_LEAST_LOGPROB = -9999.0  # as OpenAI writes minus infinity
 _LARGEST_WHOLE_BYTES = 32 * 1024 * 1024
 
 
@@ -105,7 +105,12 @@ class ChatCall:
 
 
 def converse(
-    http: Http, call: ChatCall, envelope: Envelope, account: Account, fetcher: Fetcher
+    http: Http,
+    call: ChatCall,
+    envelope: Envelope,
+    account: Account,
+    fetcher: Fetcher,
+    served: Callable[[str], None],
 ) -> Events:
     """Send a chat request and yield the events of its answer, a batch per piece that arrives.
 
@@ -120,7 +125,7 @@ def converse(
         del call  # and with it the body: the answer may take minutes
         if answer.status != 200:
             raise envelope.failure(answer, account)
-        reader = ChatReader(envelope, account, fetcher)
+        reader = ChatReader(envelope, account, fetcher, served)
         content = answer.content()
         if content == "events":
             batches = reader.stream(answer.chunks())
@@ -147,12 +152,18 @@ class ChatReader:
         "_fetcher",
         "_finish",
         "_json",
-        "_model",
         "_seen",
+        "_served",
         "_usage",
     )
 
-    def __init__(self, envelope: Envelope, account: Account, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        envelope: Envelope,
+        account: Account,
+        fetcher: Fetcher,
+        served: Callable[[str], None],
+    ) -> None:
         self._envelope = envelope
         self._account = account
         self._fetcher = fetcher
@@ -161,8 +172,8 @@ class ChatReader:
         self._finish: dict[int, FinishReason] = {}
         self._seen: set[int] = set()
         self._deltas: set[int] = set()  # choices that came in pieces
-        self._begun = False  # the model and the first choice are known
-        self._model: str | None = None
+        self._begun = False  # the model was told, and the first choice
+        self._served = served
         self._usage: Mapping[str, Any] | None = None
 
     def stream(self, chunks: Iterator[bytes]) -> Events:
@@ -235,11 +246,11 @@ class ChatReader:
         choices = listed(chunk.get("choices"))
         if (usage := find_usage(chunk, choices)) is not None:
             self._usage = more_complete(self._usage, usage)
-        if self._model is None and isinstance(model := chunk.get("model"), str) and model:
-            self._model = model
+        if not self._begun and isinstance(model := chunk.get("model"), str) and model:
+            self._served(model)
         for choice in choices:
             self._choice(choice, events)
-        self._begun = self._model is not None and 0 in self._deltas
+        self._begun = 0 in self._deltas
 
     def _choice(self, choice: dict[str, Any], events: list[Event]) -> None:
         index = choice.get("index") or 0
@@ -254,7 +265,7 @@ class ChatReader:
         elif (message := choice.get("message")) and index not in self._deltas:
             self._turn(message, index, events, whole=True)  # else a summary of what has come
         if (logprobs := choice.get("logprobs")) and (tokens := logprobs.get("content")):
-            events.append(Logprobs(_logprobs(tokens), index))
+            events.append(Logprobs(read_logprobs(tokens), index))
         if reason := choice.get("finish_reason"):
             self._finished(reason, index)
 
@@ -326,7 +337,7 @@ class ChatReader:
             reason = self._finish.get(index, "stop")
             if reason == "stop" and index in self._calls:
                 reason = "tool_calls"
-            events.append(Finish(reason, index, model=self._model))
+            events.append(Finish(reason, index))
         return events
 
 
@@ -360,32 +371,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
     return value
-
-
-def _logprobs(tokens: Any) -> list[dict[str, Any]]:
-    """Log probabilities in OpenAI's types; minus infinity, which JSON has not, as its floor."""
-    read = []
-    for token in listed(tokens):
-        _text(token.get("token"))
-        read.append(
-            {
-                **token,
-                "logprob": _logprob(token),
-                "top_logprobs": [
-                    {**top, "logprob": _logprob(top)} for top in listed(token.get("top_logprobs"))
-                ],
-            }
-        )
-    return read
-
-
-def _logprob(token: Mapping[str, Any]) -> float:
-    value = token.get("logprob")
-    if value is None:
-        return _LEAST_LOGPROB
-    if type(value) not in (int, float):
-        raise TypeError("no log probability")
-    return float(value)
 
 
 def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +30,7 @@ from gateway.domain.errors import (
     UpstreamUnreachable,
 )
 from gateway.domain.events import Finish, TextDelta
+from gateway.domain.models import ModelFacts
 from gateway.services.routing.catalog import Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
 from gateway.services.routing.retries import RetryBudget
@@ -38,13 +40,37 @@ ANYONE = Caller("someone")
 ANSWER = [[TextDelta("Hello")], [Finish("stop")]]
 
 
-def vendor(name="vendor"):
-    return SimpleNamespace(name=name, takes=lambda secret: secret.startswith(f"{name}-"))
+def vendor(name="vendor", facts=None):
+    return SimpleNamespace(
+        name=name,
+        takes=lambda secret: secret.startswith(f"{name}-"),
+        facts=lambda model: (facts or {}).get(model),
+    )
 
 
 def model(*upstreams, kind="chat"):
     routes = tuple(Route(vendor(name), f"{name}-model") for name in upstreams or ("vendor",))
     return Model("public", kind, routes)
+
+
+def test_a_model_that_the_vendor_has_shut_down_is_served_by_its_successor(world):
+    facts = ModelFacts(
+        upstream="vendor",
+        pattern="old",
+        kind="chat",
+        shutdown=date(2027, 1, 1),
+        successor="new",
+        source="",
+        checked=date(2026, 12, 1),
+    )
+    upstream = vendor(facts={"old": facts})
+    public = Model("public", "chat", (Route(upstream, "old"),))
+    own = Caller("own", credential=Secret("vendor-key"))
+    for before_s, served in ((1, "old"), (0, "new"), (-1e7, "new")):
+        now = datetime(2027, 1, 1, tzinfo=UTC).timestamp() - before_s
+        dispatcher = Dispatcher(world.pool(account("a")), clock=lambda now=now: now)
+        for caller in (ANYONE, own):
+            assert [route.model for route in dispatcher.routes(public, caller)] == [served]
 
 
 def in_order(world, *accounts, **options):
