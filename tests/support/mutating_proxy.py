@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,12 +19,16 @@ _HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "serv
 
 @dataclass
 class Plan:
-    """A mutation of the first response to a request whose path contains `step`."""
+    """A mutation of the first response to a request that contains `step`, or matches it."""
 
-    step: str
+    step: str | re.Pattern[str]
     mutation: Mutation | None
     replies: list[Reply] = field(default_factory=list)
     applied: bool = False
+
+    def concerns(self, line: str) -> bool:
+        """Tell if the plan is for a request of this method and path."""
+        return self.step in line if isinstance(self.step, str) else bool(self.step.search(line))
 
 
 class MutatingProxy:
@@ -67,7 +72,7 @@ class MutatingProxy:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         reply = self._forward(handler, body)
         plan = self._plan(handler)
-        if plan is not None and plan.step in f"{handler.command} {handler.path}":
+        if plan is not None and plan.concerns(f"{handler.command} {handler.path}"):
             with self._lock:
                 first = not plan.replies
                 plan.replies.append(reply)

@@ -24,6 +24,7 @@ import pytest
 import requests
 from PIL import Image
 
+from tests.support.media import png
 from tests.support.mutating_proxy import MutatingProxy, Plan
 from tests.support.mutations import Mutation, Reply, documents, mutations
 
@@ -52,7 +53,7 @@ ABOUT_ACCOUNTS = {
     *("upstream_auth_failed", "no_account_available", "invalid_api_key", "rate_limit_exceeded"),
     *("model_not_found", "model_not_allowed", "insufficient_quota"),
 }
-SAMPLE = {"chat": 36, "images": 24, "videos": 16, "tools": 16, "embeddings": 8}
+SAMPLE = {"chat": 36, "images": 24, "videos": 16, "tools": 16, "embeddings": 8, "around": 8}
 TIMEOUT_S = 25
 
 
@@ -387,6 +388,49 @@ def test_a_changed_embedding_stays_right_or_is_an_error(site, proxy, vendor, soa
                 wrong.append(f"{case.name}: vectors of {lengths}")
     proxy.plans.clear()
     report(f"{vendor}, embeddings", counts)
+    assert not wrong, "\n".join(wrong)
+
+
+# -- what is done around an answer: sessions and uploads ------------------------------------
+
+AROUND = {
+    "session": ("gemini-enterprise/gemini-enterprise", "POST /gemini-enterprise/", "/sessions"),
+    "file": ("gemini-enterprise/gemini-enterprise", "POST /gemini-enterprise/", "ContextFile"),
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_a_changed_answer_around_a_chat_leaves_it_right_or_is_an_error(
+    site, proxy, vendors, name, soak, report
+):
+    model, *steps = AROUND[name]
+    step = re.compile(".*".join(steps) + "$")
+    url = "data:image/png;base64," + base64.b64encode(png()).decode()
+    content = [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    body = {"model": model, "messages": [{"role": "user", "content": content}]}
+    proxy.plans[""] = plan = Plan(step, None)
+    right = make(site, "/v1/chat/completions", body)
+    assert right.status_code == 200, right.text
+    text = right.json()["choices"][0]["message"]["content"]
+    wrong: list[str] = []
+    counts: Counter[str] = Counter()
+    for case in sample(mutations(plan.replies[0]), SAMPLE["around"], soak):
+        proxy.plans[""] = plan = Plan(step, case)
+        got = make(site, "/v1/chat/completions", body)
+        answered = got.status_code == 200
+        code = "right" if answered else error_code(got.json())
+        counts[code] += 1
+        if got.status_code == 500 or code in ABOUT_ACCOUNTS:
+            wrong.append(f"{case.name}: {got.text[:200]}")
+        if case.harmless and not answered:
+            wrong.append(f"{case.name}: is lost, {got.text[:200]}")
+        if answered and got.json()["choices"][0]["message"]["content"] != text:
+            wrong.append(f"{case.name}: another answer, {got.text[:200]}")
+    proxy.plans.clear()
+    report(f"gemini-enterprise, {name}", counts)
     assert not wrong, "\n".join(wrong)
 
 

@@ -5,6 +5,7 @@ https://docs.cloud.google.com/gemini/enterprise/docs/reference/rest
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -33,6 +34,10 @@ _DOWNLOAD_S = 600.0
 _DELETE_S = 5.0  # a process that ends has little time for each session
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+# The vendor refuses other names as if the account had no right to them.
+_ID = re.compile(r"[\w.~:-]{1,256}", re.ASCII)
+_SESSION = re.compile(rf"projects/(?:{_ID.pattern}/){{1,8}}sessions/{_ID.pattern}", re.ASCII)
+
 
 class Client:
     """One account at its engine."""
@@ -57,7 +62,7 @@ class Client:
         """Return the resource name of a new session that carries `label`."""
         session = self._housekeep("POST", self.engine.sessions_url, session_body(label))
         name = session.get("name")
-        if not isinstance(name, str) or "/sessions/" not in name:
+        if not isinstance(name, str) or not _SESSION.fullmatch(name):
             raise UpstreamInvalidResponse(f"{VENDOR} did not name the new session", sent=True)
         return name
 
@@ -116,7 +121,7 @@ class Client:
     def _add_file(self, session: str, attachment: Attachment) -> str:
         url = self.engine.file_url(session)
         file_id = self._housekeep("POST", url, file_body(attachment)).get("fileId")
-        if not isinstance(file_id, str) or not file_id:
+        if not isinstance(file_id, str) or not _ID.fullmatch(file_id):
             raise UpstreamInvalidResponse(f"{VENDOR} gave an attachment no id", sent=True)
         return file_id
 

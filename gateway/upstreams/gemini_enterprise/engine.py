@@ -23,6 +23,9 @@ VENDOR = VENDORS[_NAME].title
 # caller can do anything about the state that a session is in.
 TABLE: Sequence[Row] = (
     Row(400, "", r"\bmodel ?id\b", ModelNotFound),
+    # A session that is not there says nothing of the account; an engine that is not there does.
+    Row(404, "", r"^session\b|/sessions/", UpstreamError),
+    Row(403, "", r"^session is not owned", UpstreamError),
     Row(404, "", "", AccountRejected),
     *google_errors.TABLE,
     Row(400, "FAILED_PRECONDITION.*", "", UpstreamError),
