@@ -57,7 +57,7 @@ class Assistant:
             if body["fileName"] == self.refuse:
                 error = {"code": 400, "status": "INVALID_ARGUMENT", "message": "no"}
                 return 400, {"error": error}
-            return 200, {"fileId": f"id of {body['fileName']}"}
+            return 200, {"fileId": f"id-of-{body['fileName']}"}
         self.asked.append(body)
         return 200, [DONE]
 
@@ -78,7 +78,7 @@ def test_files_arrive_side_by_side_and_keep_their_order(open_vendor, assistant) 
     pictures = [a_png(9, 9, filename="z.png"), a_png(8, 8, filename="a.png")]
     more = [a_jpeg(), an_mp4()]
     events_of(vendor, chat_of(user(*pictures, "Compare"), user(*more, "And these")), ACCOUNT)
-    assert assistant.asked[0]["fileIds"][:2] == ["id of z.png", "id of a.png"]
+    assert assistant.asked[0]["fileIds"][:2] == ["id-of-z.png", "id-of-a.png"]
     assert len(assistant.asked[0]["fileIds"]) == 4
 
 
