@@ -41,7 +41,7 @@ class Heartbeats:
         return True
 
     def disarm(self) -> None:
-        """Send no more, and let go of the app's functions: they know the request's environ."""
+        """Send no more, and drop the app's functions: they refer to the environ, which has this."""
         self.due_at = math.inf
         self._headers, self._filler = tuple, b""
 

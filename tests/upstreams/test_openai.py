@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
@@ -67,6 +69,35 @@ def test_a_server_that_refuses_stream_options_is_not_sent_them_again(
         assert text_of(events) == "hi"
     sent = ["stream_options" in json.loads(body) for body in canned.bodies]
     assert sent == [True, False, False]
+
+
+def test_streams_that_are_refused_at_once_are_both_sent_again(
+    imitator: Vendor, canned: Canned
+) -> None:
+    both_asked, one_answered = Barrier(2, timeout=10), Event()
+
+    class Meeting(list[bytes]):
+        """Bodies as they arrive; the second is not answered before the first stream begins."""
+
+        def append(self, body: bytes) -> None:
+            super().append(body)
+            if "stream_options" in json.loads(body) and both_asked.wait():
+                one_answered.wait(10)
+
+    canned.bodies = Meeting()
+    for _ in range(2):
+        canned.say(REFUSALS[0], 422)
+        canned.stream(DELTA, END, "[DONE]")
+
+    def text() -> str:
+        found = text_of(imitator.chat(ask(imitator, stream=True), ACCOUNT))
+        one_answered.set()
+        return found
+
+    with ThreadPoolExecutor(2) as threads:
+        assert [future.result() for future in [threads.submit(text) for _ in range(2)]] == [
+            "hi"
+        ] * 2
 
 
 def test_another_refusal_of_a_stream_is_told_and_not_repeated(

@@ -173,10 +173,11 @@ class OpenAI(Adapter):
 
         A server that then answers is not sent them again.
         """
+        body = self._chat_body(request, account)
         call = ChatCall(
             self._url(account, _CHAT),
             bearer(account, context.request_id),
-            encode(self._chat_body(request, account)),
+            encode(body),
             request.stream,
             None if request.stream else self._patient,
         )
@@ -184,15 +185,13 @@ class OpenAI(Adapter):
             try:
                 first = next(events)
             except (InvalidRequest, RequestBlocked) as err:
-                if not self._sends_stream_options(request, account):
-                    raise
-                if not _UNKNOWN_PARAMETER.search(err.message):
+                if "stream_options" not in body or not _UNKNOWN_PARAMETER.search(err.message):
                     raise
             else:
+                del body, call  # the answer may take minutes
                 yield first
                 yield from events
                 return
-        body = self._chat_body(request, account)
         del body["stream_options"]
         for batch in self._converse(replace(call, body=encode(body)), account, context):
             self._without_stream_options.add(call.url)
@@ -201,10 +200,6 @@ class OpenAI(Adapter):
     def _converse(self, call: ChatCall, account: Account, context: CallContext) -> Events:
         envelope = self._envelope(account)
         return converse(self._http, call, envelope, account, self._fetcher, context.served)
-
-    def _sends_stream_options(self, request: ChatRequest, account: Account) -> bool:
-        refused = self._url(account, _CHAT) in self._without_stream_options
-        return request.stream and account.stream_options and not refused
 
     def _chat_body(self, request: ChatRequest, account: Account) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -218,7 +213,8 @@ class OpenAI(Adapter):
             del body[name]
         if request.stream:
             body["stream"] = True
-            if self._sends_stream_options(request, account):
+            refused = self._url(account, _CHAT) in self._without_stream_options
+            if account.stream_options and not refused:
                 body["stream_options"] = {"include_usage": True}
         return body
 
