@@ -122,9 +122,9 @@ class MachineStorage(Storage, SlidingWindowCounterSupport):
             return True
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
-        """Read without the lock: a count that is being written may be wrong once, in a header."""
-        now = self._clock()
-        _, _, previous, current = self._read(key, expiry, now)
+        with self._lock, _Locked(self._file):
+            now = self._clock()
+            _, _, previous, current = self._read(key, expiry, now)
         left_s = _left_share(now, expiry) * expiry
         return previous, left_s if previous else 0.0, current, left_s + expiry
 

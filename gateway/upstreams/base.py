@@ -68,7 +68,7 @@ class Upstream(Protocol):
         ...
 
     def facts(self, model: str) -> ModelFacts | None:
-        """What the table of models says of a vendor's model; None where it has no row."""
+        """The row of the table of models for a vendor's model, if it has one."""
         ...
 
     def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:

@@ -46,7 +46,7 @@ def extract_data_urls(text: bytes | bytearray) -> tuple[bytes, dict[str, Embedde
 
 
 def _large_strings(text: bytes | bytearray) -> Iterator[tuple[int, int]]:
-    """Where strings of data URLs begin and end, quotes at both, that have LARGE_URL_BYTES or more.
+    """Start and end of each data URL of LARGE_URL_BYTES or more, with its quotes.
 
     Goes from quote to quote by the last one that is near enough, not by each, so that no text
     takes longer than a few searches through it.

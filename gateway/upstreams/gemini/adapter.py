@@ -91,9 +91,8 @@ class Gemini(Adapter):
         with files.uploaded(self._http, endpoint, account, uploads) as uris:
             body = _chat_body(request, uris, self.facts(request.model))
             names = parameters.tool_names(request.params)
-            decoder = Decoder(
-                account, {written: name for name, written in names.items()}, context.served
-            )
+            callers = {written: name for name, written in names.items()}
+            decoder = Decoder(account, context.served, callers)
             if request.stream:
                 yield from self._streamed(request.model, body, endpoint, account, decoder)
             else:
@@ -171,7 +170,7 @@ class Gemini(Adapter):
         with files.uploaded(self._http, endpoint, account, uploads) as uris:
             body = images.image_body(request, uris)
             for _ in range(request.n):
-                decoder = Decoder(account)
+                decoder = Decoder(account, context.served)
                 try:
                     events = self._whole(request.model, body, endpoint, account, decoder)
                     decoder.add_image_to(total)

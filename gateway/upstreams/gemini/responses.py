@@ -85,8 +85,8 @@ class Decoder:
     def __init__(
         self,
         account: Account,
+        served: Callable[[str], None],
         tool_names: Mapping[str, str] | None = None,
-        served: Callable[[str], None] = lambda model: None,
     ) -> None:
         self._account = account
         self._names = tool_names or {}

@@ -48,9 +48,8 @@ def usage_of(raw: Any) -> Usage:
 
 def find_usage(chunk: Mapping[str, Any], choices: list[dict[str, Any]]) -> Mapping[str, Any] | None:
     """The counters of a chunk: beside the choices, in one of them, or under a vendor's name."""
-    if isinstance(usage := chunk.get("usage"), dict) and usage and "usage" not in usage:
-        return usage  # as nearly always
-    for found in (usage, *(choice.get("usage") for choice in choices), chunk.get("x_groq")):
+    places = (chunk.get("usage"), *(choice.get("usage") for choice in choices), chunk.get("x_groq"))
+    for found in places:
         if isinstance(found, dict) and found:
             inner = found.get("usage")
             return inner if isinstance(inner, dict) else found
@@ -78,6 +77,6 @@ def _first(raw: Any, *paths: str) -> int:
         value = raw
         for name in path.split("."):
             value = value.get(name) if isinstance(value, dict) else None
-        if value is not None and (count := tokens_of(value)):
+        if count := tokens_of(value):
             return count
     return 0
