@@ -193,8 +193,7 @@ def _check_background(body: Fields, references: list[MediaInfo]) -> bool:
 
 def _layer_count(prompt: str, model: ImageModel) -> int:
     """Return the number of layers, from the prompt where it names one."""
-    named = re.search(r"\d+", prompt)
-    return max(1, min(model.layers, int(named[0]) if named else _UNASKED_LAYERS))
+    return max(1, min(model.layers, _number_in(prompt, _UNASKED_LAYERS)))
 
 
 def _count(body: Fields, prompt: str, references: int) -> int:
@@ -208,8 +207,13 @@ def _count(body: Fields, prompt: str, references: int) -> int:
     if wanted != "auto":
         return 1
     most = most or _MOST_IMAGES - references
-    named = re.search(r"\d+", prompt)
-    return max(1, min(most, int(named[0]) if named else _UNASKED_GROUP))
+    return max(1, min(most, _number_in(prompt, _UNASKED_GROUP)))
+
+
+def _number_in(prompt: str, default: int) -> int:
+    """Return the first number of a prompt, of which nine digits are read."""
+    named = re.search(r"\d{1,9}", prompt)
+    return int(named[0]) if named else default
 
 
 def _member(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:

@@ -91,6 +91,7 @@ def test_group_has_as_many_images_as_the_prompt_wants(ark):
         return len(answer.data)
 
     assert [group("3 cats", 5), group("cats", 2), group("9 cats", 5)] == [3, 2, 5]
+    assert group("9" * 5000, 5) == 5
 
 
 def events_of(text: str) -> list[dict[str, Any]]:
