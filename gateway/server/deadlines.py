@@ -175,7 +175,7 @@ class Deadlines:
         if idle or (at_once and waits):
             self._greenlet.throw(CloseConnection)
         elif waits and self._expiry is CloseConnection:
-            # A request may be on its way, or a client may still be reading a error_responses.
+            # A request may be on its way, or a client may still be reading an error.
             self._deadline = min(self._deadline, now + _GRACE_S)
 
     def interrupt(self, reason: Interrupted) -> None:

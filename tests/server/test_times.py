@@ -188,8 +188,10 @@ def test_slow_senders_do_not_hold_up_the_others(server, soak, start):
 
 def test_idle_connections_give_way_to_those_that_ask_for_something(serve):
     with serve("--worker-connections", "20", "--keep-alive", "60") as server, ExitStack() as idle:
-        clients = [idle.enter_context(server.client()) for _ in range(40)]
-        for client in clients:
+        clients = []
+        for _ in range(40):  # one after the other: who has asked nothing yet may be hung up on
+            client = idle.enter_context(server.client())
             assert client.get("/plain").answer().status == 200
+            clients.append(client)
         assert server.get("/plain").status == 200
         assert sum(client.closed() for client in clients[:10]) == 10
