@@ -248,6 +248,7 @@ def test_a_clock_that_jumps_leaves_nothing_stuck_and_takes_nothing_away(
                 f"clock moved to {jump} s with all workers killed: all films there after "
                 f"{took_s:.0f} s"
             )
+        move("+0")  # Google gives no token to a clock that is ahead
         undisturbed(gateway, vendors, lambda: move("+7200"))
     assert vendors.operations(key)["ark.videos.create"] == 3 * len(jumps)
 

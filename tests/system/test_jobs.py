@@ -28,7 +28,7 @@ SPENT = """
 [[accounts]]
 name = "spent"
 upstream = "ark"
-credential = "ark-empty4"
+credential = "ark-empty"
 models = ["spent-film"]
 
 [[accounts]]

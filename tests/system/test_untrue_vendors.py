@@ -43,9 +43,14 @@ INTERACTIONS = "POST /gemini/v1beta/interactions"
 VIDEOS = {
     "ark-create": ("doubao-video", "POST /ark/api/v3/contents/generations/tasks", "ark-{}-video0"),
     "ark-poll": ("doubao-video", "GET /ark/api/v3/contents/generations/tasks/", "ark-{}-video0"),
-    "gemini": (
+    "gemini-create": (
         "gemini/gemini-omni-1.2-flash",
         "POST /gemini/v1beta/interactions",
+        "AIza-{}-video0",
+    ),
+    "gemini-poll": (
+        "gemini/gemini-omni-1.2-flash",
+        "GET /gemini/v1beta/interactions/",
         "AIza-{}-video0",
     ),
 }
@@ -54,6 +59,7 @@ ABOUT_ACCOUNTS = {
     *("model_not_found", "model_not_allowed", "insufficient_quota"),
 }
 SAMPLE = {"chat": 36, "images": 24, "videos": 16, "tools": 16, "embeddings": 8, "around": 8}
+SAMPLE |= {"drawings": 16, "refusals": 12}
 TIMEOUT_S = 25
 
 
@@ -438,6 +444,9 @@ def test_a_changed_answer_around_a_chat_leaves_it_right_or_is_an_error(
 
 PAGE = b"<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head></html>"
 GOOGLE = {"code": 400, "status": "INVALID_ARGUMENT", "message": "The prompt is not allowed."}
+PROBLEM = json.dumps(
+    {"title": "Error 1010", "detail": "No access", "cloudflare_error": True}
+).encode()
 BLOCKED = {
     "openai": {"error": {"code": "content_policy_violation", "message": "Not allowed."}},
     "ark": {"error": {"code": "InputTextSensitiveContentDetected", "message": "Sensitive."}},
@@ -452,6 +461,9 @@ def hostile(vendor: str) -> Iterator[Mutation]:
         yield answering(status, "text/html", PAGE)
         yield answering(status, "text/plain", b"error code: 1010")
         yield answering(status, "text/plain", b"")
+    for status in (401, 403, 429):
+        yield answering(status, "application/problem+json", PROBLEM)
+    yield answering(403, "application/json", b'{"message": "Forbidden"}')
     yield answering(400, "application/json", json.dumps(BLOCKED[vendor]).encode())
 
 
@@ -460,11 +472,20 @@ def answering(status: int, kind: str, body: bytes) -> Mutation:
     return Mutation(f"{status} {kind} of {len(body)} bytes", lambda _: reply)
 
 
+def changed_refusals(vendor: str, soak: bool) -> Iterator[Mutation]:
+    """Yield refusals of a prompt in the vendor's envelope, each changed in one place."""
+    whole = answering(400, "application/json", json.dumps(BLOCKED[vendor]).encode())
+    at_first = whole.apply(Reply(200, (), b""))
+    for case in sample(mutations(at_first), SAMPLE["refusals"], soak):
+        if case.apply(at_first).status == 400:
+            yield Mutation(case.name, lambda _, case=case: case.apply(at_first))
+
+
 @pytest.mark.parametrize("vendor", CHAT)
-def test_no_prompt_hurts_an_account(site, proxy, vendor):
+def test_no_prompt_hurts_an_account(site, proxy, vendor, soak):
     model, step = CHAT[vendor]
     begin = site.log.stat().st_size
-    for case in hostile(vendor):
+    for case in (*hostile(vendor), *changed_refusals(vendor, soak)):
         for _ in range(5):
             proxy.plans[""] = plan = Plan(step, case)
             got = ask(site, model, stream=False)
@@ -499,7 +520,7 @@ def images_of(reply: Reply) -> list[str] | None:
     def walk(value: Any) -> None:
         if isinstance(value, dict):
             for name, item in value.items():
-                if name in ("b64_json", "url", "data") and isinstance(item, str):
+                if name in ("b64_json", "url", "data", "fileId") and isinstance(item, str):
                     found.append(item)
                 walk(item)
         elif isinstance(value, list):
@@ -514,9 +535,57 @@ def images_of(reply: Reply) -> list[str] | None:
 def is_image(got: requests.Response) -> bool:
     data = [item["b64_json"] for item in got.json()["data"]]
     for item in data:
-        with Image.open(io.BytesIO(base64.b64decode(item))) as image:
-            image.load()
+        load(base64.b64decode(item))
     return len(data) == 1
+
+
+def load(data: bytes) -> None:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_changed_answer_with_a_drawing_shows_it_or_is_an_error(site, proxy, stream, soak, report):
+    model, step = CHAT["gemini-enterprise"]
+    draw = [{"role": "user", "content": "Draw a picture of a cat"}]
+    body = {"model": model, "messages": draw, "stream": stream}
+    proxy.plans[""] = plan = Plan(step, None)
+    assert len(drawings(make(site, "/v1/chat/completions", body))) == 1
+    wrong: list[str] = []
+    counts: Counter[str] = Counter()
+    for case in sample(mutations(plan.replies[0]), SAMPLE["drawings"], soak):
+        proxy.plans[""] = plan = Plan(step, case)
+        got = make(site, "/v1/chat/completions", body)
+        failed = got.status_code != 200 or '"error"' in got.text
+        links = [] if failed else drawings(got)
+        if failed:
+            code = re.search('"code": ?"([a-z_]+)"', got.text)
+            counts[code[1] if code else "broken"] += 1
+        else:
+            counts[f"{len(links)} drawings"] += 1
+        if got.status_code == 500 or any(f'"{code}"' in got.text for code in ABOUT_ACCOUNTS):
+            wrong.append(f"{case.name}: {got.text[:200]}")
+        readable = images_of(case.apply(plan.replies[0])) == images_of(plan.replies[0])
+        if failed and (case.harmless or (readable and ".file" in case.name)):
+            wrong.append(f"{case.name}: the drawing is lost, {got.text[:200]}")
+        for link in links:
+            load(requests.get(link, timeout=TIMEOUT_S).content)
+        if len(links) > 1 or (not links and not failed and readable):
+            wrong.append(f"{case.name}: complete with {len(links)} drawings, {got.text[:200]}")
+    report(f"gemini-enterprise, drawing {'streamed' if stream else 'whole'}", counts)
+    proxy.plans.clear()
+    assert not wrong, "\n".join(wrong)
+
+
+def drawings(got: requests.Response) -> list[str]:
+    """Return the links to the images in an answer, whole or streamed."""
+    if not got.headers["Content-Type"].startswith("text/event-stream"):
+        messages = [got.json()["choices"][0]["message"]]
+    else:
+        data = [json.loads(line[6:]) for line in got.text.split("\n") if line[:7] == "data: {"]
+        messages = [choice["delta"] for chunk in data for choice in chunk["choices"]]
+    images = [image for message in messages for image in message.get("images") or ()]
+    return [image["image_url"]["url"] for image in images]
 
 
 @pytest.mark.parametrize("vendor", IMAGES)
@@ -578,7 +647,7 @@ def test_a_changed_answer_about_a_video_does_not_lose_it_or_order_it_twice(
             return code, f"the vendor is not asked, {got.text[:200]}"
         if code in ABOUT_ACCOUNTS or got.status_code == 500:
             return code, got.text[:200]
-        if not delivered and (case.harmless or flow == "ark-poll"):
+        if not delivered and (case.harmless or flow.endswith("poll")):
             return code, f"the video is lost, {got.text[:200]}"
         if (
             step.startswith(orders)

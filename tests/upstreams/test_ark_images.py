@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from io import BytesIO
 from typing import Any
 
@@ -18,6 +19,7 @@ from gateway.domain.errors import (
 )
 from gateway.domain.events import Finish, MediaReady, Progress, Usage
 from gateway.domain.requests import ImageRequest
+from tests.support.media import png
 from tests.upstreams.conftest import (
     CONTEXT,
     Vendor,
@@ -214,3 +216,13 @@ def test_answer_without_a_picture_is_refused(scripted_ark, canned, body: Any) ->
     canned.say(body)
     with pytest.raises(UpstreamInvalidResponse):
         list(scripted_ark.upstream.image(ImageRequest(SEEDREAM_4, "a fox"), ACCOUNT, CONTEXT))
+
+
+def test_picture_in_base64_is_taken_though_a_link_was_asked_for(scripted_ark, canned) -> None:
+    image = png()
+    canned.say({"data": [{"b64_json": base64.b64encode(image).decode()}]})
+    request = ImageRequest(SEEDREAM_4, "a fox")
+    events = flat(scripted_ark.upstream.image(request, ACCOUNT, CONTEXT))
+    [source] = [event.source for event in events if isinstance(event, MediaReady)]
+    with source.open() as pieces:
+        assert b"".join(pieces) == image

@@ -174,7 +174,9 @@ def test_answer_that_never_succeeds_was_broken_off(scripted_enterprise, canned) 
         answered(scripted_enterprise, canned, replies({"text": "Hel"}))
 
 
-@pytest.mark.parametrize("element", [7, {"answer": 7}, replies({"file": {"fileId": "1"}})])
+@pytest.mark.parametrize(
+    "element", [7, {"answer": 7}, replies({"file": {"mimeType": "image/png"}})]
+)
 def test_nonsense_is_refused_unread(scripted_enterprise, canned, element: Any) -> None:
     with pytest.raises(UpstreamInvalidResponse):
         answered(scripted_enterprise, canned, element)

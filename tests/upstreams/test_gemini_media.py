@@ -287,7 +287,6 @@ def test_film_that_was_lost_is_a_failed_job(scripted_gemini, canned, answer, sta
 @pytest.mark.parametrize(
     "answer",
     [
-        {"status": "completed", "steps": []},
         {"status": "incomplete", "steps": []},
         {"status": "cancelled"},
         {"status": "failed", "errors": [{"code": "api_error", "message": "no AIza-secret-1"}]},
@@ -300,11 +299,31 @@ def test_interaction_without_a_film_is_a_failed_job(scripted_gemini, canned, ans
     assert "AIza" not in caught.value.message
 
 
-@pytest.mark.parametrize("answer", [[], {"status": "completed", "steps": 5}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [],
+        {"status": "completed", "steps": 5},
+        {"status": "completed", "steps": []},
+        {"status": "completed", "steps": [{"type": "of_tomorrow", "content": [{}]}]},
+        {"status": "of_tomorrow", "steps": []},
+        {"status": ["failed"]},
+        {"steps": []},
+    ],
+)
 def test_word_on_a_film_that_makes_no_sense_is_refused(scripted_gemini, canned, answer) -> None:
     canned.say(answer)
     with pytest.raises(UpstreamInvalidResponse):
         scripted_gemini.upstream.check_video("v1_1", ACCOUNT)
+
+
+@pytest.mark.parametrize("status", ["completed", "idle", None])
+def test_film_that_is_there_is_taken_in_any_wrapping(scripted_gemini, canned, status) -> None:
+    step = made("https://vendor.example/film.mp4")["steps"][-1]
+    canned.say({"status": status, "steps": {**step, "content": step["content"][0]}})
+    task = scripted_gemini.upstream.check_video("v1_1", ACCOUNT)
+    assert task.video is not None
+    assert task.video.url == "https://vendor.example/film.mp4"
 
 
 def test_film_without_an_id_may_be_on_its_way(scripted_gemini: Vendor, canned: Canned) -> None:

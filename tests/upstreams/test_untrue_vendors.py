@@ -10,6 +10,7 @@ import pytest
 
 from gateway.domain.accounts import Account, Secret
 from gateway.domain.errors import (
+    AccountRejected,
     AnswerFailed,
     ContentFiltered,
     ContextLengthExceeded,
@@ -25,6 +26,7 @@ from gateway.domain.events import (
     Finish,
     Logprobs,
     MediaReady,
+    ReasoningDelta,
     ToolCallDelta,
     Usage,
     VendorFields,
@@ -88,6 +90,35 @@ def test_refusal_without_the_vendors_envelope_is_about_the_request(
         scripted.chat(ask(scripted), ACCOUNT)
     assert caught.value.fault is Fault.CALLER
     assert "html" not in caught.value.message
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+def test_json_of_a_content_network_is_about_the_request(scripted, canned, status: int) -> None:
+    body = {
+        "type": "https://developers.cloudflare.com/support/",
+        "title": f"Error {status}",
+        "status": status,
+        "detail": "The site owner has blocked access.",
+        "cloudflare_error": True,
+    }
+    canned.say(body, status=status, Content_Type="application/problem+json")
+    with pytest.raises(RequestBlocked, match=r"blocked access|no reason given"):
+        scripted.chat(ask(scripted), ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"message": "Forbidden"}, RequestBlocked),
+        ({"detail": "Request blocked by policy 17"}, RequestBlocked),
+        ({"detail": "Authorization failed"}, AccountRejected),
+        ({"message": "Invalid API key"}, AccountRejected),
+    ],
+)
+def test_bare_403_is_the_vendors_where_it_speaks_of_keys(imitator, canned, body, kind) -> None:
+    canned.say(body, status=403)
+    with pytest.raises(kind):
+        imitator.chat(ask(imitator), ACCOUNT)
 
 
 def test_page_with_a_5xx_is_the_vendors_fault(scripted, canned) -> None:
@@ -219,6 +250,26 @@ def test_closing_summary_is_no_more_text(imitator, canned) -> None:
 
 
 # Reading.
+
+
+def test_closing_message_adds_what_had_not_come(imitator, canned) -> None:
+    call = {"id": "c", "function": {"name": "now", "arguments": "{}"}}
+    canned.stream(
+        chunk(role="assistant", content=""),
+        chunk(content="Hello "),
+        chunk(content="there"),
+        whole("tool_calls", content="Hello there", tool_calls=[call], reasoning_content="Hm"),
+        "[DONE]",
+    )
+    events = answer(imitator)
+    assert text_of([events]) == "Hello there"
+    assert only(events, ToolCallDelta).name == "now"
+    assert only(events, ReasoningDelta).text == "Hm"
+
+
+def test_message_after_the_role_alone_is_the_answer(imitator, canned) -> None:
+    canned.stream(chunk(role="assistant", content=""), whole(content="Hello"), "[DONE]")
+    assert text_of([answer(imitator)]) == "Hello"
 
 
 def test_halves_of_an_emoji_are_joined_over_chunks(imitator, canned) -> None:

@@ -92,7 +92,12 @@ def _videos(media: list[tuple[StoredMedia, StoredMedia | None]], sign: Sign) -> 
 
 
 def shown_status(job: Job) -> str:
-    """The contract's word: submitting and storing are the gateway's own affair."""
+    """The contract's word: submitting and storing are the gateway's own affair.
+
+    A video waits until a vendor has taken it: it may have to wait for another account.
+    """
+    if job.status == "submitting" and job.kind == "video":
+        return "queued"
     return "in_progress" if job.status in ("submitting", "storing") else job.status
 
 

@@ -13,7 +13,7 @@ from gateway.domain.models import ModelFacts
 from gateway.domain.requests import ImageRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.upstreams.ark.errors import ENVELOPE
-from gateway.upstreams.media_sources import UrlSource
+from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.envelope import images_in
 from gateway.upstreams.openai.messages import data_url
 from gateway.upstreams.openai.usage import usage_of
@@ -136,9 +136,11 @@ def read_images(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list[E
         raise error
     images: list[Event] = []
     for entry in images_in(answer):
-        url = entry.get("url")
+        url, text = entry.get("url"), entry.get("b64_json")
         if url and isinstance(url, str):
-            images.append(MediaReady("image", UrlSource(fetcher, url, "image/jpeg")))
+            images.append(MediaReady("image", from_url(fetcher, url, "image/jpeg")))
+        elif text and isinstance(text, str):
+            images.append(MediaReady("image", InlineSource(text, "image/jpeg")))
         elif error := ENVELOPE.reported(entry, account):
             raise error
     if not images:

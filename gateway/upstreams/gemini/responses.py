@@ -37,7 +37,7 @@ from gateway.upstreams.gemini.citations import citations
 from gateway.upstreams.gemini.endpoint import VENDOR
 from gateway.upstreams.google.errors import embedded_error, status_in
 from gateway.upstreams.media_sources import InlineSource
-from gateway.upstreams.openai.envelope import listed, single
+from gateway.upstreams.openai.envelope import checked_text, listed, single
 
 # Anything else is no complete answer: after some text, too.
 _REASONS: Mapping[str, FinishReason] = {
@@ -152,7 +152,7 @@ class Decoder:
             raise ContentFiltered(f"Gemini blocked the prompt: {reason}", sent=True)
 
     def _part(self, part: Mapping[str, Any], choice: int, found: list[Event]) -> None:
-        text = _text(part.get("text") or "")
+        text = checked_text(part.get("text") or "")
         signature = part.get("thoughtSignature") or None
         if not isinstance(signature, str):
             signature = None
@@ -172,13 +172,13 @@ class Decoder:
         self._calls[choice] = index + 1
         if index >= _MOST_CALLS:
             raise ValueError("too many tool calls")
-        name, args = _text(call["name"]), single(call.get("args") or {})
+        name, args = checked_text(call["name"]), single(call.get("args") or {})
         if not isinstance(args, dict):
             raise TypeError("no arguments")
         return ToolCallDelta(
             index,
             orjson.dumps(args).decode(),
-            id=_text(call.get("id") or "") or f"call_{uuid4().hex[:24]}",
+            id=checked_text(call.get("id") or "") or f"call_{uuid4().hex[:24]}",
             name=self._names.get(name, name),
             signature=signature,
             choice=choice,
@@ -186,7 +186,7 @@ class Decoder:
 
     def _media(self, inline: Mapping[str, Any], found: list[Event]) -> None:
         """Add a file, once; one of no type that can be read is taken for an image."""
-        data, mime_type = _text(inline["data"]), inline.get("mimeType")
+        data, mime_type = checked_text(inline["data"]), inline.get("mimeType")
         if not isinstance(mime_type, str) or "/" not in mime_type:
             mime_type = "image/png"
         if hash(data) in self._files:
@@ -300,12 +300,6 @@ def _image_tokens(details: Any) -> int:
         for item in details
         if isinstance(item, dict) and item.get("modality") == "IMAGE"
     )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
 
 
 def _late_error(rest: bytes) -> Mapping[str, Any] | None:

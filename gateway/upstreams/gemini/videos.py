@@ -25,6 +25,7 @@ from gateway.domain.requests import VideoRequest
 from gateway.net.codecs.json_body import Base64
 from gateway.upstreams.base import with_frames
 from gateway.upstreams.errors import redact
+from gateway.upstreams.openai.envelope import listed
 
 _RATIOS = ("16:9", "9:16")
 _RESOLUTIONS = {"360p": 360, "720p": 720, "1080p": 1080, "4k": 2160}  # lines
@@ -32,6 +33,7 @@ _SHORTEST_S = 3
 _LONGEST_S = {"1.1": 10, "1.2": 15}  # by version of the model
 _VERSION = re.compile(r"omni-(\d+\.\d+)")
 _RUNNING = frozenset({"queued", "in_progress"})
+_ENDED = frozenset({"completed", "failed", "incomplete", "cancelled", "budget_exceeded"})
 _FILE = re.compile(r"/files/([\w-]{1,64})(?::download)?(?:\?|$)")
 _BLOCKED = re.compile(r"safety|policy|prohibited|blocked|recitation", re.IGNORECASE)
 
@@ -117,12 +119,13 @@ class Video:
 def video_of(interaction: Mapping[str, Any], account: Account) -> Video | None:
     """The video of an interaction, None while it is being made.
 
-    Raises JobFailed or ContentFiltered when there will be none.
+    Raises JobFailed or ContentFiltered when there will be none, and UpstreamInvalidResponse
+    when that cannot be told: a status of tomorrow is no failure.
     """
     status = interaction.get("status")
     if status in _RUNNING:
         return None
-    if status == "completed":
+    if status == "completed" or status not in _ENDED:
         for part in _outputs(interaction):
             data, uri = _text(part.get("data")), _text(part.get("uri"))
             if part.get("type") == "video" and (data or uri):
@@ -145,24 +148,26 @@ def _text(value: Any) -> str | None:
 
 
 def _outputs(interaction: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for step in interaction.get("steps") or ():
+    for step in listed(interaction.get("steps")):
         if step.get("type") == "model_output":
-            yield from step.get("content") or ()
+            yield from listed(step.get("content"))
 
 
 def _failure(interaction: Mapping[str, Any], account: Account) -> GatewayError:
     """The error for an interaction that ended without a video."""
     status = interaction.get("status")
+    if status not in _ENDED:
+        return UpstreamInvalidResponse("Gemini's status of the video is not known", sent=True)
     if status == "cancelled":
         return JobFailed("the video was cancelled at Gemini", code="cancelled", sent=True)
-    errors = interaction.get("errors") or ()
+    errors = listed(interaction.get("errors"))
     codes = [str(error.get("code")) for error in errors]
     said = [error.get("message") for error in errors]
     said += [part.get("text") for part in _outputs(interaction)]
-    reason = redact(" ".join(text for text in said if text), account.secret.reveal())
+    reason = redact(" ".join(filter(None, map(_text, said))), account.secret.reveal())
     if any(_BLOCKED.search(code) for code in codes):
         return ContentFiltered(f"Gemini blocked the video: {reason or codes[0]}", sent=True)
     has_video = any(part.get("type") == "video" for part in _outputs(interaction))
-    if status == "completed" and (has_video or not isinstance(interaction.get("steps"), list)):
+    if status == "completed" and (has_video or not reason):
         return UpstreamInvalidResponse("Gemini finished the video without giving it", sent=True)
     return JobFailed(f"Gemini made no video: {reason or status}", sent=True)

@@ -35,6 +35,7 @@ from gateway.upstreams.gemini_enterprise.citations import reply_citations
 from gateway.upstreams.gemini_enterprise.engine import TABLE, VENDOR
 from gateway.upstreams.google.errors import embedded_error, status_in
 from gateway.upstreams.media_sources import InlineSource
+from gateway.upstreams.openai.envelope import checked_text, listed, single
 
 _LONGEST_QUOTE = 300  # characters of the model's own words in an error
 _BROKEN_OFF = f"{VENDOR} broke its answer off"
@@ -51,6 +52,7 @@ class Decoder:
         "_account",
         "_citations",
         "_failure",
+        "_files",
         "_finish",
         "_images",
         "_prompt",
@@ -70,6 +72,7 @@ class Decoder:
         self._said = Estimate()
         self._text = ""
         self._citations: list[dict[str, Any]] = []
+        self._files: set[str] = set()  # ids of those that were handed on
         self._images = 0
         self._videos = 0
         self._finish: FinishReason | None = None
@@ -116,13 +119,13 @@ class Decoder:
     def _read(self, element: Mapping[str, Any]) -> Iterator[Event]:
         if status := status_in(element):
             raise embedded_error(status, vendor=VENDOR, account=self._account, table=TABLE)
-        answer = element.get("answer")
+        answer = single(element.get("answer"))
         if not answer:
             return
-        for reply in answer.get("replies") or ():
-            grounded = reply.get("groundedContent") or {}
+        for reply in listed(answer.get("replies")):
+            grounded = single(reply.get("groundedContent")) or {}
             before = self._text
-            if content := grounded.get("content"):
+            if content := single(grounded.get("content")):
                 yield from self._content(content)
             if grounding := grounded.get("textGroundingMetadata"):
                 said = self._text[len(before) :]
@@ -135,18 +138,20 @@ class Decoder:
 
     def _content(self, content: Mapping[str, Any]) -> Iterator[Event]:
         if text := content.get("text"):
-            self._said.add(text)
+            self._said.add(checked_text(text))
             if content.get("thought"):
                 yield ReasoningDelta(text)
             else:
                 self._text += text
                 yield TextDelta(text)
-        if file := content.get("file"):
-            mime_type = file["mimeType"]
-            yield from self._media(mime_type, self._source(file["fileId"], mime_type))
-        if inline := content.get("inlineData"):
-            mime_type = inline["mimeType"]
-            yield from self._media(mime_type, InlineSource(inline["data"], mime_type))
+        if file := single(content.get("file")):
+            mime_type, file_id = _mime_type(file), checked_text(file["fileId"])
+            if file_id not in self._files:
+                self._files.add(file_id)
+                yield from self._media(mime_type, self._source(file_id, mime_type))
+        if inline := single(content.get("inlineData")):
+            mime_type = _mime_type(inline)
+            yield from self._media(mime_type, InlineSource(checked_text(inline["data"]), mime_type))
 
     def _media(self, mime_type: str, source: MediaSource) -> Iterator[Event]:
         """MediaReady, but not for the rest: suggestions of what to ask next come as files too."""
@@ -191,6 +196,12 @@ class Decoder:
         )
         cited: list[Event] = [Annotations(self._citations)] if self._citations else []
         return [*cited, usage, Finish(self._finish)]
+
+
+def _mime_type(file: Mapping[str, Any]) -> str:
+    """The type of a file; one of no type that can be read is taken for an image."""
+    mime_type = file.get("mimeType")
+    return mime_type if isinstance(mime_type, str) and "/" in mime_type else "image/png"
 
 
 def _failure(answer: Mapping[str, Any], state: str) -> GatewayError:

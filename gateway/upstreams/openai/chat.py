@@ -34,7 +34,7 @@ from gateway.net.codecs.vendor_json import JsonReader
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Body, Http
 from gateway.upstreams.media_sources import from_url
-from gateway.upstreams.openai.envelope import Envelope, listed
+from gateway.upstreams.openai.envelope import Envelope, checked_text, listed
 from gateway.upstreams.openai.logprobs import read_logprobs
 from gateway.upstreams.openai.tool_calls import ToolCalls
 from gateway.upstreams.openai.usage import find_usage, more_complete, usage_of
@@ -89,6 +89,7 @@ _PLAIN_CHUNK = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "choices", "usage"}
 )
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+_REASONING = {"reasoning": "reasoning_content"}  # two names of one member
 _MOST_CHOICES = 128
 _LARGEST_WHOLE_BYTES = 32 * 1024 * 1024
 
@@ -147,13 +148,13 @@ class ChatReader:
         "_account",
         "_begun",
         "_calls",
-        "_deltas",
         "_envelope",
         "_fetcher",
         "_finish",
         "_json",
         "_seen",
         "_served",
+        "_told",
         "_usage",
     )
 
@@ -171,7 +172,7 @@ class ChatReader:
         self._calls: dict[int, ToolCalls] = {}
         self._finish: dict[int, FinishReason] = {}
         self._seen: set[int] = set()
-        self._deltas: set[int] = set()  # choices that came in pieces
+        self._told: dict[int, set[str]] = {}  # members of each choice that came in pieces
         self._begun = False  # the model was told, and the first choice
         self._served = served
         self._usage: Mapping[str, Any] | None = None
@@ -250,7 +251,7 @@ class ChatReader:
             self._served(model)
         for choice in choices:
             self._choice(choice, events)
-        self._begun = 0 in self._deltas
+        self._begun = "content" in self._told.get(0, ())
 
     def _choice(self, choice: dict[str, Any], events: list[Event]) -> None:
         index = choice.get("index") or 0
@@ -260,10 +261,13 @@ class ChatReader:
             raise self._envelope.reported({"error": error}, self._account) or TypeError()
         self._seen.add(index)
         if delta := choice.get("delta"):
-            self._deltas.add(index)
+            told = self._told.setdefault(index, set())
+            told.update(_REASONING.get(name, name) for name in delta if delta[name])
             self._turn(delta, index, events, whole=False)
-        elif (message := choice.get("message")) and index not in self._deltas:
-            self._turn(message, index, events, whole=True)  # else a summary of what has come
+        elif message := choice.get("message"):
+            told = self._told.get(index, set())  # of which the message is a summary
+            rest = {k: v for k, v in message.items() if _REASONING.get(k, k) not in told}
+            self._turn(rest, index, events, whole=True)
         if (logprobs := choice.get("logprobs")) and (tokens := logprobs.get("content")):
             events.append(Logprobs(read_logprobs(tokens), index))
         if reason := choice.get("finish_reason"):
@@ -271,7 +275,7 @@ class ChatReader:
 
     def _turn(self, turn: dict[str, Any], index: int, events: list[Event], *, whole: bool) -> None:
         if reasoning := turn.get("reasoning_content") or turn.get("reasoning"):
-            events.append(ReasoningDelta(_text(reasoning), index))
+            events.append(ReasoningDelta(checked_text(reasoning), index))
         if content := turn.get("content"):
             if type(content) is str:
                 events.append(TextDelta(content, index))
@@ -284,7 +288,7 @@ class ChatReader:
         self, turn: dict[str, Any], index: int, events: list[Event], *, whole: bool
     ) -> None:
         if refusal := turn.get("refusal"):
-            events.append(TextDelta(_text(refusal), index))
+            events.append(TextDelta(checked_text(refusal), index))
         if calls := turn.get("tool_calls"):
             made = self._calls.setdefault(index, ToolCalls(index))
             for position, call in enumerate(listed(calls)):
@@ -303,19 +307,21 @@ class ChatReader:
     def _parts(self, parts: Any, index: int, events: list[Event]) -> None:
         for part in listed(parts):
             if (text := part.get("text")) is not None:
-                events.append(TextDelta(_text(text), index))
+                events.append(TextDelta(checked_text(text), index))
             elif thoughts := part.get("thinking"):
                 if not isinstance(thoughts, str):
-                    thoughts = "".join(_text(piece.get("text", "")) for piece in listed(thoughts))
+                    thoughts = "".join(
+                        checked_text(piece.get("text", "")) for piece in listed(thoughts)
+                    )
                 events.append(ReasoningDelta(thoughts, index))
             elif image := part.get("image_url"):
-                url = _text(image if isinstance(image, str) else image.get("url", ""))
+                url = checked_text(image if isinstance(image, str) else image.get("url", ""))
                 events.append(MediaReady("image", from_url(self._fetcher, url, "image/png")))
             elif "type" not in part:
                 raise ValueError("no part of a message")
 
     def _finished(self, reason: Any, index: int) -> None:
-        name = _text(reason)
+        name = checked_text(reason)
         if name == "error":
             raise UpstreamError(
                 f"The answer of {self._envelope.vendor} ended in an error", sent=True
@@ -365,12 +371,6 @@ def _plain_text(chunk: Any) -> str | None:
         return None
     text = delta.get("content")
     return text if type(text) is str else None
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
 
 
 def bearer(account: Account, request_id: str | None = None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,13 @@ from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
 from gateway.net.http.client import Answer
 from gateway.upstreams.errors import Refusal, Row, read_error, retry_after_s, to_error
 
-_ENVELOPE = ("error", "errors", "message", "detail", "error_message", "msg")
+_ENVELOPE = ("error", "errors")
+_BARE = ("message", "detail", "error_message", "msg")  # without an envelope
+_ABOUT_ACCOUNT = re.compile(
+    r"\b(api|access|secret|subscription)[ _-]?keys?\b|authori[sz]|authenticat|credential|token"
+    r"|permission|account|billing|balance|subscri|plan\b|quota",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Envelope:
             param if isinstance(param, str) and param else None,
             wait_s,
             request_id,
-            from_vendor=any(body.get(name) for name in _ENVELOPE),
+            from_vendor=_is_vendors(status, body, message),
         )
 
     def error(self, refusal: Refusal, account: Account) -> GatewayError:
@@ -91,6 +98,13 @@ def single(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
+def checked_text(value: Any) -> str:
+    """The value, which has to be text. Raises TypeError."""
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
 def images_in(answer: Any) -> list[dict[str, Any]]:
     """The entries of an image API's answer, each once; what is no object has no image."""
     data = answer.get("data") if isinstance(answer, dict) else None
@@ -100,6 +114,20 @@ def images_in(answer: Any) -> list[dict[str, Any]]:
         if isinstance(image, dict) and image not in found:
             found.append(image)
     return found
+
+
+def _is_vendors(status: int, body: Mapping[str, Any], message: str) -> bool:
+    """Tell the vendor's error from the JSON of a firewall or a content network before it.
+
+    Some servers have no envelope: their 403 is theirs where it speaks of keys and rights.
+    """
+    if "cloudflare_error" in body:
+        return False
+    if any(body.get(name) for name in _ENVELOPE):
+        return True
+    if status == 403 and not _ABOUT_ACCOUNT.search(message):
+        return False
+    return any(body.get(name) for name in _BARE)
 
 
 def _innermost(body: dict[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from gateway.services.jobs.records import stored_of, task_id_of, usage_of
 Sign = Callable[[StoredMedia], str]
 
 STATUSES: Mapping[str, tuple[Status, ...]] = {
-    "queued": ("queued",),
-    "running": ("submitting", "in_progress", "storing"),
+    "queued": ("queued", "submitting"),
+    "running": ("in_progress", "storing"),
     "succeeded": ("completed",),
     "failed": ("failed",),
     "cancelled": ("cancelled",),
