@@ -19,7 +19,7 @@ _HALF = re.compile(r"[\ud800-\udfff]")
 _FIRST_HALF_LAST = re.compile(r"[\ud800-\udbff]\Z").search
 _BOM = b"\xef\xbb\xbf"
 
-Path = tuple[str | int, ...]
+Path = tuple[str, ...]
 
 
 class NotJson(ValueError):
@@ -28,16 +28,17 @@ class NotJson(ValueError):
 
 def read_json(text: bytes) -> Any:
     """Parse one document. Raises NotJson."""
-    return JsonReader().read(text)
+    return JsonReader(stream=False).read(text)
 
 
 class JsonReader:
-    """Parses the documents of one stream."""
+    """Parses the documents of one stream, or one that stands alone."""
 
-    __slots__ = ("_halves",)
+    __slots__ = ("_halves", "_stream")
 
-    def __init__(self) -> None:
+    def __init__(self, *, stream: bool = True) -> None:
         self._halves: dict[Path, str] = {}
+        self._stream = stream
 
     def read(self, text: bytes) -> Any:
         """Parse the next document. Raises NotJson, without quoting the text."""
@@ -65,7 +66,8 @@ class JsonReader:
         if isinstance(value, dict):
             return {self._text(k, ()): self._repaired(v, (*path, k)) for k, v in value.items()}
         if isinstance(value, list):
-            return [self._repaired(item, (*path, index)) for index, item in enumerate(value)]
+            # Not by place: the other half may be in another part, or in the first of its chunk.
+            return [self._repaired(item, path) for item in value]
         return value
 
     def _text(self, text: str, path: Path) -> str:
@@ -74,7 +76,7 @@ class JsonReader:
         if not _HALF.search(text):
             return text
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        if path and _FIRST_HALF_LAST(text):
+        if path and self._stream and _FIRST_HALF_LAST(text):
             self._halves[path] = text[-1]
             text = text[:-1]
         return _HALF.sub("\ufffd", text)

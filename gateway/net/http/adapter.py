@@ -18,7 +18,12 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.utils import get_environ_proxies, select_proxy
 
-from gateway.domain.errors import InvalidRequest, UpstreamError, UpstreamUnreachable
+from gateway.domain.errors import (
+    InvalidRequest,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamUnreachable,
+)
 from gateway.domain.timeouts import Timeouts
 from gateway.net.http import parser
 from gateway.net.http.connect import Address, Lookups, Proxy, connect
@@ -143,8 +148,10 @@ class HttpAdapter(BaseAdapter):
             except ConnectionClosed:
                 exchange.close()
                 kept = None
-            except BaseException:
+            except BaseException as err:
                 exchange.close()
+                if kept is not None and isinstance(err, UpstreamDisconnected):
+                    origin.close()  # the others may have ended alike: the next one is new
                 raise
             else:
                 response = requests.Response()

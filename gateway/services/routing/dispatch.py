@@ -22,6 +22,7 @@ from gateway.domain.errors import (
     ModelRejected,
     NoAccountAvailable,
     RateLimitExceeded,
+    UpstreamDisconnected,
     UpstreamInvalidResponse,
 )
 from gateway.domain.events import Usage
@@ -157,10 +158,10 @@ class Dispatcher:
         """
         routes = self.routes(model, caller)
         trace.model, trace.kind = model.name, kind
-        if caller.credential is not None:
-            yield from self._with_own_credential(routes[0], caller, trace, call)
-            return
         self._budget.count_request()
+        if caller.credential is not None:
+            yield from self._with_own_credential(routes[0], kind, caller, trace, call)
+            return
         need = _Need(model, kind, caller, amount, self._pool.deadline(), conversation)
         state = RetryState(routes, paid=kind in _PAID)
         answered = False
@@ -246,17 +247,28 @@ class Dispatcher:
         return err.fault is not Fault.VENDOR or self._budget.take()
 
     def _with_own_credential(
-        self, route: Route, caller: Caller, trace: Trace, call: Call[Generator[T]]
+        self, route: Route, kind: Kind, caller: Caller, trace: Trace, call: Call[Generator[T]]
     ) -> Generator[T]:
-        """The one attempt with the caller's own credential, whose owner hears the verdict."""
+        """The one attempt with the caller's own credential, whose owner hears the verdict.
+
+        A second one follows a connection that closes as a request goes out that costs nothing.
+        """
         account = _own_account(route, caller)
-        trace.attempts += 1
         trace.upstream, trace.account = route.upstream.name, account.name
-        try:
-            with _guarded(route, account), closing(call(route, account)) as batches:
-                yield from batches
-        except GatewayError as err:
-            raise _own_error(err) from err
+        reconnects = kind not in _PAID
+        while True:
+            trace.attempts += 1
+            try:
+                with _guarded(route, account), closing(call(route, account)) as batches:
+                    for batch in batches:
+                        reconnects = False
+                        yield batch
+                return
+            except GatewayError as err:
+                closed = isinstance(err, UpstreamDisconnected)
+                if not (closed and reconnects and self._budget.take()):
+                    raise _own_error(err) from err
+                reconnects = False
 
 
 @contextmanager

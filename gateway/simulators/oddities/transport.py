@@ -23,11 +23,20 @@ def apply(words: Mapping[str, int], response: Response) -> Response:
     if response.status_code >= 400 and response.is_json:
         response = _wrapped(words, response)
     if "gzipped" in words:
-        response.set_data(gzip.compress(response.get_data()))
-        response.headers["Content-Encoding"] = "gzip"
+        response = _gzipped(response)
     if "mislabelled" in words:
         response.headers["Content-Type"] = "text/plain; charset=utf-8"
     return response
+
+
+def _gzipped(response: Response) -> Response:
+    """Compress a body, also that of a stream, which is read whole."""
+    data = gzip.compress(b"".join(response.iter_encoded()))
+    response.close()
+    headers = response.headers
+    headers.pop("Content-Length", None)
+    headers["Content-Encoding"] = "gzip"
+    return Response(data, response.status_code, headers)
 
 
 def _wrapped(words: Mapping[str, int], response: Response) -> Response:

@@ -144,7 +144,7 @@ def read_images(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list[E
         elif error := ENVELOPE.reported(entry, account):
             raise error
     if not images:
-        raise ENVELOPE.invalid("has no image")
+        raise ENVELOPE.no_image(answer, account)
     usage = usage_of(answer.get("usage"))
     usage.images = len(images)
     return images, usage

@@ -240,9 +240,13 @@ class OpenAI(Adapter):
             document = answer.json(_PICTURES_LIMIT_BYTES)
         if error := envelope.reported(document, account):
             raise error
-        yield self._pictures(document, envelope)
+        if not (events := self._pictures(document)):
+            raise envelope.no_image(document, account)
+        usage = usage_of(document.get("usage"))
+        usage.images = len(events)
+        yield [*events, usage, Finish("stop")]
 
-    def _pictures(self, document: dict[str, Any], envelope: Envelope) -> list[Event]:
+    def _pictures(self, document: dict[str, Any]) -> list[Event]:
         mime_type = f"image/{document.get('output_format') or 'png'}"
         events: list[Event] = []
         for entry in images_in(document):
@@ -251,11 +255,7 @@ class OpenAI(Adapter):
                 events.append(MediaReady("image", InlineSource(text, mime_type)))
             elif url and isinstance(url, str):
                 events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
-        if not events:
-            raise envelope.invalid("has no picture")
-        usage = usage_of(document.get("usage"))
-        usage.images = len(events)
-        return [*events, usage, Finish("stop")]
+        return events
 
     def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
         envelope = self._envelope(account)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.domain.accounts import Account
-from gateway.domain.errors import GatewayError, UpstreamInvalidResponse
+from gateway.domain.errors import ContentFiltered, GatewayError, UpstreamInvalidResponse
 from gateway.net.http.client import Answer
-from gateway.upstreams.errors import Refusal, Row, read_error, retry_after_s, to_error
+from gateway.upstreams.errors import Refusal, Row, read_error, redact, retry_after_s, to_error
 
 _ENVELOPE = ("error", "errors")
 _BARE = ("message", "detail", "error_message", "msg")  # without an envelope
+_LONGEST_QUOTE = 300  # characters of the model's own words in an error
 _ABOUT_ACCOUNT = re.compile(
     r"\b(api|access|secret|subscription)[ _-]?keys?\b|authori[sz]|authenticat|credential|token"
     r"|permission|account|billing|balance|subscri|plan\b|quota",
@@ -75,6 +76,14 @@ class Envelope:
         error = self.error(self.refusal(0, {}, body), account)
         error.sent = True
         return error
+
+    def no_image(self, body: Any, account: Account) -> GatewayError:
+        """The error of an answer without an image, in the model's own words where it says why."""
+        words = _message({}, body) if isinstance(body, dict) else ""
+        if words := redact(words, account.secret.reveal()):
+            quote = words[:_LONGEST_QUOTE]
+            return ContentFiltered(f"{self.vendor} made no image and said: {quote}", sent=True)
+        return self.invalid("has no image")
 
     def invalid(self, how: str) -> UpstreamInvalidResponse:
         return UpstreamInvalidResponse(f"The answer of {self.vendor} {how}", sent=True)

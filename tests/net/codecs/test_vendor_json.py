@@ -14,6 +14,7 @@ from gateway.net.codecs.vendor_json import JsonReader, NotJson, read_json
         (b'{"a": [1, -Infinity, NaN, Infinity, 1e999]}', {"a": [1, None, None, None, None]}),
         (rb'"ok \ud83d\ude00"', "ok \U0001f600"),
         (rb'"\ud83d and \ude00"', "\ufffd and \ufffd"),
+        (rb'{"a": "ok \ud83d"}', {"a": "ok \ufffd"}),
         (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
         (b'{"a": "\xff"}', {"a": "\ufffd"}),
         (rb'{"\ud83d": 1}', {"\ufffd": 1}),
@@ -31,6 +32,12 @@ def test_an_emoji_cut_in_halves_is_whole_again():
     read = [reader.read(event)["choices"][0]["delta"]["content"] for event in events]
     assert "".join(read).startswith("ok \U0001f600 done ")
     assert "".join(read).endswith("!\U0001f600")
+
+
+def test_halves_are_joined_wherever_they_stand_in_a_list():
+    reader = JsonReader()
+    assert reader.read(rb'{"parts": [{"text": "a"}, {"text": "\ud83d"}]}')["parts"][1]["text"] == ""
+    assert reader.read(rb'{"parts": [{"text": "\ude00"}]}') == {"parts": [{"text": "\U0001f600"}]}
 
 
 def test_halves_of_different_fields_are_not_joined():

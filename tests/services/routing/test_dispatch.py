@@ -343,6 +343,22 @@ def test_the_callers_own_credential_is_tried_once_and_touches_no_account(world, 
     assert view(pool, "one").returns_in_s == 0
 
 
+def test_a_connection_that_closes_is_opened_again_for_an_own_credential_too(world):
+    dispatcher, caller = Dispatcher(world.pool()), Caller("own:x", credential=Secret("vendor-key"))
+    closed = UpstreamDisconnected("closed", sent=True)
+    vendors = Vendors(own=[closed])
+    assert ask(dispatcher, vendors, caller=caller) == ANSWER
+    assert vendors.called == ["own", "own"]
+    vendors = Vendors(own=[closed] * 3)
+    with pytest.raises(UpstreamDisconnected):
+        ask(dispatcher, vendors, caller=caller)
+    assert vendors.called == ["own", "own"]
+    vendors = Vendors(own=[closed])
+    with pytest.raises(UpstreamDisconnected):
+        list(dispatcher.stream(model(), "image", caller, Trace("r"), vendors.chat))
+    assert vendors.called == ["own"]
+
+
 def test_what_is_too_much_for_the_accounts_of_one_route_goes_on_to_the_next(world):
     pool = in_order(
         world,
