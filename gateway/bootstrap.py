@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from gateway.config.settings import Settings
-from gateway.config.toml import SettingsError
+from gateway.config.tables import SettingsError
 from gateway.domain.accounts import Account
 from gateway.domain.models import ModelTable
 from gateway.net.fetch.fetcher import Fetcher
@@ -24,6 +24,8 @@ from gateway.services.jobs.steps import JobSteps
 from gateway.services.media.files import FileService
 from gateway.services.media.media import MediaService
 from gateway.services.media.urls import MediaUrls
+from gateway.services.money.budgets import Budgets
+from gateway.services.money.prices import PriceTable
 from gateway.services.observability.accounting import WRITE_EVERY_S, Accounting
 from gateway.services.observability.collector import SharedStateCollector
 from gateway.services.observability.metrics import Metrics
@@ -45,6 +47,7 @@ from gateway.storage.rate_counters import RateCounters, storage_location
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.api_keys import KeyStore
+from gateway.storage.records.budgets import BudgetStore
 from gateway.storage.records.files import FileStore
 from gateway.storage.records.idempotency import IdempotencyStore
 from gateway.storage.records.jobs import JobStore
@@ -82,17 +85,20 @@ def build(settings: Settings) -> Services:
     reaper = Reaper(processes, lambda: _accounts(pool), catalog.upstream, installation=installation)
     index = MediaIndex(database)
     media, files = _media(settings, index, FileStore(database), fetcher)
-    steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher)
+    prices = PriceTable(settings.money)
+    keys = KeyRing(settings.keys, KeyStore(database), settings.money.teams)
+    keys.refresh()
+    whole = settings.money.budget
+    budgets = Budgets(BudgetStore(short_timeout_database), jobs, keys, prices, whole)
+    steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher, prices)
     idempotency = Idempotency(IdempotencyStore(database, processes))
     metrics = Metrics(catalog.names, directory=settings.metrics_dir)
     _watch(metrics, pool, sessions, counters)
     usage = UsageLog(UsageStore(database), catalog.names)
-    accounting = Accounting(metrics, usage)
+    accounting = Accounting(metrics, usage, budgets)
     generation = GenerationService(
-        catalog, dispatcher, media, jobs, steps, on_finished=accounting.job_finished
+        catalog, dispatcher, media, jobs, steps, budgets, on_finished=accounting.job_finished
     )
-    keys = KeyRing(settings.keys, KeyStore(database))
-    keys.refresh()
     responses = StoredResponses(
         ResponseStore(database, secret_keys=settings.secret_keys, ttl_s=settings.responses_ttl_s)
     )
@@ -107,6 +113,7 @@ def build(settings: Settings) -> Services:
         PeriodicTask("responses", 600, responses.purge),
         PeriodicTask("media", 600, media.sweep),
         PeriodicTask("usage", WRITE_EVERY_S, accounting.write, during_drain=True),
+        PeriodicTask("budgets", 60, budgets.sweep),
         PeriodicTask("old-usage", 3600, partial(usage.purge, settings.usage_ttl_s)),
     )
     return Services(
@@ -123,10 +130,14 @@ def build(settings: Settings) -> Services:
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,
+        budgets=budgets,
+        prices=prices,
+        usage=usage,
         chat=ChatService(
-            catalog, dispatcher, media, generation, sessions, affinity=settings.affinity
+            *(catalog, dispatcher, media, generation, sessions, budgets, prices),
+            affinity=settings.affinity,
         ),
-        embeddings=EmbeddingService(catalog, dispatcher, media),
+        embeddings=EmbeddingService(catalog, dispatcher, media, budgets, prices),
         generation=generation,
         idempotency=idempotency,
         responses=responses,

@@ -11,7 +11,7 @@ import sys
 
 from gateway import demo
 from gateway.config.settings import Settings
-from gateway.config.toml import SettingsError
+from gateway.config.tables import SettingsError
 from gateway.domain.errors import StorageUnavailable
 from gateway.runtime import logs
 

@@ -13,7 +13,8 @@ from gateway.cli import common
 from gateway.cli.common import as_json, opened, settings, show
 from gateway.cli.probe import ask
 from gateway.config.settings import Settings, account_from, deployment_environment
-from gateway.config.toml import KINDS, SettingsError
+from gateway.config.tables import SettingsError
+from gateway.config.toml import KINDS
 from gateway.services.pool.pool import Pool
 from gateway.services.pool.views import AccountView
 from gateway.storage.db.engine import Database

@@ -13,7 +13,8 @@ from typing import Literal
 from gateway.bootstrap import vendors
 from gateway.config.deployment import DeploymentEnvironment
 from gateway.config.settings import Settings
-from gateway.config.toml import SettingsError, service_account
+from gateway.config.tables import SettingsError
+from gateway.config.toml import service_account
 from gateway.domain.accounts import Account
 from gateway.domain.errors import Fault, GatewayError, StorageUnavailable
 from gateway.services.pool.pooled_account import state_key

@@ -13,7 +13,8 @@ import click
 import orjson
 
 from gateway.config.settings import Settings
-from gateway.config.toml import SettingsError, parse_limits
+from gateway.config.tables import SettingsError
+from gateway.config.toml import parse_limits
 from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.storage.db.engine import Database
 

@@ -11,7 +11,7 @@ import click
 from gateway.cli.checks import Finding, findings
 from gateway.cli.common import as_json, show
 from gateway.config.settings import Settings, deployment_environment
-from gateway.config.toml import SettingsError
+from gateway.config.tables import SettingsError
 
 _COLOURS = {"ok": "green", "warn": "yellow", "bad": "red"}
 

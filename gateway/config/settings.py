@@ -12,11 +12,13 @@ from typing import Any, Literal, TypeVar
 
 from gateway.config import fields as values
 from gateway.config.deployment import DeploymentEnvironment
+from gateway.config.money import money_of
+from gateway.config.tables import SettingsError
 from gateway.config.toml import (
     ModelConfig,
-    SettingsError,
     account_of,
     accounts_of,
+    admin_keys_of,
     facts_of,
     keys_of,
     load,
@@ -28,11 +30,13 @@ from gateway.config.toml import (
 )
 from gateway.domain.accounts import Account, GatewayKey, Secret
 from gateway.domain.models import ModelFacts
+from gateway.domain.money import Money
 from gateway.domain.timeouts import Timeouts
 from gateway.upstreams.registry import VENDORS, VendorSpec
 
 T = TypeVar("T")
 BUILT_IN_MODELS = Path(__file__).with_name("models.toml")
+BUILT_IN_PRICES = Path(__file__).with_name("prices.toml")
 _MB = 1024 * 1024
 _SHORTEST_SECRET_KEY = 16
 
@@ -72,6 +76,7 @@ class Settings:
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict)  # by upstream, where set
     proxies: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
     engines: Mapping[str, str] = field(default_factory=dict)  # by upstream, where set
+    money: Money = field(default_factory=Money)
     demo_url: str | None = None  # simulators started for the demo mode
 
     @classmethod
@@ -87,7 +92,7 @@ class Settings:
         engines = _by_upstream(env, lambda spec: spec.engine_variable, values.engine)
         settings = cls(
             **scalars,
-            keys=tuple(keys_of(env, document)),
+            keys=(*keys_of(env, document), *admin_keys_of(env)),
             accounts=tuple(accounts_of(env, document, engines)),
             models=tuple(models.values()),
             model_facts=(*facts_of(document), *facts_of(built_in)),
@@ -96,6 +101,7 @@ class Settings:
             timeouts=timeouts_of(document),
             proxies=proxies_of(document),
             engines=engines,
+            money=money_of(document, load(BUILT_IN_PRICES)),
             secret_keys=_secret_keys(env.get("GATEWAY_SECRET_KEY", "")),
             demo_url=env.get("GATEWAY_DEMO_URL") or None,
             metrics_dir=env.get("PROMETHEUS_MULTIPROC_DIR") or None,
@@ -227,7 +233,7 @@ _SCALARS: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 VARIABLES = (
     *_SCALARS,
-    *("GATEWAY_CONFIG", "GATEWAY_SECRET_KEY", "GATEWAY_KEYS"),
+    *("GATEWAY_CONFIG", "GATEWAY_SECRET_KEY", "GATEWAY_KEYS", "GATEWAY_ADMIN_KEYS"),
     *(variable for spec in VENDORS.values() for variable in spec.variables),
 )
 
@@ -249,7 +255,10 @@ def _document(env: Mapping[str, str]) -> dict[str, Any]:
     named = env.get("GATEWAY_CONFIG")
     path = Path(named or "gateway.toml")
     document = load(path) if named or path.exists() else {}
-    known = {"accounts", "facts", "keys", "models", "proxies", "timeouts"}
+    known = {
+        *("accounts", "facts", "keys", "models", "proxies", "timeouts"),
+        *("budget", "prices", "teams"),
+    }
     if unknown := document.keys() - known:
         raise SettingsError(f"{path.name}: unknown table {sorted(unknown)[0]!r}")
     return document

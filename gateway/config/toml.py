@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,6 +14,18 @@ from typing import Any, cast
 from limits import RateLimitItem, parse_many
 
 from gateway.config import fields as values
+from gateway.config.money import budget_of
+from gateway.config.tables import (
+    SettingsError,
+    checked,
+    count,
+    flag,
+    names,
+    only,
+    optional,
+    subtables,
+    tables,
+)
 from gateway.domain.accounts import Account, GatewayKey, Kind, Secret
 from gateway.domain.models import ModelFacts
 from gateway.domain.timeouts import Timeouts
@@ -23,14 +35,13 @@ KINDS = ("chat", "image", "video", "embedding")
 _LABEL = re.compile(r"[!-~](?:[ -~]{0,62}[!-~])?")  # it becomes a header
 _OWN = "own"  # the label of callers' own credentials
 _SHORTEST_KEY = 16
-_MOST = 1_000_000  # weight of an account, places at it
 _MOST_CALLS, _LONGEST_S = 10**9, 10 * 366 * 86400  # of a limit
 _LONGEST_WAIT_S = 86400  # for a vendor
+_KEY_FIELDS = (
+    *("name", "key", "limits", "models", "expires"),
+    *("team", "budget", "max_in_flight", "keep_prompts"),
+)
 _PROXY = re.compile(r"http://(?:[^@/\s]+@)?[^@/\s]+:[0-9]{1,5}/?")
-
-
-class SettingsError(Exception):
-    """One line that names the setting and says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +134,12 @@ def accounts_of(
             secrets = [_key_file(text, env, variable)] if text else []
         else:
             secrets = [
-                _checked(values.credential, key, f"{variable}: number {number}")
+                checked(values.credential, key, f"{variable}: number {number}")
                 for number, key in enumerate(split_list(text), 1)
             ]
         for number, secret in enumerate(secrets, 1):
             yield Account(name=f"{upstream}-{number}", upstream=upstream, secret=Secret(secret))
-    for where, table in _tables(document, "accounts"):
+    for where, table in tables(document, "accounts"):
         yield account_of(table, env, where, engines)
 
 
@@ -155,7 +166,7 @@ def account_of(
 ) -> Account:
     """The account that a table describes. Raises SettingsError."""
     known = {f.name for f in fields(Account)} - {"secret", "own"} | {"credential"}
-    _only(table, known, where)
+    only(table, known, where)
     name, upstream = table.get("name"), table.get("upstream")
     if not isinstance(name, str) or not _LABEL.fullmatch(name) or name == _OWN:
         raise SettingsError(f"{where}: name must be up to 64 ASCII characters, and not {_OWN!r}")
@@ -167,7 +178,7 @@ def account_of(
     if spec.service_account:
         service_account(secret, f"{where}: credential")
     else:
-        _checked(values.credential, secret, f"{where}: credential")
+        checked(values.credential, secret, f"{where}: credential")
     if spec.engine_variable and spec.name not in engines and "engine" not in table:
         raise SettingsError(f"{where}: engine is required, here or as {spec.engine_variable}")
     limits = table.get("limits", {})
@@ -177,90 +188,53 @@ def account_of(
         name=name,
         upstream=spec.name,
         secret=Secret(secret),
-        base_url=_optional(table, "base_url", values.http_url, where),
-        engine=_optional(table, "engine", values.engine, where),
-        weight=_count(table, "weight", where) or 1,
-        max_in_flight=_count(table, "max_in_flight", where),
+        base_url=optional(table, "base_url", values.http_url, where),
+        engine=optional(table, "engine", values.engine, where),
+        weight=count(table, "weight", where) or 1,
+        max_in_flight=count(table, "max_in_flight", where),
         limits={kind: _limits(text, where) for kind, text in limits.items()},
-        models=_names(table, where),
-        stream_options=_flag(table, "stream_options", where),
+        models=names(table, where),
+        stream_options=flag(table, "stream_options", where),
     )
 
 
-def _flag(table: Mapping[str, Any], name: str, where: str) -> bool:
-    value = table.get(name, True)
-    if not isinstance(value, bool):
-        raise SettingsError(f"{where}: {name} must be true or false")
-    return value
-
-
-def _tables(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """The tables of an array of tables, each with where it stands."""
-    found = document.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(table, Mapping) for table in found):
-        raise SettingsError(f"{name}: each needs a table of its own, under [[{name}]]")
-    return [(f"{name}[{number}]", table) for number, table in enumerate(found, 1)]
-
-
-def _subtables(document: Mapping[str, Any], name: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """The tables inside a table, by their names."""
-    found = document.get(name, {})
-    if not isinstance(found, Mapping) or not all(isinstance(t, Mapping) for t in found.values()):
-        raise SettingsError(f"{name}: each needs a table of its own, under [{name}.NAME]")
-    return found.items()
-
-
-def _only(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    if unknown := set(table) - set(known):
-        raise SettingsError(f"{where}: unknown field {sorted(unknown)[0]!r}")
-
-
-def _checked(read: Callable[[str], str], text: object, where: str) -> str:
-    try:
-        if not isinstance(text, str):
-            raise ValueError("must be a text")
-        return read(text)
-    except ValueError as exc:
-        raise SettingsError(f"{where}: {exc}") from None
-
-
-def _optional(
-    table: Mapping[str, Any], field: str, read: Callable[[str], str], where: str
-) -> str | None:
-    return _checked(read, table[field], f"{where}: {field}") if field in table else None
-
-
-def _count(table: Mapping[str, Any], field: str, where: str) -> int | None:
-    value = table.get(field)
-    if value is not None and (type(value) is not int or not 1 <= value <= _MOST):
-        raise SettingsError(f"{where}: {field} must be a whole number from 1 to {_MOST}")
-    return value
-
-
-def _names(table: Mapping[str, Any], where: str) -> frozenset[str]:
-    names = table.get("models", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SettingsError(f"{where}: models must be a list of names")
-    return frozenset(names)
-
-
 def keys_of(env: Mapping[str, str], document: Mapping[str, Any]) -> Iterable[GatewayKey]:
-    for number, item in enumerate(split_list(env.get("GATEWAY_KEYS", "")), 1):
-        name, _, key = item.partition("=")
-        where = f"GATEWAY_KEYS: number {number}"
-        if not key.strip("= "):  # the name may be the key, in base64
-            raise SettingsError(f"{where}: must be NAME=KEY")
-        yield _key(name.strip(), key.strip(), where)
-    for where, table in _tables(document, "keys"):
-        _only(table, ("name", "key", "limits", "models", "expires"), where)
+    yield from _named_keys(env, "GATEWAY_KEYS")
+    for where, table in tables(document, "keys"):
+        only(table, _KEY_FIELDS, where)
         made = _key(table.get("name"), _secret(table.get("key"), env, where), where)
         where = f"{where} ({made.name})"
         yield replace(
             made,
             limits=_limits(table["limits"], where) if "limits" in table else None,
-            models=_names(table, where),
+            models=names(table, where),
             expires_at=_time(table["expires"], where) if "expires" in table else None,
+            team=_team(table, where),
+            budget=budget_of(table, where),
+            max_in_flight=count(table, "max_in_flight", where),
+            keep_prompts=flag(table, "keep_prompts", where, default=False),
         )
+
+
+def admin_keys_of(env: Mapping[str, str]) -> Iterable[GatewayKey]:
+    """Keys of operators: for the console and /v1/admin, and as any other key."""
+    return (replace(key, admin=True) for key in _named_keys(env, "GATEWAY_ADMIN_KEYS"))
+
+
+def _named_keys(env: Mapping[str, str], variable: str) -> Iterable[GatewayKey]:
+    for number, item in enumerate(split_list(env.get(variable, "")), 1):
+        name, _, key = item.partition("=")
+        where = f"{variable}: number {number}"
+        if not key.strip("= "):  # the name may be the key, in base64
+            raise SettingsError(f"{where}: must be NAME=KEY")
+        yield _key(name.strip(), key.strip(), where)
+
+
+def _team(table: Mapping[str, Any], where: str) -> str | None:
+    team = table.get("team")
+    if team is not None and not (isinstance(team, str) and 1 <= len(team) <= 64):
+        raise SettingsError(f"{where}: team must be a name of up to 64 characters")
+    return team
 
 
 def _time(value: object, where: str) -> float:
@@ -282,11 +256,11 @@ def _key(name: object, key: str, where: str) -> GatewayKey:
 
 def models_of(document: Mapping[str, Any]) -> dict[str, ModelConfig]:
     found = {}
-    for name, table in _subtables(document, "models"):
+    for name, table in subtables(document, "models"):
         where = f'models."{name}"'
         if not name.strip() or not name.isprintable() or len(name) > 256:
             raise SettingsError(f"{where}: a model needs a name of up to 256 characters")
-        _only(table, ("kind", "routes"), where)
+        only(table, ("kind", "routes"), where)
         kind = table.get("kind")
         if kind not in KINDS:
             raise SettingsError(f"{where}: kind must be one of {', '.join(KINDS)}")
@@ -303,8 +277,8 @@ def facts_of(document: Mapping[str, Any]) -> list[ModelFacts]:
     """Facts about vendors' models, in the order in which they count."""
     known = {f.name: f for f in fields(ModelFacts)}
     found = []
-    for where, table in _tables(document, "facts"):
-        _only(table, known, where)
+    for where, table in tables(document, "facts"):
+        only(table, known, where)
         if table.get("upstream") not in VENDORS:
             raise SettingsError(f"{where}: upstream must be one of {', '.join(VENDORS)}")
         if table.get("kind") not in KINDS:
@@ -367,11 +341,11 @@ def proxies_of(document: Mapping[str, Any]) -> dict[str, str]:
 
 def timeouts_of(document: Mapping[str, Any]) -> dict[str, Timeouts]:
     found = {}
-    for upstream, table in _subtables(document, "timeouts"):
+    for upstream, table in subtables(document, "timeouts"):
         if upstream not in VENDORS:
             raise SettingsError(f"timeouts: unknown upstream {upstream!r}")
         where = f"timeouts.{upstream}"
-        _only(table, [f.name for f in fields(Timeouts)], where)
+        only(table, [f.name for f in fields(Timeouts)], where)
         for name, value in table.items():
             if type(value) not in (int, float) or not 0 < value <= _LONGEST_WAIT_S:
                 known = f"a number of seconds, at most {_LONGEST_WAIT_S}"

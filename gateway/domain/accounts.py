@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from gateway.domain.money import Budget
+
 Kind = Literal["chat", "image", "video", "embedding"]
 
 
@@ -60,6 +62,11 @@ class GatewayKey:
     limits: str | None = None
     models: frozenset[str] = frozenset()  # empty: every model
     expires_at: float | None = None  # unix seconds
+    team: str | None = None
+    budget: Budget = field(default_factory=Budget)
+    max_in_flight: int | None = None  # requests of this key at once
+    keep_prompts: bool = False  # whether the gallery may show what was asked for
+    admin: bool = False  # may use the console and /v1/admin
 
 
 @dataclass(frozen=True, slots=True)

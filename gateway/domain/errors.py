@@ -7,7 +7,7 @@
     + InvalidApiKey 401, ModelNotAllowed 403, ModelNotFound 404 (ModelNotAvailable), NotFound 404,
       MethodNotAllowed 405, RequestTimeout 408, Conflict 409, RequestTooLarge 413,
       UnsupportedContentType 415, IdempotencyKeyReused 422, RequestBlocked 400
-    + RateLimitExceeded 429
+    + RateLimitExceeded 429 (BudgetExceeded)
   x ContentFiltered         400 content_filtered        content
   x NoAccountAvailable      429 no_account_available    gateway
   x UpstreamError           502 upstream_error          vendor
@@ -163,6 +163,24 @@ class IdempotencyKeyReused(InvalidRequest):
 class RateLimitExceeded(GatewayError):
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
     fault = Fault.CALLER
+
+
+class BudgetExceeded(RateLimitExceeded):
+    """A budget (`key:NAME`, `team:NAME`, `all`) that a call's upper bound would pass."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, budget: str, period: str, *, retry_after: float | None = None) -> None:
+        super().__init__(_budget_message(budget, period), retry_after=retry_after)
+        self.budget = budget
+        self.period = period
+
+
+def _budget_message(budget: str, period: str) -> str:
+    kind, _, name = budget.partition(":")
+    whose = f"of the {kind} {name!r}" if name else "of the gateway"
+    span = "day" if len(period) > len("2026-12") else "month"
+    return f"The budget {whose} for the {span} ({period}, UTC) does not allow this request."
 
 
 class RequestBlocked(InvalidRequest):

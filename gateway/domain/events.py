@@ -122,6 +122,8 @@ class Usage:
     images: int = 0
     videos: int = 0
     estimated: bool = False
+    cost: int | None = None  # nanos, once it is priced
+    cost_basis: str = "unknown"
 
 
 def tokens_of(raw: object) -> int:

@@ -14,9 +14,12 @@ from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
 from gateway.services.media.files import FileService
 from gateway.services.media.media import MediaService
+from gateway.services.money.budgets import Budgets
+from gateway.services.money.prices import PriceTable
 from gateway.services.observability.accounting import Accounting
 from gateway.services.observability.collector import SharedStateCollector
 from gateway.services.observability.metrics import Metrics
+from gateway.services.observability.usage import UsageLog
 from gateway.services.pool.pool import Pool
 from gateway.services.responses import StoredResponses
 from gateway.services.routing.catalog import Catalog
@@ -39,6 +42,9 @@ class Services:
     catalog: Catalog
     pool: Pool
     dispatcher: Dispatcher
+    budgets: Budgets
+    prices: PriceTable
+    usage: UsageLog
     chat: ChatService
     embeddings: EmbeddingService
     generation: GenerationService

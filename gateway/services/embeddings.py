@@ -13,16 +13,27 @@ from gateway.domain.events import Usage
 from gateway.domain.requests import ChatRequest, Message, Text, VendorCall
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
+from gateway.services.money.budgets import Budgets
+from gateway.services.money.prices import PriceTable
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
 from gateway.upstreams.base import embedding_upstream
 
 
 class EmbeddingService:
-    def __init__(self, catalog: Catalog, dispatcher: Dispatcher, media: MediaService) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        dispatcher: Dispatcher,
+        media: MediaService,
+        budgets: Budgets,
+        prices: PriceTable,
+    ) -> None:
         self._catalog = catalog
         self._dispatcher = dispatcher
         self._media = media
+        self._budgets = budgets
+        self._prices = prices
 
     def embed(self, request: EmbeddingRequest, caller: Caller, trace: Trace) -> Embeddings:
         model = self._model(request, caller)
@@ -33,13 +44,17 @@ class EmbeddingService:
                 wanted = _adapted(request, resolved, route)
                 found = upstream.embed(wanted, account, trace.request_id)
                 trace.served_model = found.model or wanted.model
+                trace.vendor_model = wanted.model
                 if len({len(vector) for vector in found.vectors}) > 1:
                     message = "The vendor sent embeddings of different lengths"
                     raise UpstreamInvalidResponse(message, sent=True)
                 return found
 
-            found = self._dispatcher.once(model, "embedding", caller, trace, call)
-        trace.usage = Usage(prompt_tokens=found.tokens)
+            with self._budgets.reserved(caller, trace, model.routes, request):
+                found = self._dispatcher.once(model, "embedding", caller, trace, call)
+                trace.usage = usage = Usage(prompt_tokens=found.tokens)
+                models = (trace.served_model or "", trace.vendor_model)
+                self._prices.price(usage, trace.upstream or "", models)
         return found
 
     def plan(self, request: EmbeddingRequest, caller: Caller, trace: Trace) -> list[VendorCall]:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from gateway.config.settings import Settings
-from gateway.config.toml import SettingsError
+from gateway.config.tables import SettingsError
 from tests.support.process import BIN, ROOT, clean_env
 
 ENGINE = "projects/p/locations/global/collections/c/engines/e"

@@ -12,19 +12,25 @@ from typing import Any
 
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.jobs import Job
+from gateway.domain.money import Budget, Money
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
+from gateway.services.access.keys import KeyRing
 from gateway.services.jobs.generation import GenerationService
 from gateway.services.jobs.progress import JobProgress
 from gateway.services.jobs.steps import JobSteps
 from gateway.services.media.media import MediaService
 from gateway.services.media.urls import MediaUrls
+from gateway.services.money.budgets import Budgets
+from gateway.services.money.prices import PriceTable
 from gateway.services.routing.catalog import Catalog
 from gateway.services.routing.dispatch import Dispatcher, Trace
 from gateway.services.sessions.sessions import Sessions
 from gateway.storage.db.processes import Processes
 from gateway.storage.media.open import open_media_store
+from gateway.storage.records.api_keys import KeyStore
+from gateway.storage.records.budgets import BudgetStore
 from gateway.storage.records.files import FileStore
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.media_index import MediaIndex
@@ -107,8 +113,13 @@ class Works:
         processes = Processes(world.database)
         sessions = Sessions(processes, catalog.upstream, installation="test")
         self.jobs = jobs or JobStore(world.database, processes)
-        self.steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher, **clocks)
-        self._service = GenerationService(catalog, dispatcher, media, self.jobs, self.steps)
+        prices = PriceTable(Money())
+        keys = KeyRing((), KeyStore(world.database))
+        budgets = Budgets(BudgetStore(world.database), self.jobs, keys, prices, Budget())
+        self.steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher, prices, **clocks)
+        self._service = GenerationService(
+            catalog, dispatcher, media, self.jobs, self.steps, budgets
+        )
         self._service.runner.stop()  # jobs move when a test says so
 
     def film(self, upstream: str) -> Job:

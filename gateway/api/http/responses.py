@@ -14,6 +14,7 @@ from werkzeug.http import http_date
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
 from gateway.domain.accounts import LimitStatus
+from gateway.domain.money import NANOS
 from gateway.domain.requests import VendorCall
 from gateway.net.codecs import json_body as json_codec
 from gateway.services.access.limits import format_s
@@ -39,6 +40,9 @@ _EXPOSED = ", ".join(
         "X-Gateway-Served-Model",
         "X-Gateway-Model-Known",
         "X-Gateway-Usage",
+        "X-Gateway-Cost",
+        "X-Gateway-Cost-Basis",
+        "X-Gateway-Budget-Remaining",
         "X-Gateway-Job",
         "Deprecation",
         "Sunset",
@@ -130,7 +134,18 @@ def routing_headers(trace: Trace) -> list[tuple[str, str]]:
     if trace.usage is not None:
         counted = "estimated" if trace.usage.estimated else "vendor"
         headers.append(("X-Gateway-Usage", counted))
+        headers.append(("X-Gateway-Cost-Basis", trace.usage.cost_basis))
+        if trace.usage.cost is not None:
+            headers.append(("X-Gateway-Cost", decimal(trace.usage.cost)))
+    if trace.budget_left is not None:
+        headers.append(("X-Gateway-Budget-Remaining", decimal(trace.budget_left)))
     return headers
+
+
+def decimal(nanos: int) -> str:
+    """An amount of money, exactly and without an exponent."""
+    text = f"{nanos // NANOS if nanos >= 0 else -(-nanos // NANOS)}.{abs(nanos) % NANOS:09d}"
+    return ("-" if -NANOS < nanos < 0 else "") + text.rstrip("0").rstrip(".")
 
 
 def _shutdown_headers(shutdown_at: float) -> list[tuple[str, str]]:

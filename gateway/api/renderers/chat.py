@@ -26,6 +26,7 @@ from gateway.domain.events import (
     VendorFields,
 )
 from gateway.domain.media import StoredMedia
+from gateway.domain.money import units
 
 STANDARD_MEMBERS = frozenset({"role", "content", "tool_calls", "reasoning_content"})
 """Members of a message that the gateway writes itself; vendors' fields do not replace them."""
@@ -43,6 +44,8 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
+    if usage.cost is not None:
+        body["cost"] = units(usage.cost)
     if usage.cached_tokens:
         body["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
     if usage.reasoning_tokens:

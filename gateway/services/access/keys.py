@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from gateway.domain.accounts import GatewayKey
 from gateway.domain.errors import StorageUnavailable
+from gateway.domain.money import Budget
 from gateway.services.versioned_cache import VersionedCache
 from gateway.storage.records.api_keys import MADE_PREFIX, KeyStore
 
+_Stored = tuple[Mapping[str, GatewayKey], Mapping[str, Budget]]
+_NO_TEAMS: Mapping[str, Budget] = MappingProxyType({})
 _KNOWN_KEY_S = 1.5  # a revoked key is refused within two seconds
 _NEW_KEY_S = 0.05  # between looks at the database for a key that is not known
 _AWAY_S = 5.0  # between looks at a database that has failed
@@ -26,18 +30,29 @@ class KeyRing:
         self,
         configured: Sequence[GatewayKey],
         store: KeyStore,
+        teams: Mapping[str, Budget] = _NO_TEAMS,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._configured = {key.digest: key for key in configured}
+        self._teams = teams
         self._now = now
-        self._stored = VersionedCache[Mapping[str, GatewayKey]](
+        self._stored = VersionedCache[_Stored](
             lambda: store.version(),
-            lambda: {key.digest: key for key in store.valid()},
-            initial={},
+            lambda: ({key.digest: key for key in store.valid()}, store.teams()),
+            initial=({}, {}),
             clock=clock,
         )
+
+    def team(self, name: str) -> Budget:
+        """The team's budget: of the settings, else of the database."""
+        return self._teams.get(name) or self._stored.value[1].get(name) or Budget()
+
+    def team_of(self, key: str) -> str | None:
+        """The team of the key with that name."""
+        known = (*self._configured.values(), *self._stored.value[0].values())
+        return next((k.team for k in known if k.name == key), None)
 
     def find(self, token: str, digest: str) -> GatewayKey | None:
         """The valid key with that text. Raises StorageUnavailable for one that is not known."""
@@ -58,9 +73,10 @@ class KeyRing:
 
     def _find_stored(self, digest: str) -> GatewayKey | None:
         stored = self._stored
-        is_known = digest in stored.value
+        is_known = digest in stored.value[0]
         age_s = _AWAY_S if stored.away else _KNOWN_KEY_S if is_known else _NEW_KEY_S
-        key = stored.within(age_s, wait_s=0.0 if is_known or stored.away else 0.5).get(digest)
+        known, _ = stored.within(age_s, wait_s=0.0 if is_known or stored.away else 0.5)
+        key = known.get(digest)
         if key is None and stored.away:
             raise StorageUnavailable(
                 "The key cannot be checked while the gateway's database is away; retry soon.",

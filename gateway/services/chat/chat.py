@@ -28,6 +28,8 @@ from gateway.services.chat.demands import able_routes, conversation_of, essentia
 from gateway.services.chat.prompts import MediaKind, media_request, unused_params
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
+from gateway.services.money.budgets import Budgets
+from gateway.services.money.prices import PriceTable
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
 from gateway.upstreams.base import CallContext, SessionJournal, chat_upstream
@@ -44,6 +46,8 @@ class ChatService:
         media: MediaService,
         generation: GenerationService,
         sessions: SessionJournal,
+        budgets: Budgets,
+        prices: PriceTable,
         *,
         affinity: bool = True,
     ) -> None:
@@ -54,6 +58,8 @@ class ChatService:
         self._media = media
         self._generation = generation
         self._sessions = sessions
+        self._budgets = budgets
+        self._prices = prices
 
     def stream(self, request: ChatRequest, caller: Caller, trace: Trace) -> Events:
         """Yield the answer's batches; the account is held until the generator is closed.
@@ -107,14 +113,35 @@ class ChatService:
                 model, "chat", caller, trace, call, conversation=self._conversation(request)
             )
             said = Estimate()
-            try:
-                yield from keep_media(batches, self._media, caller, trace, said)
-                if trace.usage is None:  # the vendor does not count
-                    trace.usage = _estimated(resolved, said)
-                    yield [trace.usage]
-            finally:
-                if trace.usage is None and said.tokens:  # broken off before the vendor's count
-                    trace.usage = _estimated(resolved, said)
+            with self._budgets.reserved(caller, trace, model.routes, resolved):
+                try:
+                    yield from self._kept(batches, caller, trace, said)
+                    if trace.usage is None:  # the vendor does not count
+                        yield [self._set_usage(trace, _estimated(resolved, said))]
+                finally:
+                    if trace.usage is None and said.tokens:  # broken off before the vendor's count
+                        self._set_usage(trace, _estimated(resolved, said))
+
+    def _kept(self, batches: Events, caller: Caller, trace: Trace, said: Estimate) -> Events:
+        """Pass batches on, with generated media moved into the store as they appear."""
+        with closing(batches):
+            for batch in batches:
+                for position, event in enumerate(batch):
+                    kind = type(event)
+                    if kind is MediaReady:
+                        batch[position] = _stored(event, self._media, caller, trace)
+                    elif kind is Usage:
+                        self._set_usage(trace, event)  # type: ignore[arg-type]
+                    elif kind is TextDelta or kind is ReasoningDelta:
+                        said.add(event.text)  # type: ignore[union-attr]
+                yield batch
+
+    def _set_usage(self, trace: Trace, usage: Usage) -> Usage:
+        usage.images = usage.images or trace.images
+        models = (trace.served_model or "", trace.vendor_model)
+        self._prices.price(usage, trace.upstream or "", models)
+        trace.usage = usage
+        return usage
 
 
 def _media_request(request: ChatRequest, model: Model, trace: Trace) -> ImageRequest | VideoRequest:
@@ -125,27 +152,6 @@ def _media_request(request: ChatRequest, model: Model, trace: Trace) -> ImageReq
     kind: MediaKind = "image" if model.kind == "image" else "video"
     trace.unknown = (*trace.unknown, *unused_params(request, kind))
     return media_request(request, kind)
-
-
-def keep_media(
-    batches: Events,
-    media: MediaService,
-    caller: Caller,
-    trace: Trace,
-    said: Estimate | None = None,
-) -> Events:
-    """Pass batches on, with generated media moved into the store as they appear."""
-    with closing(batches):
-        for batch in batches:
-            for position, event in enumerate(batch):
-                kind = type(event)
-                if kind is MediaReady:
-                    batch[position] = _stored(event, media, caller, trace)
-                elif kind is Usage:
-                    trace.usage = event  # type: ignore[assignment]
-                elif said is not None and (kind is TextDelta or kind is ReasoningDelta):
-                    said.add(event.text)  # type: ignore[union-attr]
-            yield batch
 
 
 def _estimated(request: ChatRequest, said: Estimate) -> Usage:

@@ -35,6 +35,7 @@ from gateway.services.jobs.runner import JobRunner
 from gateway.services.jobs.steps import JobSteps
 from gateway.services.media.attachments import adapted, attachments
 from gateway.services.media.media import MediaService
+from gateway.services.money.budgets import Budgets
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher, Trace
 from gateway.storage.records.files import TEMPORARY_KEEP_S
@@ -57,6 +58,7 @@ class GenerationService:
         media: MediaService,
         jobs: JobStore,
         steps: JobSteps,
+        budgets: Budgets,
         *,
         on_finished: Callable[[Job], object] = lambda job: None,
         clock: Callable[[], float] = time.time,
@@ -66,6 +68,7 @@ class GenerationService:
         self._media = media
         self._jobs = jobs
         self._steps = steps
+        self._budgets = budgets
         self._on_finished = on_finished
         self._clock = clock
         self.runner = JobRunner(jobs, steps, on_finished=on_finished)
@@ -78,7 +81,7 @@ class GenerationService:
         if draining() and caller.credential is not None:  # which no other process has
             raise ShuttingDown("The server is restarting; send the request again.", retry_after=1)
         model, kind = self._model(request, caller)
-        self._dispatcher.routes(model, caller)
+        routes = self._dispatcher.routes(model, caller)
         job_id = f"{kind}_{uuid.uuid4().hex}"
         with ExitStack() as attachments:
             resolved = attachments.enter_context(self._resolved(request, caller))
@@ -95,6 +98,7 @@ class GenerationService:
             )
             stored = [*record["images"], *filter(None, [record.get("mask")])]
             along = [self._media.need(job_id, stored)]
+            along += self._budgets.for_job(job_id, caller, routes, resolved)
             if trace.on_job is not None:
                 along.append(trace.on_job(job_id))
             with shielded():  # a job that is saved is also known and started

@@ -38,10 +38,12 @@ class Results:
         media: MediaService,
         fetcher: Fetcher,
         *,
+        price: Callable[[Job, Usage], None],
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._media = media
         self._fetcher = fetcher
+        self._price = price
         self._sleep = sleep
 
     def keep(self, progress: JobProgress, event: MediaReady) -> None:
@@ -87,6 +89,7 @@ class Results:
         result = progress.job.result or {}
         made, waiting = result["media"], result.get("waiting")
         usage.images = usage.images or len(made) + len(waiting or ())
+        self._price(progress.job, usage)
         if waiting:
             result = {**result, "usage": usage_record(usage)}
             progress.to(status="storing", progress=99, result=result)
@@ -121,7 +124,9 @@ class Results:
         assert task.video is not None
         stored = self._media.archive(task.video, job.owner)
         entry = media_entry(MediaStored("video", stored, self._thumbnail(task, job)))
-        self.complete(progress, [entry], Usage(completion_tokens=task.completion_tokens, videos=1))
+        usage = Usage(completion_tokens=task.completion_tokens, videos=1)
+        self._price(job, usage)
+        self.complete(progress, [entry], usage)
 
     def _thumbnail(self, task: VideoTask, job: Job) -> StoredMedia | None:
         """The video's still; None where the vendor has none that can be read."""

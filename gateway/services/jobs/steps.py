@@ -36,6 +36,7 @@ from gateway.services.jobs.records import request_of
 from gateway.services.jobs.results import Results
 from gateway.services.media.attachments import adapted
 from gateway.services.media.media import MediaService
+from gateway.services.money.prices import PriceTable
 from gateway.services.pool.pool import Pool
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import OWN, Dispatcher, Trace
@@ -72,6 +73,7 @@ class JobSteps:
         media: MediaService,
         sessions: SessionJournal,
         fetcher: Fetcher,
+        prices: PriceTable,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -81,7 +83,8 @@ class JobSteps:
         self._pool = pool
         self._media = media
         self._sessions = sessions
-        self._results = Results(media, fetcher)
+        self._prices = prices
+        self._results = Results(media, fetcher, price=self._price)
         self._pacer = QueryPacer(clock=clock)
         self._clock = clock
         self._wall_clock = wall_clock
@@ -323,6 +326,13 @@ class JobSteps:
                 self._pacer.limited(_pace_key(job), err.retry_after)
             raise
         self._pacer.answered(_pace_key(job))
+
+    def _price(self, job: Job, usage: Usage) -> None:
+        """Set what the job's result costs, by the model of the route that served it."""
+        model = self._catalog.find(job.model, Caller(job.owner))
+        routes = self._dispatcher.living(model)
+        models = [r.model for r in routes if r.upstream.name == job.upstream]
+        self._prices.price(usage, job.upstream or "", models, request_of(job))
 
     def _upstream(self, job: Job) -> Upstream:
         assert job.upstream is not None

@@ -7,6 +7,7 @@ import time
 from gateway.domain.events import Usage
 from gateway.domain.jobs import Job
 from gateway.services.jobs.records import usage_of
+from gateway.services.money.budgets import Budgets
 from gateway.services.observability.metrics import Metrics
 from gateway.services.observability.usage import UsageLog
 from gateway.services.routing.dispatch import Trace
@@ -19,7 +20,8 @@ _POLL_S = 0.1
 class Accounting:
     """Adding costs no input or output; a periodic task writes usage to the database."""
 
-    def __init__(self, metrics: Metrics, usage: UsageLog) -> None:
+    def __init__(self, metrics: Metrics, usage: UsageLog, budgets: Budgets) -> None:
+        self._budgets = budgets
         self._metrics = metrics
         self._usage = usage
 
@@ -38,6 +40,7 @@ class Accounting:
         usage = usage_of(job) if job.status == "completed" else Usage()
         self._metrics.job_finished(job, usage)
         self._usage.add_job(job, usage)
+        self._budgets.job_finished(job)
 
     def write(self) -> None:
         """Raises StorageUnavailable, after which nothing is lost."""

@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from gateway.domain.errors import GatewayError
 from gateway.domain.events import Usage
 from gateway.domain.jobs import Job
+from gateway.domain.money import units
 from gateway.services.routing.dispatch import Trace
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -40,7 +41,7 @@ class Metrics:
         self._models = frozenset(models)
         self._registry = registry = CollectorRegistry()
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
-        self._counts: defaultdict[tuple[Counter, tuple[str, ...]], int] = defaultdict(int)
+        self._counts: defaultdict[tuple[Counter, tuple[str, ...]], float] = defaultdict(int)
         self._durations_s: defaultdict[str, list[float]] = defaultdict(list)  # by route
         self._requests = Counter(
             "gateway_requests",
@@ -67,6 +68,12 @@ class Metrics:
             "gateway_media",
             "Images and videos generated",
             ("upstream", "model", "kind"),
+            registry=registry,
+        )
+        self._cost = Counter(
+            "gateway_cost",
+            "Cost of calls by the table of prices, in the currency of the budgets",
+            ("upstream", "model"),
             registry=registry,
         )
         self._jobs = Counter(
@@ -148,6 +155,8 @@ class Metrics:
         counts, counted_by = self._counts, "estimate" if usage.estimated else "vendor"
         counts[self._tokens, (upstream, model, "prompt", counted_by)] += usage.prompt_tokens
         counts[self._tokens, (upstream, model, "completion", counted_by)] += usage.completion_tokens
+        if usage.cost:
+            counts[self._cost, (upstream, model)] += units(usage.cost)
         if images:
             counts[self._media, (upstream, model, "image")] += images
         if videos:

@@ -32,7 +32,7 @@ class UsageLog:
         self._store = store
         self._models = frozenset(models)
         self._clock = clock
-        self._counts: defaultdict[_Bucket, list[int]] = defaultdict(lambda: [0] * 7)
+        self._counts: defaultdict[_Bucket, list[int]] = defaultdict(lambda: [0] * 8)
         self._lock = Lock()
 
     def add_request(self, owner: str, trace: Trace) -> None:
@@ -91,6 +91,7 @@ def _numbers(usage: Usage, failed: bool, images: int, videos: int) -> tuple[int,
         *(usage.prompt_tokens, usage.completion_tokens),
         *(images, videos),
         int(usage.estimated),
+        usage.cost or 0,
     )
 
 

@@ -63,6 +63,8 @@ class Trace:
     model_known: bool = True  # the table of models has a row for it
     shutdown_at: float | None = None  # when the vendor ends the model, by time.time()
     usage: Usage | None = None
+    vendor_model: str = ""  # the vendor's id that was asked for
+    budget_left: int | None = None  # nanos, of the caller's tightest budget
     job: str | None = None
     error: GatewayError | None = None
     images: int = field(default=0)
@@ -83,7 +85,7 @@ class Trace:
         facts = upstream.facts(request.model)
         self.dropped = tuple(upstream.dropped(request, account))
         self.changed = tuple(upstream.changed(request))
-        self.served_model = request.model
+        self.served_model = self.vendor_model = request.model
         self.model_known = facts is not None
         self.shutdown_at = facts.shutdown_at if facts is not None else None
 
@@ -111,8 +113,8 @@ class Dispatcher:
                 f"The credential is neither a key of this gateway nor one that the vendor of "
                 f"{model.name[:256]!r} issues."
             )
-        living = [self._living(route) for route in model.routes]
-        found = [r for r in living if self._pool.serves(r.upstream.name, model.name, r.model)]
+        serves = self._pool.serves
+        found = [r for r in self.living(model) if serves(r.upstream.name, model.name, r.model)]
         if not found:
             raise ModelNotFound(
                 f"No account is configured that serves {model.name[:256]!r}.", param="model"
@@ -130,6 +132,10 @@ class Dispatcher:
             if caller.may_use(model.name):
                 found.append(model)
         return found
+
+    def living(self, model: Model) -> list[Route]:
+        """The model's routes as they are today."""
+        return [self._living(route) for route in model.routes]
 
     def _living(self, route: Route) -> Route:
         """The route, or that of its model's successor once the vendor has shut the model down."""

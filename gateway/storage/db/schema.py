@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 # The newest migration. Revisions are numbered, so that a schema ahead of this code is
 # recognised as one that a newer version, running beside it during a deploy, has brought.
-REVISION = "0008"
+REVISION = "0009"
 
 
 class Words(TypeDecorator[str]):
@@ -82,6 +82,11 @@ keys = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("revoked_at", Double),
+    Column("team", Words),
+    Column("budget_day", BigInteger),  # nanos of the budgets' currency
+    Column("budget_month", BigInteger),
+    Column("max_in_flight", Integer),
+    Column("keep_prompts", Boolean, nullable=False, server_default=false()),
 )
 
 accounts = Table(
@@ -141,6 +146,58 @@ usage = Table(
     Column("images", BigInteger, nullable=False),
     Column("videos", BigInteger, nullable=False),
     Column("estimated", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False, server_default="0"),  # nanos
+)
+
+# What is spent and reserved of a budget (`key:NAME`, `team:NAME` or `all`) in a day or a month.
+spending = Table(
+    "spending",
+    metadata,
+    Column("budget", Words, primary_key=True),
+    Column("period", String, primary_key=True),  # 2026-12-01, or 2026-12
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+)
+
+# Upper bounds of calls under way, by the id of their job or request.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("budgets", _Json, nullable=False),  # [budget, period] of each row of `spending`
+    Column("amount", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False, index=True),
+)
+
+# Budgets of teams that were set by command or in the console.
+teams = Table(
+    "teams",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("budget_day", BigInteger),
+    Column("budget_month", BigInteger),
+)
+
+# The newest requests, for operators to look at: never what was asked or answered.
+recent_requests = Table(
+    "recent_requests",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("owner", String, nullable=False),
+    Column("record", _Json, nullable=False),
+)
+
+# Changes that operators have made.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("actor", Words, nullable=False),
+    Column("action", String, nullable=False),
+    Column("target", Words, nullable=False),
+    Column("details", _Json, nullable=False),
 )
 
 idempotency = Table(

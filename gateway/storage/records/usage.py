@@ -32,6 +32,7 @@ class UsageRow:
     images: int = 0
     videos: int = 0
     estimated: int = 0
+    cost: int = 0  # nanos
 
 
 _NAMES = [field.name for field in fields(UsageRow)]
