@@ -16,6 +16,10 @@ from gateway.runtime.periodic import BackgroundTasks, PeriodicTask
 from gateway.services import Services
 from gateway.services.access.keys import KeyRing
 from gateway.services.access.limits import CallerLimits
+from gateway.services.admin.accounts import AccountAdmin, AccountTest
+from gateway.services.admin.keys import KeyAdmin
+from gateway.services.admin.models import ModelViews
+from gateway.services.admin.reports import UsageReports
 from gateway.services.chat.chat import ChatService
 from gateway.services.embeddings import EmbeddingService
 from gateway.services.idempotency import Idempotency
@@ -29,11 +33,13 @@ from gateway.services.money.prices import PriceTable
 from gateway.services.observability.accounting import WRITE_EVERY_S, Accounting
 from gateway.services.observability.collector import SharedStateCollector
 from gateway.services.observability.metrics import Metrics
+from gateway.services.observability.recent import RecentRequests
 from gateway.services.observability.usage import UsageLog
 from gateway.services.pool import sync as pool_sync
 from gateway.services.pool.limits import AccountLimits
 from gateway.services.pool.pool import Pool
 from gateway.services.pool.registry import AccountRegistry, origins_of
+from gateway.services.pool.slots import Slots
 from gateway.services.responses import StoredResponses
 from gateway.services.routing.catalog import Catalog, Model, Route
 from gateway.services.routing.dispatch import Dispatcher
@@ -47,6 +53,7 @@ from gateway.storage.rate_counters import RateCounters, storage_location
 from gateway.storage.records.account_states import AccountStateStore
 from gateway.storage.records.accounts import AccountStore
 from gateway.storage.records.api_keys import KeyStore
+from gateway.storage.records.audit import AuditLog, RecentRequestStore
 from gateway.storage.records.budgets import BudgetStore
 from gateway.storage.records.files import FileStore
 from gateway.storage.records.idempotency import IdempotencyStore
@@ -95,7 +102,11 @@ def build(settings: Settings) -> Services:
     metrics = Metrics(catalog.names, directory=settings.metrics_dir)
     _watch(metrics, pool, sessions, counters)
     usage = UsageLog(UsageStore(database), catalog.names)
-    accounting = Accounting(metrics, usage, budgets)
+    recent_store = RecentRequestStore(database)
+    recent = RecentRequests(recent_store)
+    audit = AuditLog(database)
+    key_slots = Slots(SlotStore(short_timeout_database), processes)
+    accounting = Accounting(metrics, usage, budgets, recent)
     generation = GenerationService(
         catalog, dispatcher, media, jobs, steps, budgets, on_finished=accounting.job_finished
     )
@@ -114,6 +125,9 @@ def build(settings: Settings) -> Services:
         PeriodicTask("media", 600, media.sweep),
         PeriodicTask("usage", WRITE_EVERY_S, accounting.write, during_drain=True),
         PeriodicTask("budgets", 60, budgets.sweep),
+        PeriodicTask("key-slots", 2, key_slots.flush, during_drain=True),
+        PeriodicTask("recent-requests", 60, recent.purge),
+        PeriodicTask("old-audit", 3600, lambda: audit.purge(settings.usage_ttl_s)),
         PeriodicTask("old-usage", 3600, partial(usage.purge, settings.usage_ttl_s)),
     )
     return Services(
@@ -132,7 +146,17 @@ def build(settings: Settings) -> Services:
         dispatcher=dispatcher,
         budgets=budgets,
         prices=prices,
-        usage=usage,
+        key_slots=key_slots,
+        account_admin=AccountAdmin(
+            *(settings, pool, AccountStore(database, secret_keys=settings.secret_keys)),
+            *(SlotStore(database), counters, audit),
+        ),
+        account_test=AccountTest(catalog, sessions),
+        key_admin=KeyAdmin(settings, KeyStore(database), keys, budgets, recent_store, audit),
+        model_views=ModelViews(catalog, prices),
+        reports=UsageReports(UsageStore(database), keys, settings.money.currency),
+        recent=recent,
+        audit=audit,
         chat=ChatService(
             *(catalog, dispatcher, media, generation, sessions, budgets, prices),
             affinity=settings.affinity,
@@ -285,6 +309,17 @@ def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
         engines=settings.engines,
         models=ModelTable(settings.model_facts),
     )
+
+
+def open_key_admin(settings: Settings, database: Database) -> KeyAdmin:
+    """For commands, which serve nothing."""
+    store, jobs = KeyStore(database), JobStore(database, Processes(database))
+    keys = KeyRing(settings.keys, store, settings.money.teams)
+    keys.refresh()
+    prices, whole = PriceTable(settings.money), settings.money.budget
+    budgets = Budgets(BudgetStore(database), jobs, keys, prices, whole)
+    requests, audit = RecentRequestStore(database), AuditLog(database)
+    return KeyAdmin(settings, store, keys, budgets, requests, audit)
 
 
 def open_catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalog:

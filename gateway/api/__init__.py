@@ -12,6 +12,7 @@ from gateway.api.dialects.gemini import endpoint as google
 from gateway.api.dialects.messages import endpoint as messages
 from gateway.api.dialects.responses import endpoint as responses
 from gateway.api.endpoints import (
+    admin,
     chat,
     embeddings,
     files,
@@ -21,6 +22,7 @@ from gateway.api.endpoints import (
     openapi,
     ops,
     unsupported,
+    usage,
     videos,
 )
 from gateway.api.http import errors
@@ -28,6 +30,7 @@ from gateway.services import Services
 
 ENDPOINTS = (
     *(chat, embeddings, generations, videos, files, media, models, ops, openapi, unsupported),
+    *(usage, admin),
     *(ark_dialect, messages, responses, google, completions),
 )
 

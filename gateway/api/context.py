@@ -40,6 +40,7 @@ class RequestContext:
     caller: Caller = _NOBODY
     refusal: InvalidApiKey | None = None  # raised after the limit on wrong keys is checked
     unknown_credential: bool = False  # one was sent that is no valid key of the gateway
+    slot: str | None = None  # taken of the key's `max_in_flight`
     limit_status: LimitStatus | None = None
     first_byte_at: float | None = None
     sent: bool = False  # the response, up to its end

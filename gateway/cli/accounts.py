@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from gateway.bootstrap import open_pool
+from gateway.bootstrap import open_catalog, open_pool, vendors
 from gateway.cli import common
-from gateway.cli.common import as_json, opened, settings, show
-from gateway.cli.probe import ask
+from gateway.cli.common import ACTOR, as_json, opened, settings, show
 from gateway.config.settings import Settings, account_from, deployment_environment
 from gateway.config.tables import SettingsError
 from gateway.config.toml import KINDS
-from gateway.services.pool.pool import Pool
-from gateway.services.pool.views import AccountView
-from gateway.storage.db.engine import Database
+from gateway.services.admin.accounts import AccountAdmin, AccountTest
+from gateway.services.sessions.sessions import Sessions
+from gateway.storage.db.installation import installation_id
 from gateway.storage.db.processes import Processes
 from gateway.storage.rate_counters import RateCounters, storage_location
-from gateway.storage.records.accounts import AccountRecord, AccountStatus, AccountStore
+from gateway.storage.records.accounts import AccountStatus, AccountStore
+from gateway.storage.records.audit import AuditLog
 from gateway.storage.records.slots import SlotStore
 from gateway.upstreams.registry import VENDORS
 
@@ -40,15 +41,8 @@ def accounts() -> None:
 @as_json
 def list_(as_json: bool) -> None:
     """All accounts with their state, its reason, and the time of return."""
-    configured = _serving(settings())
-    with opened(configured.database_url) as database:
-        views = _pool(configured, database).snapshot()
-        records = {record.name: record for record in AccountStore(database).list()}
-        locked = records.keys() - {view.name for view in views}
-        capped = [view.name for view in views if view.max_in_flight is not None]
-        in_flight = SlotStore(database).in_flight(capped)
-    rows = [_row(view, records.get(view.name), in_flight) for view in views]
-    rows += [_locked_row(records[name]) for name in sorted(locked)]
+    with _admin() as admin:
+        rows = admin.rows()
     show(rows, as_json=as_json)
 
 
@@ -69,8 +63,6 @@ def list_(as_json: bool) -> None:
 def add(name: str, credential: str, limits: tuple[str, ...], **options: Any) -> None:
     """Add an account; its credential is stored encrypted and never shown again."""
     configured = settings()
-    if any(account.name == name for account in configured.accounts):
-        raise click.ClickException(f"The settings have an account called {name}.")
     if not configured.secret_keys and (
         configured.several_machines or deployment_environment().platform
     ):
@@ -83,9 +75,8 @@ def add(name: str, credential: str, limits: tuple[str, ...], **options: Any) -> 
         account = account_from(table | {"credential": _read(credential)}, configured)
     except SettingsError as err:
         raise click.ClickException(str(err)) from None
-    configured = _serving(configured)
-    with opened(configured.database_url) as database:
-        AccountStore(database, secret_keys=configured.secret_keys).add(account)
+    with _admin() as admin:
+        admin.add(account, actor=ACTOR)
     click.echo(f"{name} is added; try it with: accounts test {name}")
     if not configured.accounts:
         click.echo("A gateway that runs in demo mode uses it once it is restarted.")
@@ -116,14 +107,8 @@ def drain(name: str) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Forget an account and its credential."""
-    configured = settings()
-    if any(account.name == name for account in configured.accounts):
-        raise click.ClickException(
-            f"{name} is in the settings: take it out there and restart, or: accounts disable {name}"
-        )
-    with opened(configured.database_url) as database:
-        if not AccountStore(database).remove(name):
-            raise _unknown(name)
+    with _admin() as admin:
+        admin.remove(name, actor=ACTOR)
     click.echo(f"{name} is removed.")
 
 
@@ -131,10 +116,8 @@ def remove(name: str) -> None:
 @click.argument("name")
 def reset(name: str) -> None:
     """End an account's cooldown, ejection and blocked models."""
-    configured = _serving(settings())
-    with opened(configured.database_url) as database:
-        if not _pool(configured, database).reset(name):
-            raise _unknown(name)
+    with _admin() as admin:
+        admin.reset(name, actor=ACTOR)
     click.echo(f"{name} may be lent again.")
 
 
@@ -158,32 +141,27 @@ def test(name: str, model: str | None, as_json: bool) -> None:
     """Ask an account for a few words: one real call, which may cost a little."""
     configured = _serving(settings())
     with opened(configured.database_url) as database:
-        pool = _pool(configured, database)
+        processes = Processes(database)
+        pool = open_pool(configured, database, database, _counters(configured), processes)
         account = pool.get(name)
         if account is None:
             store = AccountStore(database, secret_keys=configured.secret_keys)
             if record := store.get(name):
                 store.unlock(record)
-            raise _unknown(name)
-        outcome = ask(configured, database, pool, account, model)
+            raise click.ClickException(f"There is no account called {name}.")
+        catalog = open_catalog(configured, vendors(configured))
+        installation = installation_id(database)
+        sessions = Sessions(processes, catalog.upstream, installation=installation)
+        outcome = AccountTest(catalog, sessions).ask(account, model)
     show([outcome], as_json=as_json)
     if outcome["error"]:
         sys.exit(1)
 
 
 def _set_status(name: str, status: AccountStatus) -> None:
-    configured = settings()
-    with opened(configured.database_url) as database:
-        store = AccountStore(database)
-        if any(account.name == name for account in configured.accounts):
-            store.switch(name, status)
-        elif not store.set_status(name, status):
-            raise _unknown(name)
+    with _admin() as admin:
+        admin.set_status(name, status, actor=ACTOR)
     click.echo(f"{name} {_DONE[status]}.")
-
-
-def _unknown(name: str) -> click.ClickException:
-    return click.ClickException(f"There is no account called {name}.")
 
 
 def _read(credential: str) -> str:
@@ -218,43 +196,20 @@ def _serving(configured: Settings) -> Settings:
         raise click.ClickException(str(err)) from None
 
 
-def _pool(configured: Settings, database: Database) -> Pool:
-    counters = RateCounters(*storage_location(configured.redis_url, configured.state_dir))
-    return open_pool(configured, database, database, counters, Processes(database))
+@contextmanager
+def _admin() -> Iterator[AccountAdmin]:
+    configured = _serving(settings())
+    with opened(configured.database_url) as database:
+        counters = _counters(configured)
+        yield AccountAdmin(
+            configured,
+            open_pool(configured, database, database, counters, Processes(database)),
+            AccountStore(database, secret_keys=configured.secret_keys),
+            SlotStore(database),
+            counters,
+            AuditLog(database),
+        )
 
 
-def _row(
-    view: AccountView, record: AccountRecord | None, in_flight: Mapping[str, int]
-) -> dict[str, Any]:
-    return {
-        "name": view.name,
-        "upstream": view.upstream,
-        "state": view.state,
-        "reason": view.reason or None,
-        "returns_in_s": round(view.returns_in_s, 1) or None,
-        "in_flight": in_flight.get(view.name),
-        "max_in_flight": view.max_in_flight,
-        "weight": view.weight,
-        "models": sorted(view.models),
-        "limited_for_s": {name: round(left_s) for name, left_s in view.limited.items()},
-        "ends_with": record.last_four if record else None,
-        "from": "settings" if view.configured else "command",
-    }
-
-
-def _locked_row(record: AccountRecord) -> dict[str, Any]:
-    """Row of an account that no key of GATEWAY_SECRET_KEY opens, so that no pool has it."""
-    return {
-        "name": record.name,
-        "upstream": record.upstream,
-        "state": "locked",
-        "reason": "encrypted with another secret key",
-        "returns_in_s": None,
-        "in_flight": None,
-        "max_in_flight": record.max_in_flight,
-        "weight": record.weight,
-        "models": sorted(record.models),
-        "limited_for_s": {},
-        "ends_with": record.last_four,
-        "from": "command",
-    }
+def _counters(configured: Settings) -> RateCounters:
+    return RateCounters(*storage_location(configured.redis_url, configured.state_dir))

@@ -20,6 +20,8 @@ from gateway.storage.db.engine import Database
 
 Row = Mapping[str, Any]
 
+ACTOR = "command"  # in the audit log
+
 _SPAN = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
@@ -71,7 +73,7 @@ def show(rows: Sequence[Row], *, as_json: bool) -> None:
 def _cell(name: str, value: Any) -> str:
     if value is None or value == "" or value == []:
         return "-"
-    if name.endswith("_at") and not isinstance(value, str):
+    if (name.endswith("_at") or name == "expires") and not isinstance(value, str):
         return _date(value)
     if isinstance(value, bool):
         return "yes" if value else "no"

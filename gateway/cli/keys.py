@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from gateway.bootstrap import open_key_admin
 from gateway.cli import common
-from gateway.cli.common import as_json, opened, settings, show
-from gateway.domain.accounts import GatewayKey
-from gateway.storage.records.api_keys import KeyRecord, KeyStore
+from gateway.cli.common import ACTOR, as_json, opened, settings, show
+from gateway.domain.money import nanos
+from gateway.services.admin.keys import KeyAdmin
 
 
 @click.group()
@@ -23,20 +25,32 @@ def keys() -> None:
 @click.option("--limits", type=common.limits, help="Such as 300/minute or '20/hour; 100/day'.")
 @click.option("--models", type=common.words, default="", help="Comma list; without it, all models.")
 @click.option("--expires", type=common.after, help="After a time such as 30d, or a date.")
+@click.option("--team", help="Whose budget the key's calls count towards too.")
+@click.option("--day", type=click.FloatRange(0), help="Budget of a day, in the budgets' currency.")
+@click.option("--month", type=click.FloatRange(0), help="Budget of a month.")
+@click.option("--max-in-flight", type=click.IntRange(1), help="Requests of the key at once.")
+@click.option("--keep-prompts", is_flag=True, help="Let the gallery show what was asked for.")
 @as_json
 def create(
-    name: str, limits: str | None, models: tuple[str, ...], expires: float | None, as_json: bool
+    name: str,
+    as_json: bool,
+    day: float | None,
+    month: float | None,
+    expires: float | None,
+    **fields: Any,
 ) -> None:
     """Make a key and show it, this once."""
-    configured = settings()
-    if any(key.name == name for key in configured.keys):
-        raise click.ClickException(f"The settings have a key called {name}.")
-    with opened(configured.database_url) as database:
-        record, secret = KeyStore(database).create(
-            name, limits=limits, models=models, expires_at=expires
+    with _admin() as admin:
+        row, secret = admin.create(
+            name,
+            actor=ACTOR,
+            expires_at=expires,
+            budget_day=nanos(day) if day is not None else None,
+            budget_month=nanos(month) if month is not None else None,
+            **fields,
         )
     if as_json:
-        show([_row(record) | {"key": secret.reveal()}], as_json=True)
+        show([row | {"key": secret.reveal()}], as_json=True)
     else:
         click.echo(secret.reveal())
         click.echo(f"This is the key {name}. It is not shown again.", err=True)
@@ -46,49 +60,22 @@ def create(
 @as_json
 def list_(as_json: bool) -> None:
     """All keys, valid and not."""
-    configured = settings()
-    with opened(configured.database_url) as database:
-        rows = [_row(record) for record in KeyStore(database).list()]
-    show([*map(_configured_row, configured.keys), *rows], as_json=as_json)
+    with _admin() as admin:
+        rows = admin.rows()
+    show(rows, as_json=as_json)
 
 
 @keys.command()
 @click.argument("name")
 def revoke(name: str) -> None:
     """Refuse a key from now on; workers know within two seconds."""
-    configured = settings()
-    if any(key.name == name for key in configured.keys):
-        raise click.ClickException(f"{name} is in the settings: take it out there and restart.")
-    with opened(configured.database_url) as database:
-        if not KeyStore(database).revoke(name):
-            raise click.ClickException(f"There is no valid key called {name}.")
+    with _admin() as admin:
+        admin.revoke(name, actor=ACTOR)
     click.echo(f"{name} is revoked.")
 
 
-def _row(record: KeyRecord) -> dict[str, Any]:
-    expired = record.expires_at is not None and record.expires_at <= time.time()
-    state = "revoked" if record.revoked_at else "expired" if expired else "valid"
-    return {
-        "name": record.name,
-        "state": state,
-        "ends_with": record.last_four,
-        "limits": record.limits,
-        "models": list(record.models),
-        "created_at": record.created_at,
-        "expires_at": record.expires_at,
-        "from": "command",
-    }
-
-
-def _configured_row(key: GatewayKey) -> dict[str, Any]:
-    expired = key.expires_at is not None and key.expires_at <= time.time()
-    return {
-        "name": key.name,
-        "state": "expired" if expired else "valid",
-        "ends_with": None,
-        "limits": key.limits,
-        "models": sorted(key.models),
-        "created_at": None,
-        "expires_at": key.expires_at,
-        "from": "settings",
-    }
+@contextmanager
+def _admin() -> Iterator[KeyAdmin]:
+    configured = settings()
+    with opened(configured.database_url) as database:
+        yield open_key_admin(configured, database)

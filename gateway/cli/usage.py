@@ -1,4 +1,4 @@
-"""`usage`: requests, tokens and media by key, model or account."""
+"""`usage`: requests, tokens, media and cost by key, model or account."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import click
 
 from gateway.cli import common
 from gateway.cli.common import as_json, opened, settings, show
+from gateway.domain.money import units
 from gateway.storage.records.usage import Group, UsageRow, UsageStore
 
 _GROUPS = get_args(Group)
 _NUMBERS = (
     *("requests", "errors", "prompt_tokens", "completion_tokens"),
-    *("images", "videos", "estimated"),
+    *("images", "videos", "estimated", "cost"),
 )
 
 
@@ -24,7 +25,7 @@ _NUMBERS = (
 @click.option("--by", type=common.words, default="key,model", help=f"Of {', '.join(_GROUPS)}.")
 @as_json
 def usage(since: float, until: float, by: tuple[str, ...], as_json: bool) -> None:
-    """Print requests, tokens, images and videos; `estimated` ones the vendor did not count."""
+    """Print requests, tokens, media and cost; `estimated` ones the vendor did not count."""
     if unknown := set(by) - set(_GROUPS):
         raise click.BadParameter(f"--by takes {', '.join(_GROUPS)}, not {sorted(unknown)[0]}")
     with opened(settings().database_url) as database:
@@ -38,6 +39,6 @@ def usage(since: float, until: float, by: tuple[str, ...], as_json: bool) -> Non
 
 def _row(row: UsageRow, by: tuple[str, ...]) -> dict[str, Any]:
     times = {"hour": "hour_at", "day": "day_at"}
-    values = asdict(row)
+    values = asdict(row) | {"cost": units(row.cost)}
     grouped = {times.get(name, name): values["hour" if name == "day" else name] for name in by}
     return grouped | {name: values[name] for name in _NUMBERS}

@@ -26,9 +26,8 @@ def money_of(document: Mapping[str, Any], built_in: Mapping[str, Any]) -> Money:
         raise SettingsError("budget: currency must be three capital letters, such as USD")
     rates = _rates(built_in["rates"], "rates") if currency == _CURRENCY else {}
     rates = {**rates, **_rates(table.get("rates", {}), "budget: rates"), currency: 1.0}
-    own = {price.pattern: price for price in _prices(document)}
-    shipped = [price for price in _prices(built_in) if price.pattern not in own]
-    for price in own.values():
+    prices = tuple(_prices(document))
+    for price in prices:
         if price.currency not in rates:
             where = f'prices."{price.pattern}"'
             raise SettingsError(f"{where}: budget.rates has no rate for {price.currency}")
@@ -37,7 +36,8 @@ def money_of(document: Mapping[str, Any], built_in: Mapping[str, Any]) -> Money:
         rates=rates,
         budget=_budget({k: v for k, v in table.items() if k in ("day", "month")}, "budget"),
         teams={name: _team(name, team) for name, team in subtables(document, "teams")},
-        prices=(*own.values(), *(price for price in shipped if price.currency in rates)),
+        prices=prices,
+        list_prices=tuple(price for price in _prices(built_in) if price.currency in rates),
     )
 
 

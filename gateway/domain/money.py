@@ -53,7 +53,8 @@ class Money:
     rates: Mapping[str, float] = field(default_factory=dict)  # one unit of another, in `currency`
     budget: Budget = field(default_factory=Budget)
     teams: Mapping[str, Budget] = field(default_factory=dict)
-    prices: tuple[Price, ...] = ()
+    prices: tuple[Price, ...] = ()  # the operator's
+    list_prices: tuple[Price, ...] = ()  # the vendors', where the operator has none
 
 
 @dataclass(frozen=True, slots=True)

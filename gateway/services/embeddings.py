@@ -64,6 +64,7 @@ class EmbeddingService:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
                 upstream = embedding_upstream(route.upstream)
+                trace.cost_range = self._prices.range([route], request)
                 return upstream.plan_embedding(_adapted(request, resolved, route), account)
 
             return self._dispatcher.plan(model, "embedding", caller, trace, call)

@@ -43,7 +43,7 @@ def test_a_key_is_shown_once_and_works_at_once_until_it_is_revoked(gateway_facto
         (listed,) = shell.json("keys", "list")
         assert (listed["name"], listed["state"], listed["from"]) == ("web-team", "valid", "command")
         assert listed["ends_with"] == key[-4:]
-        assert 29 * 86400 < listed["expires_at"] - time.time() < 31 * 86400
+        assert 29 * 86400 < listed["expires"] - time.time() < 31 * 86400
         assert key not in shell.ok("keys", "list")
 
         assert shell.ok("keys", "revoke", "web-team") == "web-team is revoked.\n"
@@ -210,7 +210,7 @@ def test_an_account_that_the_vendor_refuses_is_shown_tested_and_reset(gateway_fa
             gateway.chat()
             assert time.monotonic() < deadline
         bad = next(row for row in shell.json("accounts", "list") if row["name"] == "ark-1")
-        assert bad["returns_in_s"] > 0
+        assert bad["returns_at"] > time.time()
         assert bad["reason"] == "account"
         assert "ark-wrong" not in shell.ok("accounts", "list")
         tried = shell("accounts", "test", "ark-1", "--json")

@@ -58,3 +58,12 @@ def check(context: RequestContext, limits: CallerLimits) -> None:
     context.limit_status, refusal = limits.take(context.caller, context.client_address)
     if refusal is not None:
         raise refusal
+    key = context.caller.key
+    if key is not None and key.max_in_flight is not None:
+        slot = context.caller.owner
+        if context.services.key_slots.acquire(slot, key.max_in_flight) is not None:
+            raise RateLimitExceeded(
+                f"{key.max_in_flight} requests of this key are under way, as many as it may have.",
+                retry_after=1.0,
+            )
+        context.slot = slot

@@ -47,9 +47,19 @@ def end_unanswered(context: RequestContext, error: BaseException | None) -> None
 def _end(context: RequestContext, status: int) -> None:
     seconds, trace = time.monotonic() - context.started_at, context.trace
     owner = context.caller.owner if context.authenticated else None
+    first_byte_at = context.first_byte_at
     context.services.accounting.end(
-        route=context.endpoint or "none", status=status, seconds=seconds, owner=owner, trace=trace
+        route=context.endpoint or "none",
+        method=context.method,
+        path=context.path,
+        status=status,
+        seconds=seconds,
+        first_byte_s=first_byte_at - context.started_at if first_byte_at is not None else None,
+        owner=owner,
+        trace=trace,
     )
+    if context.slot is not None:
+        context.services.key_slots.release(context.slot)
     log.info(
         "request",
         request_id=trace.request_id,

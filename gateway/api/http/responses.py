@@ -14,7 +14,7 @@ from werkzeug.http import http_date
 from gateway.api.app import ApiResponse
 from gateway.api.context import RequestContext
 from gateway.domain.accounts import LimitStatus
-from gateway.domain.money import NANOS
+from gateway.domain.money import NANOS, units
 from gateway.domain.requests import VendorCall
 from gateway.net.codecs import json_body as json_codec
 from gateway.services.access.limits import format_s
@@ -96,8 +96,21 @@ def dry_run(context: RequestContext, calls: Sequence[VendorCall]) -> ApiResponse
             "upstream": trace.upstream,
             "account": trace.account,
             "requests": [asdict(call) for call in calls],
+            "cost": _cost(context),
         }
     )
+
+
+def _cost(context: RequestContext) -> dict[str, Any] | None:
+    found = context.trace.cost_range
+    if found is None:
+        return None
+    return {
+        "currency": context.services.settings.money.currency,
+        "low": units(found.low),
+        "high": units(found.high),
+        "basis": found.basis,
+    }
 
 
 def early_headers(context: RequestContext) -> list[tuple[str, str]]:

@@ -83,6 +83,7 @@ class ChatService:
             def call(route: Route, account: Account) -> list[VendorCall]:
                 wanted = adapted(resolved.for_upstream(route.upstream.name), route)
                 trace.adapted_for(route.upstream, wanted, account)
+                trace.cost_range = self._prices.range([route], resolved)
                 return chat_upstream(route.upstream).plan_chat(wanted, account)
 
             return self._dispatcher.plan(

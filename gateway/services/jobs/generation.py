@@ -198,6 +198,10 @@ class GenerationService:
         )
         return found[:limit], len(found) > limit
 
+    def newest(self, limit: int) -> Sequence[Job]:
+        """The newest jobs of all owners, for operators."""
+        return self._jobs.newest(limit, unfinished=False)
+
     def search(
         self,
         caller: Caller,
@@ -246,6 +250,7 @@ class GenerationService:
 
             def call(route: Route, account: Account) -> list[VendorCall]:
                 _adapted_for(trace, resolved, route)
+                trace.cost_range = self._budgets.range([route], resolved)
                 wanted = adapted(resolved, route)
                 if isinstance(wanted, ImageRequest):
                     return image_upstream(route.upstream).plan_image(wanted, account)

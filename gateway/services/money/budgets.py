@@ -11,7 +11,7 @@ from functools import partial
 from gateway.domain.accounts import Caller
 from gateway.domain.errors import StorageUnavailable
 from gateway.domain.jobs import Job
-from gateway.domain.money import Budget
+from gateway.domain.money import Budget, CostRange
 from gateway.runtime.interruption import shielded
 from gateway.services.access.keys import KeyRing
 from gateway.services.jobs.records import usage_of
@@ -56,14 +56,17 @@ class Budgets:
             budgets.append((f"key:{key.name}", key.budget))
             if key.team is not None:
                 budgets.append((f"team:{key.team}", self._keys.team(key.team)))
-        now = datetime.fromtimestamp(self._clock(), UTC)
-        periods = {"day": f"{now:%Y-%m-%d}", "month": f"{now:%Y-%m}"}
+        periods = self._periods()
         return [
             Share(name, period, limit)
             for name, budget in budgets
             for span, period in periods.items()
             if (limit := getattr(budget, span)) is not None
         ]
+
+    def range(self, routes: Iterable[Route], request: Request) -> CostRange:
+        """Bounds of what a request may cost."""
+        return self._prices.range(routes, request)
 
     @contextmanager
     def reserved(
@@ -124,6 +127,20 @@ class Budgets:
             (share, found.get(share[:2], Spending(share.budget, share.period, 0, 0)))
             for share in shares
         ]
+
+    def now(self, budget: str) -> dict[str, Spending]:
+        """What is spent and reserved of a budget (`key:NAME`, `team:NAME`, `all`), by span."""
+        periods = self._periods()
+        found = self._store.spent([(budget, period) for period in periods.values()])
+        return {
+            span: found.get((budget, period), Spending(budget, period, 0, 0))
+            for span, period in periods.items()
+        }
+
+    def _periods(self) -> dict[str, str]:
+        """The present day and month (UTC)."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        return {"day": f"{now:%Y-%m-%d}", "month": f"{now:%Y-%m}"}
 
     def _settle(self, id_: str, cost: int) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from gateway.domain.embeddings import EmbeddingRequest
@@ -24,31 +24,41 @@ _TIERS = ((700_000, "512"), (1_600_000, "1K"), (7_000_000, "2K"))  # fewest pixe
 _TOP_TIER = "4K"
 
 
-class PriceTable:
-    def __init__(self, money: Money) -> None:
-        self._exact = {p.pattern: p for p in money.prices if not _is_pattern(p.pattern)}
-        patterns = [p for p in money.prices if _is_pattern(p.pattern)]
-        self._patterns = sorted(patterns, key=lambda p: len(p.pattern), reverse=True)
-        self._rates = money.rates
-        self._found: dict[tuple[str, str], Price | None] = {}
+class _Prices:
+    """Prices by an exact name, else by the longest pattern."""
 
-    def __iter__(self) -> Iterable[Price]:
-        return iter((*self._exact.values(), *self._patterns))
+    def __init__(self, prices: Sequence[Price]) -> None:
+        self._exact = {p.pattern: p for p in prices if not _is_pattern(p.pattern)}
+        patterns = [p for p in prices if _is_pattern(p.pattern)]
+        self._patterns = sorted(patterns, key=lambda p: len(p.pattern), reverse=True)
 
     def find(self, upstream: str, model: str) -> Price | None:
-        """The price of a vendor's model: an exact name, else the longest pattern."""
-        key = (upstream, model)
-        if key not in self._found:
-            if len(self._found) > 1000:  # callers choose the names
-                self._found.clear()
-            self._found[key] = self._search(f"{upstream}/{model}", "/") or self._search(model)
-        return self._found[key]
+        """The price of a vendor's model; one that names the upstream too comes first."""
+        return self._search(f"{upstream}/{model}", "/") or self._search(model, "")
 
-    def _search(self, name: str, part: str = "") -> Price | None:
+    def _search(self, name: str, part: str) -> Price | None:
         if (exact := self._exact.get(name)) is not None:
             return exact
         matching = (p for p in self._patterns if part in p.pattern and fnmatchcase(name, p.pattern))
         return next(matching, None)
+
+
+class PriceTable:
+    """The operator's prices, and the vendors' list prices where there are none."""
+
+    def __init__(self, money: Money) -> None:
+        self._tables = (_Prices(money.prices), _Prices(money.list_prices))
+        self._rates = money.rates
+        self._found: dict[tuple[str, str], Price | None] = {}
+
+    def find(self, upstream: str, model: str) -> Price | None:
+        key = (upstream, model)
+        if key not in self._found:
+            if len(self._found) > 1000:  # callers choose the names
+                self._found.clear()
+            found = (table.find(upstream, model) for table in self._tables)
+            self._found[key] = next((price for price in found if price is not None), None)
+        return self._found[key]
 
     def price(
         self, usage: Usage, upstream: str, models: Iterable[str], request: Request | None = None

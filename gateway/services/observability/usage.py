@@ -43,7 +43,7 @@ class UsageLog:
         model = self._model(trace.model, worked=not failed)
         usage = trace.usage or Usage()
         self._add(
-            (self._hour(), _key(owner), model, trace.upstream, trace.account or ""),
+            (self._hour(), owner_name(owner), model, trace.upstream, trace.account or ""),
             _numbers(usage, failed, trace.images, trace.videos),
         )
 
@@ -51,7 +51,7 @@ class UsageLog:
         """Add a job that has ended."""
         model = self._model(job.model, worked=job.status == "completed")
         self._add(
-            (self._hour(), _key(job.owner), model, job.upstream or "", job.account or ""),
+            (self._hour(), owner_name(job.owner), model, job.upstream or "", job.account or ""),
             _numbers(usage, job.status == "failed", usage.images, usage.videos),
         )
 
@@ -95,7 +95,7 @@ def _numbers(usage: Usage, failed: bool, images: int, videos: int) -> tuple[int,
     )
 
 
-def _key(owner: str) -> str:
-    """The name of a gateway key, which is all that is written of a caller."""
+def owner_name(owner: str) -> str:
+    """The name of a gateway key, which is all that is shown of a caller."""
     kind, _, name = owner.partition(":")
     return name if kind == "key" else OWN_CREDENTIAL if kind == "own" else NO_KEY

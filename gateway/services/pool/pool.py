@@ -232,10 +232,11 @@ class Pool:
 
     def _take_slot(self, lease: Lease) -> bool:
         pooled = lease.pooled
-        if pooled.account.max_in_flight is None:
+        cap = pooled.account.max_in_flight
+        if cap is None:
             return True
         try:
-            full_s = self._slots.acquire(pooled)
+            full_s = self._slots.acquire(pooled.name, cap, full_until=pooled.full_until)
         except StorageUnavailable:
             self._block(pooled, _AWAY_S)
             raise
@@ -345,9 +346,7 @@ class Pool:
     def refresh(self) -> None:
         """Exchange changes with the other processes; to be called every `sync.EVERY_S`."""
         if self._registry.read():
-            with self._lock:
-                self._registry.install()
-            self._sync.read_all()
+            self._install()
         with suppress(StorageUnavailable):  # which the database has logged
             self._sync.run()
             self._slots.flush()
@@ -355,6 +354,16 @@ class Pool:
             self._registry.changes += 1
             self._queue.offer(self._reserve)
             self._queue.wake()
+
+    def reload(self) -> None:
+        """Read the accounts anew, after a change of them."""
+        if self._registry.read(fresh_s=0.0):
+            self._install()
+
+    def _install(self) -> None:
+        with self._lock:
+            self._registry.install()
+        self._sync.read_all()
 
     def reset(self, name: str) -> bool:
         """Forget what is held against an account, in all processes; False if there is none."""

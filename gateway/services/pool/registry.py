@@ -86,9 +86,9 @@ class AccountRegistry:
     def is_configured(self, name: str) -> bool:
         return name in self._configured
 
-    def read(self) -> bool:
+    def read(self, *, fresh_s: float = _FRESH_S) -> bool:
         """Look for changes in the database; True if `install` has something to do."""
-        return self._cache.within(_FRESH_S) is not self._installed
+        return self._cache.within(fresh_s) is not self._installed
 
     def install(self) -> None:
         """Make what was read the accounts. What is lent of a removed one is still given back."""

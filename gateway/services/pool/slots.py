@@ -1,7 +1,9 @@
-"""Concurrency slots of accounts that have `max_in_flight`, exact over processes and machines."""
+"""Slots of accounts and keys that have `max_in_flight`, exact over processes and machines."""
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,7 +12,6 @@ from contextlib import suppress
 from gateway.domain.errors import StorageUnavailable
 from gateway.runtime.interruption import shielded
 from gateway.services.pool.health import Uniform
-from gateway.services.pool.pooled_account import PooledAccount
 from gateway.storage.db.processes import Processes
 from gateway.storage.records.slots import SlotStore
 
@@ -27,7 +28,7 @@ class Slots:
         processes: Processes,
         *,
         clock: Callable[[], float] = time.monotonic,
-        uniform: Uniform,
+        uniform: Uniform = random.uniform,
     ) -> None:
         self._store = store
         self._processes = processes
@@ -35,28 +36,25 @@ class Slots:
         self._uniform = uniform
         self._unreleased: Counter[str] = Counter()
 
-    def acquire(self, pooled: PooledAccount) -> float | None:
-        """Take a slot; where all are taken, the seconds until it is worth asking again.
+    def acquire(self, name: str, cap: int, *, full_until: float = -math.inf) -> float | None:
+        """Take one of `cap` slots; where all are taken, the seconds until to ask again.
 
-        Raises StorageUnavailable.
+        `name` is an account's, or a key's owner. Raises StorageUnavailable.
         """
-        cap = pooled.account.max_in_flight
-        assert cap is not None
-        now = self._clock()
-        full_lately = now - pooled.full_until < _FULL_LATELY_S
+        full_lately = self._clock() - full_until < _FULL_LATELY_S
         full_s: float | None = 0.0
         try:
             with shielded():
-                full_s = self._acquire(pooled.name, cap, look_first=full_lately)
+                full_s = self._acquire(name, cap, look_first=full_lately)
         except BaseException:
             if full_s is None:  # the caller left while the slot was taken
-                self.release(pooled.name)
+                self.release(name)
             raise
         return full_s
 
-    def release(self, account: str) -> None:
+    def release(self, name: str) -> None:
         with shielded():
-            self._unreleased[account] += 1
+            self._unreleased[name] += 1
             with suppress(StorageUnavailable):
                 self.flush()
 

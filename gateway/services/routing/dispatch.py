@@ -26,6 +26,7 @@ from gateway.domain.errors import (
     UpstreamInvalidResponse,
 )
 from gateway.domain.events import Usage
+from gateway.domain.money import CostRange
 from gateway.domain.requests import ChatRequest, ImageRequest, VideoRequest
 from gateway.runtime.logs import log
 from gateway.services.pool.health import UNKNOWN_QUOTA_S
@@ -64,6 +65,7 @@ class Trace:
     shutdown_at: float | None = None  # when the vendor ends the model, by time.time()
     usage: Usage | None = None
     vendor_model: str = ""  # the vendor's id that was asked for
+    cost_range: CostRange | None = None  # of a dry run
     budget_left: int | None = None  # nanos, of the caller's tightest budget
     job: str | None = None
     error: GatewayError | None = None

@@ -132,6 +132,20 @@ class AccountStore:
             rotated += 1
         return rotated
 
+    def change(self, account: Account) -> bool:
+        """Change everything of a stored account but its secret and its upstream."""
+        values = {
+            "base_url": account.base_url,
+            "engine": account.engine,
+            "weight": account.weight,
+            "max_in_flight": account.max_in_flight,
+            "limits": dict(account.limits),
+            "models": sorted(account.models),
+        }
+        statement = update(accounts).where(accounts.c.name == account.name).values(values)
+        with self._database.begin(durable=True) as connection:
+            return self._changed(connection.execute(statement).rowcount, connection)
+
     def set_status(self, name: str, status: AccountStatus) -> bool:
         """A draining account finishes what it has begun, jobs included, and takes nothing new."""
         statement = update(accounts).where(accounts.c.name == name).values(status=status)

@@ -60,9 +60,16 @@ class UsageStore:
                 connection.execute(statement, values)
 
     def report(
-        self, *, since: float, until: float, group_by: Sequence[Group] = ()
+        self,
+        *,
+        since: float,
+        until: float,
+        group_by: Sequence[Group] = (),
+        key: str | None = None,
     ) -> list[UsageRow]:
-        """Sums over the hours that begin in [since, until); what is not grouped by stays empty.
+        """Sums over the hours that begin in [since, until), of one key or all.
+
+        Fields that are not grouped by stay empty.
 
         By "day", `hour` is when the day began (UTC).
         """
@@ -81,6 +88,8 @@ class UsageStore:
             .having(func.count() > 0)
             .order_by(*groups.values())
         )
+        if key is not None:
+            query = query.where(usage.c.key == key)
         with self._database.read() as connection:
             return [UsageRow(**row._mapping) for row in connection.execute(query)]
 
