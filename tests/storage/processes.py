@@ -13,8 +13,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from gateway.domain.accounts import Account, Secret
-from gateway.services.pool.pooled_account import PooledAccount
 from gateway.services.pool.slots import Slots
 from gateway.storage.db.engine import Database
 from gateway.storage.db.processes import Processes
@@ -84,18 +82,14 @@ class Diary:
 def use_slots(url: str, diary: Diary, places: dict[str, int]) -> None:
     database = Database(url)
     slots = Slots(SlotStore(database), Processes(database), uniform=random.uniform)
-    accounts = [
-        PooledAccount(Account(name, "openai", Secret(name), max_in_flight=count), "enabled")
-        for name, count in places.items()
-    ]
     while True:
-        for account in accounts:
-            if slots.acquire(account) is not None:
+        for name, count in places.items():
+            if slots.acquire(name, count) is not None:
                 time.sleep(0.001)
                 continue
-            with diary.using(account.name):
+            with diary.using(name):
                 pass
-            slots.release(account.name)
+            slots.release(name)
 
 
 def use_claims(url: str, diary: Diary, places: dict[str, int]) -> None:
