@@ -24,6 +24,7 @@ from gateway.services.chat.chat import ChatService
 from gateway.services.embeddings import EmbeddingService
 from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
+from gateway.services.jobs.prompts import Prompts
 from gateway.services.jobs.steps import JobSteps
 from gateway.services.media.files import FileService
 from gateway.services.media.media import MediaService
@@ -59,7 +60,7 @@ from gateway.storage.records.files import FileStore
 from gateway.storage.records.idempotency import IdempotencyStore
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.media_index import MediaIndex
-from gateway.storage.records.responses import ResponseStore
+from gateway.storage.records.responses import PROMPTS, ResponseStore
 from gateway.storage.records.slots import SlotStore
 from gateway.storage.records.usage import UsageStore
 from gateway.upstreams import open_upstreams
@@ -93,10 +94,7 @@ def build(settings: Settings) -> Services:
     index = MediaIndex(database)
     media, files = _media(settings, index, FileStore(database), fetcher)
     prices = PriceTable(settings.money)
-    keys = KeyRing(settings.keys, KeyStore(database), settings.money.teams)
-    keys.refresh()
-    whole = settings.money.budget
-    budgets = Budgets(BudgetStore(short_timeout_database), jobs, keys, prices, whole)
+    keys, budgets = _budgets(settings, database, short_timeout_database, jobs, prices)
     steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher, prices)
     idempotency = Idempotency(IdempotencyStore(database, processes))
     metrics = Metrics(catalog.names, directory=settings.metrics_dir)
@@ -107,8 +105,13 @@ def build(settings: Settings) -> Services:
     audit = AuditLog(database)
     key_slots = Slots(SlotStore(short_timeout_database), processes)
     accounting = Accounting(metrics, usage, budgets, recent)
+    kept_s = settings.media_ttl_s
+    prompts = Prompts(
+        ResponseStore(database, secret_keys=settings.secret_keys, ttl_s=kept_s, purpose=PROMPTS)
+    )
     generation = GenerationService(
-        catalog, dispatcher, media, jobs, steps, budgets, on_finished=accounting.job_finished
+        *(catalog, dispatcher, media, jobs, steps, budgets, prompts),
+        on_finished=accounting.job_finished,
     )
     responses = StoredResponses(
         ResponseStore(database, secret_keys=settings.secret_keys, ttl_s=settings.responses_ttl_s)
@@ -144,6 +147,7 @@ def build(settings: Settings) -> Services:
         catalog=catalog,
         pool=pool,
         dispatcher=dispatcher,
+        prompts=prompts,
         budgets=budgets,
         prices=prices,
         key_slots=key_slots,
@@ -311,15 +315,26 @@ def _upstreams(settings: Settings, fetcher: Fetcher) -> Mapping[str, Upstream]:
     )
 
 
+def _budgets(
+    settings: Settings,
+    database: Database,
+    short_timeout_database: Database,
+    jobs: JobStore,
+    prices: PriceTable,
+) -> tuple[KeyRing, Budgets]:
+    """The keys, and the budgets that their calls count towards."""
+    keys = KeyRing(settings.keys, KeyStore(database), settings.money.teams)
+    keys.refresh()
+    store = BudgetStore(short_timeout_database)
+    return keys, Budgets(store, jobs, keys, prices, settings.money.budget)
+
+
 def open_key_admin(settings: Settings, database: Database) -> KeyAdmin:
     """For commands, which serve nothing."""
-    store, jobs = KeyStore(database), JobStore(database, Processes(database))
-    keys = KeyRing(settings.keys, store, settings.money.teams)
-    keys.refresh()
-    prices, whole = PriceTable(settings.money), settings.money.budget
-    budgets = Budgets(BudgetStore(database), jobs, keys, prices, whole)
+    jobs, prices = JobStore(database, Processes(database)), PriceTable(settings.money)
+    keys, budgets = _budgets(settings, database, database, jobs, prices)
     requests, audit = RecentRequestStore(database), AuditLog(database)
-    return KeyAdmin(settings, store, keys, budgets, requests, audit)
+    return KeyAdmin(settings, KeyStore(database), keys, budgets, requests, audit)
 
 
 def open_catalog(settings: Settings, upstreams: Mapping[str, Upstream]) -> Catalog:

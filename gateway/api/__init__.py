@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway.api import hooks
+from gateway.api import console, hooks
 from gateway.api.dialects.ark import endpoint as ark_dialect
 from gateway.api.dialects.completions import endpoint as completions
 from gateway.api.dialects.gemini import endpoint as google
@@ -30,7 +30,7 @@ from gateway.services import Services
 
 ENDPOINTS = (
     *(chat, embeddings, generations, videos, files, media, models, ops, openapi, unsupported),
-    *(usage, admin),
+    *(usage, admin, console),
     *(ark_dialect, messages, responses, google, completions),
 )
 

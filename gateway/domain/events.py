@@ -125,6 +125,20 @@ class Usage:
     cost: int | None = None  # nanos, once it is priced
     cost_basis: str = "unknown"
 
+    def add(self, more: Usage) -> None:
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(more, name))
+        self.estimated = self.estimated or more.estimated
+        if more.cost is not None:
+            self.cost = (self.cost or 0) + more.cost
+            self.cost_basis = more.cost_basis
+
+
+_COUNTS = (
+    *("prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"),
+    *("cache_write_tokens", "image_input_tokens", "image_output_tokens", "images", "videos"),
+)
+
 
 def tokens_of(raw: object) -> int:
     """A vendor's count of tokens, as a number of any form; 0 for what makes no sense."""

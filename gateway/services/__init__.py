@@ -16,6 +16,7 @@ from gateway.services.chat.chat import ChatService
 from gateway.services.embeddings import EmbeddingService
 from gateway.services.idempotency import Idempotency
 from gateway.services.jobs.generation import GenerationService
+from gateway.services.jobs.prompts import Prompts
 from gateway.services.media.files import FileService
 from gateway.services.media.media import MediaService
 from gateway.services.money.budgets import Budgets
@@ -56,6 +57,7 @@ class Services:
     reports: UsageReports
     recent: RecentRequests
     audit: AuditLog
+    prompts: Prompts
     budgets: Budgets
     prices: PriceTable
     chat: ChatService

@@ -19,6 +19,7 @@ from gateway.net.http.client import Http
 from gateway.services.access.keys import KeyRing
 from gateway.services.jobs.generation import GenerationService
 from gateway.services.jobs.progress import JobProgress
+from gateway.services.jobs.prompts import Prompts
 from gateway.services.jobs.steps import JobSteps
 from gateway.services.media.media import MediaService
 from gateway.services.media.urls import MediaUrls
@@ -34,6 +35,7 @@ from gateway.storage.records.budgets import BudgetStore
 from gateway.storage.records.files import FileStore
 from gateway.storage.records.jobs import JobStore
 from gateway.storage.records.media_index import MediaIndex
+from gateway.storage.records.responses import ResponseStore
 from gateway.upstreams import open_upstreams
 from tests.services.pools import World, account
 
@@ -118,7 +120,8 @@ class Works:
         budgets = Budgets(BudgetStore(world.database), self.jobs, keys, prices, Budget())
         self.steps = JobSteps(catalog, dispatcher, pool, media, sessions, fetcher, prices, **clocks)
         self._service = GenerationService(
-            catalog, dispatcher, media, self.jobs, self.steps, budgets
+            *(catalog, dispatcher, media, self.jobs, self.steps, budgets),
+            Prompts(ResponseStore(world.database, secret_keys=[Secret("secret")], ttl_s=60)),
         )
         self._service.runner.stop()  # jobs move when a test says so
 

@@ -28,6 +28,7 @@ from gateway.domain.errors import Forbidden, InvalidApiKey, InvalidRequest, NotF
 from gateway.domain.jobs import Job
 from gateway.domain.money import units
 from gateway.services import Services
+from gateway.services.admin.accounts import AccountStatus
 from gateway.services.jobs.records import usage_of
 from gateway.services.observability.usage import owner_name
 
@@ -38,7 +39,11 @@ _PAGE: dict[str, Mapping[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 500},
     "before": {"type": "integer"},
 }
-_STATUSES = {"enable": "enabled", "disable": "disabled", "drain": "draining"}
+STATUSES: Mapping[str, AccountStatus] = {
+    "enable": "enabled",
+    "disable": "disabled",
+    "drain": "draining",
+}
 
 
 def admin(context: RequestContext) -> str:
@@ -92,7 +97,7 @@ def remove_account(name: str) -> ResponseReturnValue:
     return json_response({"object": "account.deleted", "name": name, "deleted": True})
 
 
-@bp.post("/accounts/<path:name>/<any(enable, disable, drain, reset, test):action>")
+@bp.post("/accounts/<path:name>/<action>")
 def act_on_account(name: str, action: str) -> ResponseReturnValue:
     """Enable, disable, drain, reset or test an account."""
     services = _services()
@@ -103,10 +108,9 @@ def act_on_account(name: str, action: str) -> ResponseReturnValue:
         return json_response(services.account_test.ask(account, request.args.get("model")))
     if action == "reset":
         return json_response(services.account_admin.reset(name, actor=_actor()))
-    status = _STATUSES[action]
-    return json_response(
-        services.account_admin.set_status(name, status, actor=_actor())  # type: ignore[arg-type]
-    )
+    if (status := STATUSES.get(action)) is None:
+        raise NotFound("An account can be enabled, disabled, drained, reset and tested.")
+    return json_response(services.account_admin.set_status(name, status, actor=_actor()))
 
 
 @bp.get("/keys")
@@ -116,6 +120,7 @@ def list_keys() -> ResponseReturnValue:
 
 
 @bp.post("/keys")
+@described(body=_key)
 def create_key() -> ResponseReturnValue:
     """Make a key; its secret is in this answer and nowhere else."""
     loaded = _loaded(_key)
@@ -131,6 +136,7 @@ def get_key(name: str) -> ResponseReturnValue:
 
 
 @bp.patch("/keys/<path:name>")
+@described(body=_key_change)
 def change_key(name: str) -> ResponseReturnValue:
     """Change limits, budget, models, team or expiry of a key."""
     given = key_fields(_loaded(_key_change))
@@ -162,6 +168,7 @@ def get_team(name: str) -> ResponseReturnValue:
 
 
 @bp.put("/teams/<path:name>")
+@described(body=_team)
 def set_team(name: str) -> ResponseReturnValue:
     """Set the budget of a team."""
     if len(name) > 64 or not name.isprintable():

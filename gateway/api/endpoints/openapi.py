@@ -26,7 +26,7 @@ bp = Blueprint("reference", __name__, template_folder="templates")
 _FORM = "multipart/form-data"
 _ARGUMENT = re.compile(r"<(?:[^:<>]+:)?([^<>]+)>")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_WITHOUT_WORDS = frozenset({"unsupported"})  # blueprints whose routes only point elsewhere
+_WITHOUT_WORDS = frozenset({"unsupported", "console"})  # blueprints that are no part of the API
 _HEADERS: Mapping[str, Mapping[str, Any]] = {
     "Idempotency-Key": {
         "description": "The same key and body get the same answer for a day",

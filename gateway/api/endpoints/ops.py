@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, redirect, request
 from flask.typing import ResponseReturnValue
 
 from gateway.api.context import current
@@ -20,7 +20,9 @@ bp = Blueprint("ops", __name__)
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """Name the program and its documentation."""
+    """Name the program and its documentation; a browser is sent to the console."""
+    if "text/html" in request.headers.get("Accept", ""):
+        return redirect("/console")
     return json_response(
         {
             "object": "gateway",

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from gateway.api.context import RequestContext
 from gateway.api.dialects.paths import dialect_at
+from gateway.api.sessions import CSRF_HEADER, caller_of
 from gateway.domain.accounts import Caller, Secret
 from gateway.domain.errors import InvalidApiKey
 
@@ -26,6 +27,7 @@ PUBLIC = frozenset(
     }
 )
 _POOLED = "pooled"
+_CONSOLE = "console."
 _HEADERS = ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_API_KEY", "HTTP_X_GOOG_API_KEY")
 _UNSET = frozenset({"", "undefined", "null", "none"})  # what UIs send when no key is set
 _OTHER_SCHEMES = frozenset({"basic", "digest", "negotiate"})
@@ -35,7 +37,9 @@ _ANONYMOUS = Caller("anonymous")
 
 def needs_credential(context: RequestContext) -> bool:
     endpoint = context.endpoint
-    return endpoint is not None and endpoint not in PUBLIC and context.method != "OPTIONS"
+    if endpoint is None or endpoint in PUBLIC or context.method == "OPTIONS":
+        return False
+    return not endpoint.startswith(_CONSOLE)  # it has sessions
 
 
 def authenticate(context: RequestContext) -> None:
@@ -44,6 +48,11 @@ def authenticate(context: RequestContext) -> None:
     token = _token(environ)
     if token is None and "key=" in environ.get("QUERY_STRING", ""):
         token = _query_key(context)
+    if token is None and CSRF_HEADER in environ:
+        caller = caller_of(context)
+        if caller is not None:
+            context.caller = caller
+            return
     try:
         context.caller = _caller(context, token)
     except InvalidApiKey as err:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gateway.api.schemas.fields import RequestSchema
+from marshmallow import Schema
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -25,7 +25,7 @@ ORDER = {"type": "string", "enum": ["asc", "desc"]}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    body: RequestSchema | None = None
+    body: Schema | None = None
     form: Mapping[str, Any] | None = None
     """Files and fields of a multipart form, beside those of `body`, as JSON Schemas."""
     required: Sequence[str] = ()
@@ -41,7 +41,7 @@ _NOTHING = Description(query={})
 
 def described(
     *,
-    body: RequestSchema | None = None,
+    body: Schema | None = None,
     form: Mapping[str, Any] | None = None,
     required: Sequence[str] = (),
     query: Mapping[str, Mapping[str, Any]] | None = None,

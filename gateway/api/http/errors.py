@@ -59,7 +59,8 @@ def _repeatable(context: RequestContext, err: GatewayError) -> bool:
     return (err.retry_after or 0.0) <= _LONGEST_WAIT_S
 
 
-def _from_validation(err: ValidationError) -> GatewayError:
+def problem_of(err: ValidationError) -> GatewayError:
+    """The first problem of a request that does not fit its schema."""
     path, problem = _first(err.messages)
     if problem.startswith("Missing data"):
         return MissingField(f"{path} is required.", param=path)
@@ -98,7 +99,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(ValidationError)
     def invalid(err: ValidationError) -> Response:
-        return error_response(current(), _from_validation(err))
+        return error_response(current(), problem_of(err))
 
     @app.errorhandler(HTTPException)
     def http_error(err: HTTPException) -> Response:

@@ -27,7 +27,7 @@ _LONGEST_HEAD = 8 * 1024  # Werkzeug's time for one grows with its square
 
 
 class FormParser(FormDataParser):
-    """Multipart forms only. Gives others a turn after each part."""
+    """Reads multipart forms in bounds, and gives others a turn after each part."""
 
     def parse(
         self,
@@ -37,6 +37,8 @@ class FormParser(FormDataParser):
         options: Mapping[str, str] | None = None,
     ) -> Any:
         """The stream, the fields and the files. Raises InvalidRequest and RequestTooLarge."""
+        if mimetype != "multipart/form-data":
+            return super().parse(stream, mimetype, content_length, dict(options or {}))
         fields: list[tuple[str, str]] = []
         files: list[tuple[str, FileStorage]] = []
         try:

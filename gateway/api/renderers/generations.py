@@ -138,7 +138,7 @@ def video_object(job: Job, sign: Sign | None = None) -> dict[str, Any]:
         "expires_at": None,
         "seconds": str(round(job.request.get("duration") or 5)),
         "size": _sora_size(job.request),
-        "prompt": job.request.get("prompt"),
+        "prompt": job.request.get("prompt") or None,  # forgotten once the job has ended
         "remixed_from_video_id": None,
         "error": None,
     }

@@ -45,14 +45,22 @@ class KeyRing:
             clock=clock,
         )
 
+    def named(self, name: str) -> GatewayKey | None:
+        """The valid key of that name, as far as it is known."""
+        known = (*self._configured.values(), *self._stored.value[0].values())
+        key = next((key for key in known if key.name == name), None)
+        if key is None or (key.expires_at is not None and key.expires_at <= self._now()):
+            return None
+        return key
+
     def team(self, name: str) -> Budget:
         """The team's budget: of the settings, else of the database."""
         return self._teams.get(name) or self._stored.value[1].get(name) or Budget()
 
     def team_of(self, key: str) -> str | None:
         """The team of the key with that name."""
-        known = (*self._configured.values(), *self._stored.value[0].values())
-        return next((k.team for k in known if k.name == key), None)
+        found = self.named(key)
+        return found.team if found is not None else None
 
     def find(self, token: str, digest: str) -> GatewayKey | None:
         """The valid key with that text. Raises StorageUnavailable for one that is not known."""

@@ -18,6 +18,7 @@ from gateway.domain.errors import RateLimitExceeded
 from gateway.storage.rate_counters import STRATEGY, RateCounters, wait_s
 
 WRONG_KEYS = "100/minute"  # answers 401 to one address, before it gets 429 instead
+SIGN_INS = "10/minute"  # that fail, before an address gets 429
 _PORT = re.compile(r"(\d+\.\d+\.\d+\.\d+|\[[^\]]*\])(?::\d+)?")
 
 
@@ -54,6 +55,19 @@ class CallerLimits:
             retry_after=max(1.0, exceeded.wait_s),
         )
         return replace(status, reset_s=exceeded.wait_s), refusal
+
+    def check_sign_in(self, address: str) -> None:
+        """Raises RateLimitExceeded after too many failed sign-ins from one address."""
+        status = self._counters.status(_items(SIGN_INS), "sign-in", network(address))
+        if status.remaining <= 0:
+            raise RateLimitExceeded(
+                f"Too many sign-ins failed; try again in {format_s(status.reset_s)}.",
+                retry_after=max(1.0, status.reset_s),
+            )
+
+    def count_sign_in(self, address: str) -> None:
+        """Count a failed sign-in."""
+        self._counters.take(_items(SIGN_INS), "sign-in", network(address))
 
     def wait_s(self, windows: RateLimiter, item: RateLimitItem, key: Sequence[str]) -> float:
         """Seconds until there is room for a call; the limit's span if nobody knows."""

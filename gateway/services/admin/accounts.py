@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -18,10 +18,12 @@ from gateway.services.pool.pool import Pool
 from gateway.services.pool.views import AccountView
 from gateway.services.routing.catalog import Catalog
 from gateway.storage.rate_counters import RateCounters
-from gateway.storage.records.accounts import AccountRecord, AccountStatus, AccountStore
+from gateway.storage.records.accounts import AccountRecord, AccountStore
+from gateway.storage.records.accounts import AccountStatus as AccountStatus
 from gateway.storage.records.audit import AuditLog
 from gateway.storage.records.slots import SlotStore
 from gateway.upstreams.base import CallContext, SessionJournal, chat_upstream
+from gateway.upstreams.registry import VENDORS
 
 _TEST_TOKENS = 16
 _CHANGEABLE = ("weight", "max_in_flight", "limits", "models", "base_url", "engine")
@@ -31,6 +33,8 @@ Row = dict[str, Any]
 
 class AccountAdmin:
     """Lists and changes accounts; every change is in the audit log, under its actor's name."""
+
+    vendors: Sequence[str] = tuple(VENDORS)
 
     def __init__(
         self,

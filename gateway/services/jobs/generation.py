@@ -30,6 +30,7 @@ from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.runtime.interruption import draining, shielded
 from gateway.services.jobs.earlier import with_earlier_jobs
 from gateway.services.jobs.progress import Prepared
+from gateway.services.jobs.prompts import Prompts
 from gateway.services.jobs.records import request_of, request_record, stored_of, usage_of
 from gateway.services.jobs.runner import JobRunner
 from gateway.services.jobs.steps import JobSteps
@@ -59,6 +60,7 @@ class GenerationService:
         jobs: JobStore,
         steps: JobSteps,
         budgets: Budgets,
+        prompts: Prompts,
         *,
         on_finished: Callable[[Job], object] = lambda job: None,
         clock: Callable[[], float] = time.time,
@@ -69,6 +71,7 @@ class GenerationService:
         self._jobs = jobs
         self._steps = steps
         self._budgets = budgets
+        self._prompts = prompts
         self._on_finished = on_finished
         self._clock = clock
         self.runner = JobRunner(jobs, steps, on_finished=on_finished)
@@ -103,6 +106,7 @@ class GenerationService:
                 along.append(trace.on_job(job_id))
             with shielded():  # a job that is saved is also known and started
                 self._jobs.create(job, along, claimed=True)
+                self._prompts.keep(job, caller)
                 trace.job = job_id
                 prepared = Prepared(resolved, attachments.pop_all().close)
                 self.runner.start(job, caller.credential, prepared)

@@ -14,6 +14,7 @@ from gateway.domain.errors import GatewayError, StorageUnavailable
 from gateway.domain.jobs import Job
 from gateway.runtime.logs import log
 from gateway.services.jobs.progress import JobProgress, Prepared
+from gateway.services.jobs.prompts import without_prompt
 from gateway.services.jobs.steps import JobSteps
 from gateway.storage.records.jobs import ClaimLost, JobStore
 
@@ -152,6 +153,8 @@ class JobRunner:
     def _save(self, job: Job) -> Job:
         """Save the job; one that a vendor may have been paid for, through every outage."""
         tries = 0
+        if job.done:
+            job = without_prompt(job)
         while True:
             try:
                 return self._jobs.save(job)

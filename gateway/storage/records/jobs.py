@@ -22,7 +22,7 @@ _COLUMNS = [jobs.c[field.name] for field in fields(Job)]
 _UNFINISHED = jobs.c.status.in_([status for status in get_args(Status) if status not in FINAL])
 _CHANGING = (
     *("status", "upstream", "account", "task_id"),
-    *("progress", "result", "error", "completed_at"),
+    *("progress", "result", "error", "completed_at", "request"),
 )
 _THIS = jobs.c.id == bindparam("of_id")
 _GET = select(*_COLUMNS).where(_THIS)

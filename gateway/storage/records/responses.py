@@ -1,4 +1,7 @@
-"""Stored answers of the Responses API, encrypted, each with its time of expiry."""
+"""Texts that are kept for their owner, encrypted, each with its time of expiry.
+
+Answers of the Responses API, and prompts of images and videos.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ from gateway.storage.db.encryption import Encryption
 from gateway.storage.db.engine import Database
 from gateway.storage.db.schema import responses
 
-_PURPOSE = b"gateway stored responses"
+RESPONSES = b"gateway stored responses"
+PROMPTS = b"gateway prompts"
 
 
 class ResponseStore:
@@ -24,10 +28,11 @@ class ResponseStore:
         *,
         secret_keys: Sequence[Secret],
         ttl_s: float,
+        purpose: bytes = RESPONSES,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._encryption = Encryption(secret_keys, _PURPOSE)
+        self._encryption = Encryption(secret_keys, purpose)
         self._ttl_s = ttl_s
         self._clock = clock
 

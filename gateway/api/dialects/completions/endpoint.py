@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import fields
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
@@ -18,7 +17,6 @@ from gateway.domain.events import Events, Usage
 
 bp = Blueprint("completions", __name__)
 _schema = CompletionSchema()
-_COUNTS = [field.name for field in fields(Usage) if field.name != "estimated"]
 
 
 @bp.post("/v1/completions")
@@ -47,15 +45,9 @@ def _events(context: RequestContext, wanted: CompletionRequest) -> Events:
             for batch in batches:
                 for event in batch:
                     if isinstance(event, Usage):
-                        _add(total, event)
+                        total.add(event)
                     elif hasattr(event, "choice"):
                         event.choice += number * wanted.choices
                 yield [event for event in batch if not isinstance(event, Usage)]
     context.trace.usage = total
     yield [total]
-
-
-def _add(total: Usage, more: Usage) -> None:
-    for name in _COUNTS:
-        setattr(total, name, getattr(total, name) + getattr(more, name))
-    total.estimated = total.estimated or more.estimated
