@@ -21,7 +21,7 @@ from gateway.api.schemas.admin import (
     budget_of,
     key_fields,
 )
-from gateway.domain.errors import Conflict, GatewayError, InvalidRequest, NotFound
+from gateway.domain.errors import Conflict, GatewayError, InvalidRequest
 
 _KEY_TEXTS = ("name", "team", "limits", "expires")
 
@@ -52,10 +52,7 @@ def act_on_account(name: str, action: str) -> ResponseReturnValue:
     services = current().services
     admin = services.account_admin
     if action == "test":
-        account = services.pool.get(name)
-        if account is None:
-            raise NotFound(f"There is no account called {name!r}.")
-        tried = services.account_test.ask(account)
+        tried = services.account_test.ask(admin.account(name))
         return page("account.html", row=admin.get(name), tried=tried)
     if action == "remove":
         admin.remove(name, actor=actor)

@@ -102,9 +102,7 @@ def act_on_account(name: str, action: str) -> ResponseReturnValue:
     """Enable, disable, drain, reset or test an account."""
     services = _services()
     if action == "test":
-        account = services.pool.get(name)
-        if account is None:
-            raise NotFound(f"There is no account called {name!r}.", param="name")
+        account = services.account_admin.account(name)
         return json_response(services.account_test.ask(account, request.args.get("model")))
     if action == "reset":
         return json_response(services.account_admin.reset(name, actor=_actor()))

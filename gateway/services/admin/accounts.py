@@ -75,6 +75,14 @@ class AccountAdmin:
                 return row
         raise NotFound(f"There is no account called {name!r}.", param="name")
 
+    def account(self, name: str) -> Account:
+        """The account itself. Raises NotFound."""
+        self._pool.reload()
+        account = self._pool.get(name)
+        if account is None:
+            raise NotFound(f"There is no account called {name!r}.", param="name")
+        return account
+
     def add(self, account: Account, *, actor: str) -> Row:
         """Raises Conflict."""
         if account.name in self._configured:
@@ -116,8 +124,7 @@ class AccountAdmin:
 
     def reset(self, name: str, *, actor: str) -> Row:
         """End an account's cooldown, ejection and blocked models."""
-        if not self._pool.reset(name):
-            raise NotFound(f"There is no account called {name!r}.", param="name")
+        self._pool.reset(self.account(name).name)
         self._audit.add(actor, "account.reset", name)
         return self.get(name)
 

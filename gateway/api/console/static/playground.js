@@ -37,11 +37,12 @@ function contentOf(turn) {
   return [...parts, { type: "text", text: turn.content }];
 }
 
+// The request; a prompt of null is the conversation so far.
 function bodyOf(prompt) {
   const body = { model: $("model").value };
   if (kind === "chat") {
     const system = text("system");
-    const asked = prompt || attached.length ? [{ role: "user", content: prompt, attachments: attached }] : [];
+    const asked = prompt === null ? [] : [{ role: "user", content: prompt, attachments: attached }];
     body.messages = [
       ...(system ? [{ role: "system", content: system }] : []),
       ...[...turns, ...asked].map((turn) => ({ role: turn.role, content: contentOf(turn) })),
@@ -69,7 +70,13 @@ function element(tag, { className, textContent, ...others } = {}, ...children) {
   return made;
 }
 
+// HTML that a model writes is shown, not obeyed.
+const escaped = (source) => source.replace(/[&<>]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign]);
+let prepared = false;
+
 function markdown(source) {
+  if (!prepared) marked.use({ renderer: { html: ({ text: html }) => escaped(html) } });
+  prepared = true;
   const html = DOMPurify.sanitize(marked.parse(source), { FORBID_TAGS: ["style", "form", "input"], FORBID_ATTR: ["style"] });
   const part = new DOMParser().parseFromString(html, "text/html").body;
   for (const link of part.querySelectorAll("a[href]")) {
@@ -151,7 +158,7 @@ function take(turn, event) {
 }
 
 async function answer() {
-  const body = { ...bodyOf(""), stream: true, stream_options: { include_usage: true } };
+  const body = { ...bodyOf(null), stream: true, stream_options: { include_usage: true } };
   const turn = { role: "assistant", model: body.model, content: "", tools: [] };
   turns.push(turn);
   let drawing = false;
