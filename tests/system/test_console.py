@@ -202,7 +202,8 @@ def test_an_answer_is_stopped_and_the_vendor_with_it(chromium, gateway_factory, 
 
 
 def test_what_a_model_says_cannot_become_a_script(chromium, site):
-    attack = "<img src='data:,' onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
+    broken = "document.title='broken'"
+    attack = f"<img src='data:,' onerror=\"{broken}\"><script>{broken}</script>"
     with visit(chromium, site, ADMIN) as page:
         page.click("nav >> text=Playground")
         page.select_option("#model", "doubao")
