@@ -164,7 +164,7 @@ def _page_number(name: str, default: int) -> int:
 
 
 # Ark's other paths are those of OpenAI's API.
-bp.post("/api/v3/chat/completions")(chat.create_completion)
+bp.post("/api/v3/chat/completions", defaults={"dialect": ARK})(chat.create_completion)
 bp.post("/api/v3/embeddings")(embeddings.create_embeddings)
 bp.get("/api/v3/models")(models.list_models)
 bp.get("/api/v3/models/<path:name>")(models.get_model)
