@@ -116,6 +116,8 @@ class ChatRequest:
     include_usage: bool = False
     media_format: Literal["parts", "markdown"] | None = None
     auto_delete: bool = True
+    demanded: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that must not be left out, each with the field that demands it."""
 
     def for_upstream(self, name: str) -> ChatRequest:
         """The request without the opaque members that other upstreams have written."""
