@@ -212,6 +212,9 @@ class VideoRequest:
     draft: bool | None = None
     camera_fixed: bool | None = None
     service_tier: str | None = None
+    expires_after_s: int | None = None
+    callback_url: str | None = None  # gets each state of the job
+    callback_base: str | None = None  # the gateway's own address, as its caller knows it
     stream: bool = False
     asynchronous: bool = False
 
