@@ -18,6 +18,7 @@ def create_app(settings: Settings) -> Flask:
     # Imported here, so that the simulators and the worker class load without the rest.
     from gateway import api, demo
     from gateway.api.app import App
+    from gateway.api.dialects.ark.renderer import callback_body
     from gateway.bootstrap import build
     from gateway.runtime import logs
 
@@ -25,7 +26,7 @@ def create_app(settings: Settings) -> Flask:
     logs.configure(settings.log_level)
     app = App()
     app.config.update(MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024, MAX_FORM_PARTS=200)
-    app.extensions["gateway"] = build(demo.prepare(settings))
+    app.extensions["gateway"] = build(demo.prepare(settings), callback_body)
     api.register(app, trusted_proxies=settings.trusted_proxies, public_url=settings.public_url)
     return app
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from gateway.config.settings import Settings
 from gateway.config.tables import SettingsError
 from gateway.domain.accounts import Account
+from gateway.domain.jobs import Job
 from gateway.domain.models import ModelTable
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
@@ -23,6 +24,7 @@ from gateway.services.admin.reports import UsageReports
 from gateway.services.chat.chat import ChatService
 from gateway.services.embeddings import EmbeddingService
 from gateway.services.idempotency import Idempotency
+from gateway.services.jobs.callbacks import Callbacks
 from gateway.services.jobs.generation import GenerationService
 from gateway.services.jobs.prompts import Prompts
 from gateway.services.jobs.steps import JobSteps
@@ -70,8 +72,23 @@ from gateway.upstreams.registry import VENDORS
 _POOL_WAIT_S = 2.0
 
 
-def build(settings: Settings) -> Services:
-    """Open the database and the vendors. Raises StorageUnavailable, SettingsError."""
+CallbackBody = Callable[[Job, Callable[..., str]], bytes]
+"""Renders a job, given `MediaService.sign`."""
+
+
+def _announcer(
+    fetcher: Fetcher, media: MediaService, body: CallbackBody | None
+) -> Callable[[Job], object]:
+    if body is None:
+        return lambda job: None
+    return Callbacks(fetcher, lambda job: body(job, media.sign)).announce
+
+
+def build(settings: Settings, callback_body: CallbackBody | None = None) -> Services:
+    """Open the database and the vendors. Raises StorageUnavailable, SettingsError.
+
+    `callback_body` renders a job for its callback; without it there are none.
+    """
     try:
         uri, options = storage_location(settings.redis_url, settings.state_dir)
     except ValueError as err:
@@ -111,6 +128,7 @@ def build(settings: Settings) -> Services:
     )
     generation = GenerationService(
         *(catalog, dispatcher, media, jobs, steps, budgets, prompts),
+        on_changed=_announcer(fetcher, media, callback_body),
         on_finished=accounting.job_finished,
     )
     responses = StoredResponses(

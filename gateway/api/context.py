@@ -66,10 +66,16 @@ class RequestContext:
     @property
     def sign(self) -> Callable[[StoredMedia], str]:
         """Makes media URLs on the address that the caller used, unless one is configured."""
-        sign, environ = self.services.media.sign, self.environ
+        sign, base = self.services.media.sign, self.base
+        return lambda stored: sign(stored, base=base)
+
+    @property
+    def base(self) -> str:
+        """The address of the gateway that the caller used."""
+        environ = self.environ
         scheme = "https" if environ["wsgi.url_scheme"] == "https" else "http"  # a proxy's word
         host = environ.get("HTTP_HOST") or f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}"
-        return lambda stored: sign(stored, base=f"{scheme}://{host}")
+        return f"{scheme}://{host}"
 
 
 def begin(services: Services) -> RequestContext:

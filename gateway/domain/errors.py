@@ -244,6 +244,12 @@ class JobFailed(UpstreamError):
     code = "job_failed"
 
 
+class TaskExpired(JobFailed):
+    """The vendor gave the job up, as it took longer than it might."""
+
+    code = "job_expired"
+
+
 class TaskUnknown(JobFailed):
     """The vendor knows no such task: not yet, or no longer."""
 

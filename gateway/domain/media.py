@@ -28,19 +28,24 @@ class Blob(Protocol):
 class EmbeddedUrl(str):
     """A data URL whose bytes were taken out of the request's text before it was parsed.
 
-    As text it is short, and equal for equal bytes.
+    As text it is short, and equal for equal bytes. Bare base64 becomes one, too.
     """
 
-    __slots__ = ("blob", "digest")
+    __slots__ = ("blob", "digest", "head")
 
     blob: Blob
     digest: str  # SHA-256 in hex
+    head: str  # the text before the base64
 
     @classmethod
-    def of(cls, blob: Blob, digest: str) -> EmbeddedUrl:
+    def of(cls, blob: Blob, digest: str, head: str = "") -> EmbeddedUrl:
         url = cls(f"data:;sha256={digest}")
-        url.blob, url.digest = blob, digest
+        url.blob, url.digest, url.head = blob, digest, head
         return url
+
+    def whole(self) -> str:
+        """The text that stood in the request."""
+        return self.head + b"".join(self.blob.base64()).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ class ChatRequest:
     include_usage: bool = False
     media_format: Literal["parts", "markdown"] | None = None
     auto_delete: bool = True
+    demanded: Mapping[str, str] = field(default_factory=dict)
+    """Parameters that must not be left out, each with the field that demands it."""
 
     def for_upstream(self, name: str) -> ChatRequest:
         """The request without the opaque members that other upstreams have written."""
@@ -210,6 +212,9 @@ class VideoRequest:
     draft: bool | None = None
     camera_fixed: bool | None = None
     service_tier: str | None = None
+    expires_after_s: int | None = None
+    callback_url: str | None = None  # gets each state of the job
+    callback_base: str | None = None  # the gateway's own address, as its caller knows it
     stream: bool = False
     asynchronous: bool = False
 

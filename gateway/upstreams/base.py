@@ -258,6 +258,7 @@ OPTIONS = {  # of images and videos: what a vendor may lack, by the caller's nam
     "camera_fixed": "camera_fixed",
     "draft": "draft",
     "service_tier": "service_tier",
+    "execution_expires_after": "expires_after_s",
 }
 
 

@@ -298,6 +298,15 @@ def test_an_image_whose_link_is_late_is_waited_for(gateway, simulators):
     assert simulators.operations("ark-odd-latelink")["ark.images"] == 1
 
 
+@modes
+def test_a_drawing_whose_link_is_late_is_waited_for(gateway, stream):
+    model, prefix = MODELS["gemini-enterprise"]
+    draw = {"model": model, "key": f"{prefix}latelink", "stream": stream}
+    answer = gateway.chat("Draw a picture of a cat", **draw).text
+    assert "image_url" in answer
+    assert '"error"' not in answer
+
+
 @pytest.mark.parametrize("vendor", ["openai", "ark", "gemini"])
 def test_the_models_words_for_no_image_reach_the_caller(gateway, vendor):
     model, prefix = (IMAGES | {"ark": ("doubao-image", "ark-odd-")})[vendor]

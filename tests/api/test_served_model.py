@@ -36,3 +36,15 @@ def test_the_model_that_made_something_is_named(gateway, path, body, prefix):
     got = gateway.post(f"/v1/{path}", body)
     assert got.status_code == 200, got.text
     assert got.headers[SERVED].startswith(prefix)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_name_that_no_header_can_carry_is_percent_encoded(gateway_factory, stream):
+    options = {"OPENAI_MODELS": "模型 7,gpt-\ufffd"}
+    with gateway_factory.started(workers=1, **options) as gateway:
+        for model, served in {
+            "模型 7": "%E6%A8%A1%E5%9E%8B%207",
+            "gpt-\ufffd": "gpt-%EF%BF%BD",
+        }.items():
+            got = gateway.chat("hi", model=model, stream=stream)
+            assert (got.status_code, got.headers[SERVED]) == (200, served), got.text

@@ -8,6 +8,7 @@ import signal
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -155,6 +156,39 @@ def answers(gateway):
         return gateway.get("/health", timeout=2).ok
     except requests.RequestException:
         return False
+
+
+@pytest.mark.timeout(300)
+def test_films_that_ended_during_a_restart_are_stored_soon_and_their_account_goes_on(
+    own_factory, vendors, tmp_path, soak
+):
+    """The vendor allows an account 20 queries a second; two workers ask for each of its films."""
+    count, key = (150, "ark-pool-video3-many") if soak else (40, "ark-pool-video3-few")
+    shared = {
+        "ARK_API_KEYS": key,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/shared.db",
+        "GATEWAY_MEDIA": f"file:{tmp_path}/media",
+        "GATEWAY_SECRET_KEY": "the same after the restart",
+    }
+    with own_factory.started(**shared) as first, ThreadPoolExecutor(10) as threads:
+        jobs = list(threads.map(lambda n: ordered(first, prompt=f"{key} {n}"), range(count)))
+        until(lambda: vendors.operations(key)["ark.videos.create"] == count, within_s=60)
+        for process in (first.process, *first.workers()):
+            process.send_signal(signal.SIGKILL)
+    time.sleep(4)
+    began = time.monotonic()
+    with own_factory.started(**shared) as second:
+        jobs.append(ordered(second, prompt=f"{key} after the restart"))
+        for job_id in jobs:
+            found = ended(second, job_id, within_s=60)
+            if found["status"] != "completed":  # its worker died before the vendor had named it
+                assert found["error"]["code"] == "outcome_unknown"
+                count -= 1
+        took_s = time.monotonic() - began
+        assert not second.events("account_cooldown")
+        assert second.chat().status_code == 200
+    report(f"{count} films that ended during a restart: all stored after {took_s:.0f} s")
+    assert count > len(jobs) * 0.8
 
 
 def test_a_film_is_kept_although_nobody_asks(site, vendors):

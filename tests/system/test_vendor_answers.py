@@ -110,12 +110,34 @@ FAILING = {
     "bad-chunk-amid": (Script((*begun().pieces, b"zz\r\nhello"), pause_s=0.05), INVALID),
 }
 
+# -- more values than any answer has ---------------------------------------------------
+
+
+def hoard(head, item, count, tail):
+    return head + b",".join([item] * count) + tail
+
+
+HOARDS = {
+    "choices": hoard(
+        b'{"choices": [', b'{"index": 0, "message": {"content": "a"}}', 500_000, b"]}"
+    ),
+    "choices-event": sse(hoard(b'{"choices": [', b'{"index": 0}', 1_500_000, b"]}")),
+    "calls": hoard(
+        b'{"choices": [{"index": 0, "message": {"tool_calls": [',
+        *(b'{"id": "c", "function": {"name": "f"}}', 500_000, b"]}}]}"),
+    ),
+    "lists": hoard(b'{"candidates": [', b"[]", 9_000_000, b"]}"),
+    "objects": hoard(b'[{"answer": {"replies": [', b"{}", 9_000_000, b"]}}]"),
+    "elements": hoard(b"[", b"{}", 9_000_000, b"]"),
+}
+
 FILM = "/late.mp4"
 SCRIPTS = (
     {name: script for name, (script, _) in (BROKEN | FAILING).items()}
     | WHOLE
     | {
         "long": answer(sse(delta(LONG), *END), kind=EVENTS),
+        **{name: answer(body) for name, body in HOARDS.items()},
         "huge": answer([b" " * MIB] * 100, length=10**9),
     }
 )
@@ -238,6 +260,18 @@ def test_an_answer_without_end_is_given_up_and_costs_little_memory(site):
     assert (got.status_code, got.json()["error"]["code"]) == (502, INVALID)
     assert sum(worker.memory_info().rss for worker in workers) - before < 64 * MIB
     assert all(psutil.pid_exists(worker.pid) for worker in workers)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("vendor", VENDORS)
+@pytest.mark.parametrize("case", HOARDS)
+def test_an_answer_of_too_many_values_is_refused_before_it_is_read(site, vendor, case, stream):
+    workers = site.workers()
+    before = sum(worker.memory_info().rss for worker in workers)
+    model, prefix = VENDORS[vendor]
+    got = site.chat(model=model, key=prefix + case, stream=stream)
+    assert (got.status_code, got.json()["error"]["code"]) == (502, INVALID)
+    assert sum(worker.memory_info().rss for worker in workers) - before < 200 * MIB
 
 
 def test_a_film_that_comes_at_the_second_try_is_waited_for(site, media_server):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.domain.errors import InvalidRequest, MissingField
-from gateway.domain.media import MediaKind, MediaRef
+from gateway.domain.media import EmbeddedUrl, MediaKind, MediaRef
 
 Object = Mapping[str, Any]
 
@@ -48,9 +48,8 @@ def objects(value: object, path: str) -> Iterator[tuple[Object, str]]:
 
 def embedded(mime_type: str, base64: str, path: str, *, filename: str | None = None) -> MediaRef:
     """An attachment whose bytes stand in the request as base64."""
-    return MediaRef(
-        media_kind(mime_type), path, url=f"data:{mime_type};base64,{base64}", filename=filename
-    )
+    url = base64 if isinstance(base64, EmbeddedUrl) else f"data:{mime_type};base64,{base64}"
+    return MediaRef(media_kind(mime_type), path, url=url, filename=filename)
 
 
 def media_kind(mime_type: str) -> MediaKind:

@@ -6,6 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.context import current
+from gateway.api.dialects.base import OPENAI, Dialect
 from gateway.api.dialects.serving import serve
 from gateway.api.http.body import json_body, load
 from gateway.api.http.described import EVENTS, JSON, ONCE, described
@@ -20,7 +21,7 @@ _schema = ChatRequestSchema()
 
 @bp.post("/v1/chat/completions")
 @described(body=_schema, headers=ONCE, answers=(JSON, EVENTS))
-def create_completion() -> ResponseReturnValue:
+def create_completion(dialect: Dialect = OPENAI) -> ResponseReturnValue:
     """Answer a conversation, as one object or as a stream of chunks."""
     context = current()
     document = json_body(context)
@@ -32,5 +33,11 @@ def create_completion() -> ResponseReturnValue:
         chat,
         document,
         whole=lambda events: completion(events, model, sign, as_parts=as_parts),
-        writer=lambda: ChunkWriter(model, sign, include_usage=chat.include_usage),
+        writer=lambda: ChunkWriter(
+            model,
+            sign,
+            include_usage=chat.include_usage,
+            dialect=dialect,
+            request_id=context.trace.request_id,
+        ),
     )

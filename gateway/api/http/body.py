@@ -29,9 +29,10 @@ _MEMORY_WAIT_S = 10.0
 _memory = MemoryBudget(_MEMORY_BYTES, wait_s=_MEMORY_WAIT_S)
 # Where schemas read attachments: in these fields of a request, under these keys in them.
 _ATTACHMENT_FIELDS = frozenset(
-    {"messages", "image", "images", "mask", "input_reference", "input", "contents"}
+    {"messages", "image", "images", "mask", "input_reference", "input", "contents", "requests"}
     | {"first_frame", "last_frame", "references", "content"}
 )
+_FREE_FORM = frozenset({"input", "args", "response"})  # arguments and results of tools
 _ATTACHMENT_KEYS = frozenset(
     {
         *("url", "data", "file", "file_url", "file_data", "audio_url"),
@@ -100,7 +101,7 @@ def request_body(context: RequestContext) -> Iterator[bytes]:
 
 
 def json_body(context: RequestContext) -> dict[str, Any]:
-    """The body as a JSON object, with an EmbeddedUrl for each large data URL of an attachment.
+    """The body as a JSON object, with an EmbeddedUrl for each large embedded attachment.
 
     Raises InvalidJson, UnsupportedContentType and the errors of `request_body`.
     """
@@ -187,7 +188,10 @@ def _replaced(value: Any, urls: Mapping[str, EmbeddedUrl], keys: frozenset[str],
             raise _NotAnAttachment
         return url
     if isinstance(value, dict):
-        return {name: _replaced(item, urls, keys, name) for name, item in value.items()}
+        return {
+            name: _replaced(item, urls, frozenset() if name in _FREE_FORM else keys, name)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [_replaced(item, urls, keys, key) for item in value]
     return value

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from string import punctuation
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from flask import request
@@ -60,6 +62,7 @@ CORS = [
     ("Access-Control-Expose-Headers", _EXPOSED),
 ]
 POLL_S = "2"
+_LONGEST_NAME = 256
 _NOTICE_S = 30 * 86400.0  # before the shutdown of a model
 
 
@@ -133,8 +136,10 @@ def routing_headers(trace: Trace) -> list[tuple[str, str]]:
         ("X-Gateway-Account", trace.account or ""),
         ("X-Gateway-Attempts", str(trace.attempts)),
     ]
-    if trace.served_model:
-        headers.append(("X-Gateway-Served-Model", trace.served_model))
+    if served := trace.served_model:
+        if len(served) > _LONGEST_NAME or not (served.isascii() and served.isprintable()):
+            served = quote(served[:_LONGEST_NAME], safe=punctuation)  # a vendor may say anything
+        headers.append(("X-Gateway-Served-Model", served))
     if trace.dropped or trace.unknown:
         names = ", ".join((*trace.dropped, *trace.unknown))
         headers.append(("X-Gateway-Dropped-Params", names))

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from gateway.api.dialects.base import OPENAI
+from gateway.api.dialects.base import OPENAI, Dialect
 from gateway.api.renderers.chat import (
     STANDARD_MEMBERS,
     Sign,
@@ -46,7 +46,15 @@ _MOST_TOKENS = 20  # each with twenty alternatives
 class ChunkWriter:
     """Frames of one stream. The members that all of them share are rendered once."""
 
-    def __init__(self, model: str, sign: Sign, *, include_usage: bool) -> None:
+    def __init__(
+        self,
+        model: str,
+        sign: Sign,
+        *,
+        include_usage: bool,
+        dialect: Dialect = OPENAI,
+        request_id: str = "",
+    ) -> None:
         head = {
             "id": new_id(),
             "object": "chat.completion.chunk",
@@ -57,6 +65,7 @@ class ChunkWriter:
         self._head = b"data: " + orjson.dumps(head)[:-1] + b","
         self._tail = b',"usage":null}\n\n' if include_usage else b"}\n\n"
         self._sign = sign
+        self._dialect, self._request_id = dialect, request_id
         self._include_usage = include_usage
         self._plain = self._head + b'"choices":[{"index":0,"delta":{"content":'
         self._after = b'},"logprobs":null,"finish_reason":null}]' + self._tail
@@ -92,10 +101,10 @@ class ChunkWriter:
         return frames + DONE
 
     def failed(self, err: GatewayError) -> bytes:
-        return OPENAI.error_frame(err, "")
+        return self._dialect.error_frame(err, self._request_id)
 
     def heartbeat(self) -> bytes:
-        return OPENAI.heartbeat
+        return self._dialect.heartbeat
 
     def _frames(self, event: Event) -> bytes:
         """The frames of an event, after the role where its choice has not begun."""

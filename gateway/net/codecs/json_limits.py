@@ -14,7 +14,7 @@ from gateway.domain.errors import InvalidJson, InvalidRequest
 from gateway.runtime.cooperative import YieldBudget
 
 MOST_VALUES = 200_000
-_MOST_QUOTES = 4 * MOST_VALUES  # around each key and each value
+_QUOTES = 4  # at most, around the key and the text of one value
 _PIECE = 256 * 1024
 _WRITABLE = 254  # levels that orjson writes; it reads 1024
 _ROOM = 32  # of these for the levels that the gateway puts around
@@ -28,12 +28,12 @@ def check_values(text: bytes | bytearray) -> None:
         )
 
 
-def holds_too_many_values(text: bytes | bytearray) -> bool:
-    """True for JSON of more than MOST_VALUES values.
+def holds_too_many_values(text: bytes | bytearray, most: int = MOST_VALUES) -> bool:
+    """True for JSON of more than `most` values.
 
     Costs next to nothing, unless the texts in it are full of commas.
     """
-    if len(text) <= MOST_VALUES or text.count(b",") <= MOST_VALUES:
+    if len(text) <= most or text.count(b",") <= most:
         return False
     commas = quotes = 0
     in_string, pending = False, b""
@@ -42,11 +42,11 @@ def holds_too_many_values(text: bytes | bytearray) -> bool:
         plain = pending + text[start : start + _PIECE]
         plain = plain.replace(b"\\\\", b"").replace(b'\\"', b"")
         pending = b"\\" if plain.endswith(b"\\") else b""  # it belongs to the next piece
-        strings = plain.split(b'"', _MOST_QUOTES)
+        strings = plain.split(b'"', _QUOTES * most)
         commas += b"".join(strings[in_string::2]).count(b",")
         quotes += len(strings) - 1
         in_string = quotes % 2 == 1
-        if commas > MOST_VALUES or quotes >= _MOST_QUOTES:
+        if commas > most or quotes >= _QUOTES * most:
             return True
         budget.spend(_PIECE)
     return False

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gateway.domain.errors import UpstreamInvalidResponse
+from gateway.net.codecs.json_limits import MOST_VALUES
 from gateway.net.codecs.vendor_json import JsonReader, NotJson
 
 MAX_ELEMENT_BYTES = 64 * 1024 * 1024  # a picture of 32 MiB in base64, and room to spare
 
+_MOST_SIGNS = 3 * MOST_VALUES  # brackets of both kinds, and the quotes that open
 _STRUCTURE = re.compile(rb'["{}\[\]]').search
 # Up to the closing quote, or to a backslash whose other half has not arrived.
 _STRING_STOP = re.compile(rb'(?:[^"\\]*+\\.)*+[^"\\]*+(["\\])', re.DOTALL).match
@@ -34,8 +36,12 @@ def elements(chunks: Iterable[bytes]) -> Iterator[list[Any]]:
     UpstreamInvalidResponse for anything else, and when the input ends early.
     """
     scanner, reader = _Scanner(), JsonReader()
+    count = 0
     for chunk in chunks:
         found = [_read(reader, element) for element in scanner.feed(chunk)]
+        count += len(found)
+        if count > MOST_VALUES:
+            raise _invalid("has too many elements")
         if found:
             yield found
     if scanner.state != "end":
@@ -52,6 +58,7 @@ class _Scanner:
         self._escaped = False
         self._pending: list[bytes] = []  # the beginning of the current element
         self._pending_bytes = 0
+        self._signs = 0  # of structure, in the current element
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The elements that `data` completes."""
@@ -85,7 +92,7 @@ class _Scanner:
         if sign[0] != b"{":
             return sign.end()
         self._pending.append(b"{")
-        self._depth = 1
+        self._depth, self._signs = 1, 0
         return sign.end()
 
     def _inside(self, data: bytes, position: int) -> int:
@@ -98,6 +105,9 @@ class _Scanner:
             if sign is None:
                 return len(data)
             position = sign.end()
+            self._signs += 1
+            if self._signs > _MOST_SIGNS:
+                raise _invalid("has an element of too many values")
             if sign[0] == b'"':
                 self._in_string = True
             elif sign[0] in b"{[":

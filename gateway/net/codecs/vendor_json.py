@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gateway.net.codecs.json_limits import holds_too_many_values
+from gateway.net.codecs.json_limits import MOST_VALUES, holds_too_many_values
 
 _HALF = re.compile(r"[\ud800-\udfff]")
 _FIRST_HALF_LAST = re.compile(r"[\ud800-\udbff]\Z").search
@@ -26,9 +26,9 @@ class NotJson(ValueError):
     """The text is not JSON, or holds too many values."""
 
 
-def read_json(text: bytes) -> Any:
+def read_json(text: bytes, most_values: int = MOST_VALUES) -> Any:
     """Parse one document. Raises NotJson."""
-    return JsonReader(stream=False).read(text)
+    return JsonReader(stream=False).read(text, most_values)
 
 
 class JsonReader:
@@ -40,9 +40,9 @@ class JsonReader:
         self._halves: dict[Path, str] = {}
         self._stream = stream
 
-    def read(self, text: bytes) -> Any:
+    def read(self, text: bytes, most_values: int = MOST_VALUES) -> Any:
         """Parse the next document. Raises NotJson, without quoting the text."""
-        if holds_too_many_values(text):
+        if holds_too_many_values(text, most_values):
             raise NotJson("holds too many values")
         try:
             return orjson.loads(text)

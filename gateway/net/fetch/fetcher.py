@@ -30,6 +30,7 @@ from gateway.net.http.tls import Tls
 _MIB = 1024 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HEADERS = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+_JSON_HEADERS = {**_HEADERS, "Content-Type": "application/json"}
 
 
 class Fetched:
@@ -123,6 +124,25 @@ class Fetcher:
                 raise _too_large(limit, vendor=vendor)
             yield fetched
 
+    def post(self, url: str, body: bytes) -> int:
+        """Send JSON to `url`, and return the status of the answer; redirects are not followed.
+
+        Raises InvalidImageUrl for whatever keeps it from being reached.
+        """
+        deadline = time.monotonic() + self._total_s
+        with _reported(vendor=False):
+            request = PreparedRequest()
+            request.method, request.url, request.body = "POST", parse(url).url, body
+            request.headers = CaseInsensitiveDict(_JSON_HEADERS)
+            with closing(
+                self._transport(vendor=False).send(request, timeout=self._timeouts(deadline))
+            ) as response:
+                return response.status_code
+
+    def _transport(self, *, vendor: bool) -> HttpAdapter:
+        resolve = functools.partial(self._checked_addresses, vendor=vendor)
+        return HttpAdapter(pool_size=0, tls=self._tls, resolve=resolve)
+
     def _follow(
         self,
         target: Target,
@@ -133,8 +153,7 @@ class Fetcher:
         deadline: float,
     ) -> Response:
         """The first answer that is no redirect."""
-        resolve = functools.partial(self._checked_addresses, vendor=vendor)
-        transport = HttpAdapter(pool_size=0, tls=self._tls, resolve=resolve)
+        transport = self._transport(vendor=vendor)
         for _ in range(redirects + 1):
             request = PreparedRequest()
             request.method, request.url = "GET", target.url

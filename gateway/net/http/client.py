@@ -14,6 +14,7 @@ import requests
 from gateway.domain.errors import InvalidRequest, UpstreamError, UpstreamInvalidResponse
 from gateway.domain.timeouts import Timeouts
 from gateway.domain.version import VERSION
+from gateway.net.codecs.json_limits import MOST_VALUES
 from gateway.net.codecs.vendor_json import NotJson, read_json
 from gateway.net.http.adapter import HttpAdapter
 from gateway.net.http.exchange import Body, Exchange
@@ -98,10 +99,10 @@ class Answer:
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def json(self, limit: int = 32 * MIB) -> Any:
+    def json(self, limit: int = 32 * MIB, most_values: int = MOST_VALUES) -> Any:
         """The body as JSON; raises UpstreamInvalidResponse for other content."""
         try:
-            return read_json(self.read(limit))
+            return read_json(self.read(limit), most_values)
         except NotJson as err:
             raise self._invalid(str(err)) from None
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.domain.accounts import Account, Caller
-from gateway.domain.errors import InvalidRequest
+from gateway.domain.errors import (
+    InvalidRequest,
+    NotFound,
+    UpstreamError,
+    UpstreamInvalidResponse,
+    UpstreamTimeout,
+)
 from gateway.domain.events import (
     Event,
     Events,
@@ -17,6 +24,7 @@ from gateway.domain.events import (
     TextDelta,
     Usage,
 )
+from gateway.domain.media import MediaSource, StoredMedia
 from gateway.domain.requests import (
     ChatRequest,
     ImageRequest,
@@ -36,6 +44,8 @@ from gateway.upstreams.base import CallContext, SessionJournal, chat_upstream
 
 if TYPE_CHECKING:
     from gateway.services.jobs.generation import GenerationService
+
+_LATE_PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # between attempts to read what a vendor made
 
 
 class ChatService:
@@ -164,10 +174,22 @@ def _estimated(request: ChatRequest, said: Estimate) -> Usage:
 
 def _stored(event: Event, media: MediaService, caller: Caller, trace: Trace) -> MediaStored:
     assert isinstance(event, MediaReady)
-    cover = media.archive(event.cover, caller.owner) if event.cover else None
-    stored = media.archive(event.source, caller.owner)
+    cover = _archived(event.cover, media, caller) if event.cover else None
+    stored = _archived(event.source, media, caller)
     if event.kind == "image":
         trace.images += 1
     elif event.kind == "video":
         trace.videos += 1
     return MediaStored(event.kind, stored, cover)
+
+
+def _archived(source: MediaSource, media: MediaService, caller: Caller) -> StoredMedia:
+    """The stored copy of what a vendor made, whose own storage may be some seconds late."""
+    for pause_s in _LATE_PAUSES_S:
+        try:
+            return media.archive(source, caller.owner)
+        except (UpstreamInvalidResponse, UpstreamTimeout):
+            raise
+        except (UpstreamError, NotFound):
+            time.sleep(pause_s)
+    return media.archive(source, caller.owner)

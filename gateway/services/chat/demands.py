@@ -32,7 +32,7 @@ def conversation_of(request: ChatRequest) -> str:
 def essential_params(request: ChatRequest) -> list[str]:
     """Tools, a tool choice that demands one, a JSON schema, and more than one choice."""
     params = request.params
-    found = []
+    found = list(request.demanded)
     choice = params.get("tool_choice")
     if params.get("tools") and choice != "none":
         found.append("tools")
@@ -62,9 +62,10 @@ def able_routes(
         else:
             able.append(route)
     if not able:
+        field = request.demanded.get(lacking, lacking)
         raise InvalidRequest(
             f"{request.model[:256]!r} has no vendor here that takes {lacking!r}; "
-            "leave it out or use another model.",
-            param=lacking,
+            f"leave {field} out or use another model.",
+            param=field,
         )
     return tuple(able)

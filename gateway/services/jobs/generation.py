@@ -50,7 +50,11 @@ _JUST_FINISHED_S = 60.0  # for so long a repeated request is taken for the one t
 
 
 class GenerationService:
-    """Image and video jobs; `on_finished` is called in the process that finishes a job."""
+    """Image and video jobs.
+
+    `on_changed` is called with each new state of a job, `on_finished` with its last one, in
+    the process that made it so.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class GenerationService:
         budgets: Budgets,
         prompts: Prompts,
         *,
+        on_changed: Callable[[Job], object] = lambda job: None,
         on_finished: Callable[[Job], object] = lambda job: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -72,9 +77,10 @@ class GenerationService:
         self._steps = steps
         self._budgets = budgets
         self._prompts = prompts
+        self._on_changed = on_changed
         self._on_finished = on_finished
         self._clock = clock
-        self.runner = JobRunner(jobs, steps, on_finished=on_finished)
+        self.runner = JobRunner(jobs, steps, on_changed=on_changed, on_finished=on_finished)
 
     def create(self, request: Request, caller: Caller, trace: Trace) -> Job:
         """Check the request, write the job down and start it.
@@ -108,6 +114,7 @@ class GenerationService:
                 self._jobs.create(job, along, claimed=True)
                 self._prompts.keep(job, caller)
                 trace.job = job_id
+                self._on_changed(job)
                 prepared = Prepared(resolved, attachments.pop_all().close)
                 self.runner.start(job, caller.credential, prepared)
         return job
@@ -237,6 +244,7 @@ class GenerationService:
                 job = self.get(job_id, caller)
                 raise Conflict(f"The job is already {job.status}.")
             self.runner.publish(cancelled)
+            self._on_changed(cancelled)
             self._on_finished(cancelled)
             self._steps.cancel(cancelled, caller.credential)
         return cancelled

@@ -39,10 +39,16 @@ class _Run:
 
 class JobRunner:
     def __init__(
-        self, jobs: JobStore, steps: JobSteps, *, on_finished: Callable[[Job], object]
+        self,
+        jobs: JobStore,
+        steps: JobSteps,
+        *,
+        on_changed: Callable[[Job], object],
+        on_finished: Callable[[Job], object],
     ) -> None:
         self._jobs = jobs
         self._steps = steps
+        self._on_changed = on_changed
         self._on_finished = on_finished
         self._runs: dict[str, _Run] = {}
         self._lock = Lock()
@@ -145,7 +151,10 @@ class JobRunner:
             if stored is None or stored.status == "cancelled":
                 self._steps.cancel(job, credential)  # the vendor had not named the task then
             raise
+        before = run.job.status
         run.publish(saved)
+        if saved.status != before:
+            self._on_changed(saved)
         if saved.done:
             self._on_finished(saved)
         return saved

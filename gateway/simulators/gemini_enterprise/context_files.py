@@ -98,10 +98,12 @@ def download_file(version: str, session_id: str, **names: str) -> Response:
     if request.args.get("alt") != "media":
         return Response(status=200, content_type="application/json; charset=UTF-8")
     gone, late = "gone" in call.behaviour, call.behaviour.words.get("latelink", 0)
-    url = current_state().media.put(
-        lambda: file.data, file.mime, file.name, gone=gone, late=late, expires_s=3600
-    )
-    return Response(status=302, headers={"Location": url})
+    if not (late and file.links):  # a late one is late once
+        url = current_state().media.put(
+            lambda: file.data, file.mime, file.name, gone=gone, late=late, expires_s=3600
+        )
+        file.links.append(url)
+    return Response(status=302, headers={"Location": file.links[-1]})
 
 
 def _metadata(file: StoredFile, session: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class StoredFile:
     content: bytes | Callable[[], bytes]
     generated: bool = False
     added_at: float = field(default_factory=time.time)
+    links: list[str] = field(default_factory=list)  # to it, the latest last
 
     @cached_property
     def data(self) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from gateway.domain.jobs import VideoTask
 from gateway.domain.media import HEIC_IMAGES, WEB_IMAGES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
+from gateway.net.http.client import Answer
 from gateway.upstreams.ark.chat import chat_body, fit_params
 from gateway.upstreams.ark.embeddings import (
     is_multimodal,
@@ -25,7 +26,7 @@ from gateway.upstreams.ark.images import changed, image_body, image_options, rea
 from gateway.upstreams.ark.videos import read_task, video_body, video_options
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
-from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings
+from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings, read_vectors
 
 _PICTURES = WEB_IMAGES | HEIC_IMAGES | {"image/gif", "image/bmp"}
 _CHAT = "/chat/completions"
@@ -115,7 +116,10 @@ class Ark(Adapter):
     def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
         """A multimodal model makes one vector a call."""
         if not is_multimodal(request.model):
-            answer = self._ask("POST", _EMBEDDINGS, account, embedding_body(request), request_id)
+            answer = self._ask(
+                *("POST", _EMBEDDINGS, account, embedding_body(request), request_id),
+                read=lambda answer: read_vectors(answer, request),
+            )
             return read_embeddings(answer, request, account, ENVELOPE)
         vectors: list[list[float]] = []
         total = 0
@@ -181,6 +185,7 @@ class Ark(Adapter):
         account: Account,
         document: Any = None,
         request_id: str | None = None,
+        read: Callable[[Answer], Any] = Answer.json,
     ) -> Any:
         with self._http.send(
             method,
@@ -191,7 +196,7 @@ class Ark(Adapter):
         ) as answer:
             if answer.status != 200:
                 raise ENVELOPE.failure(answer, account)
-            return answer.json()
+            return read(answer)
 
     def _plan(self, path: str, document: Any, account: Account) -> VendorCall:
         headers = {"Authorization": "***", "Content-Type": "application/json"}

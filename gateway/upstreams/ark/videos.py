@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gateway.domain.accounts import Account
-from gateway.domain.errors import InvalidRequest, JobFailed
+from gateway.domain.errors import InvalidRequest, JobFailed, TaskExpired
 from gateway.domain.image_sizes import Size, parse_ratio, parse_size
 from gateway.domain.jobs import VideoTask
 from gateway.domain.media import Media
@@ -59,9 +59,8 @@ def seedance(model: str) -> Seedance:
 
 def video_options(model: str) -> tuple[str, ...]:
     """Return the `base.OPTIONS` that the model takes."""
-    return (
-        ("seed", "watermark", "generate_audio") if seedance(model).audio else ("seed", "watermark")
-    )
+    taken = ("seed", "watermark", "execution_expires_after")
+    return (*taken, "generate_audio") if seedance(model).audio else taken
 
 
 def video_body(request: VideoRequest) -> dict[str, Any]:
@@ -92,6 +91,8 @@ def video_body(request: VideoRequest) -> dict[str, Any]:
         body["duration"] = _seconds(request.duration, request.model, model)
     if request.seed is not None:
         body["seed"] = request.seed
+    if request.expires_after_s is not None:
+        body["execution_expires_after"] = request.expires_after_s
     if model.audio and request.audio is not None:
         body["generate_audio"] = request.audio
     return body
@@ -148,7 +149,7 @@ def read_task(task: Any, account: Account, fetcher: Fetcher) -> VideoTask:
             reason = ENVELOPE.refusal(0, {}, task)
             raise job_error(reason.code, reason.message, account)
         case "expired":
-            raise JobFailed(f"{VENDOR} did not finish the video within its time limit")
+            raise TaskExpired(f"{VENDOR} did not finish the video within its time limit")
         case "cancelled":
             raise JobFailed(f"The video was cancelled at {VENDOR}")
     raise ENVELOPE.invalid("has a task status that is not known")

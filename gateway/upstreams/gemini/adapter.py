@@ -23,7 +23,7 @@ from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.gemini import contents, files, images, parameters
-from gateway.upstreams.gemini.embeddings import embedding_body, read_embeddings
+from gateway.upstreams.gemini.embeddings import embedding_body, parts_of, read_embeddings
 from gateway.upstreams.gemini.endpoint import (
     API,
     LARGEST_ANSWER,
@@ -34,6 +34,7 @@ from gateway.upstreams.gemini.endpoint import (
 )
 from gateway.upstreams.gemini.interactions import VideoTasks
 from gateway.upstreams.gemini.responses import Decoder
+from gateway.upstreams.openai.embeddings import read_vectors
 from gateway.upstreams.registry import VendorSpec
 
 _PICTURES = WEB_IMAGES | HEIC_IMAGES
@@ -205,17 +206,23 @@ class Gemini(Adapter):
         return [*calls, planned("POST", url, endpoint.headers, body)]
 
     def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
+        """Ask for as many vectors at once as Gemini takes texts."""
         endpoint = endpoint_of(account, self._base_url)
         url = _url(endpoint, request.model, "batchEmbedContents")
-        body = jsonbody.encode(embedding_body(request))
-        with self._http.send("POST", url, headers=endpoint.headers, body=body) as answer:
-            raise_for_status(answer, account)
-            return read_embeddings(answer.json(LARGEST_ANSWER), request)
+        found: list[Embeddings] = []
+        for part in parts_of(request):
+            body = jsonbody.encode(embedding_body(part))
+            with self._http.send("POST", url, headers=endpoint.headers, body=body) as answer:
+                raise_for_status(answer, account)
+                found.append(read_embeddings(read_vectors(answer, part), part))
+        vectors = tuple(vector for one in found for vector in one.vectors)
+        return Embeddings(vectors, sum(one.tokens for one in found))
 
     def plan_embedding(self, request: EmbeddingRequest, account: Account) -> list[VendorCall]:
         endpoint = endpoint_of(account, self._base_url)
         url = _url(endpoint, request.model, "batchEmbedContents")
-        return [planned("POST", url, endpoint.headers, embedding_body(request))]
+        bodies = map(embedding_body, parts_of(request))
+        return [planned("POST", url, endpoint.headers, body) for body in bodies]
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
         endpoint = endpoint_of(account, self._base_url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from gateway.domain.embeddings import EmbeddingInput, EmbeddingRequest, Embeddings
@@ -10,6 +12,14 @@ from gateway.domain.events import tokens_of
 from gateway.domain.media import Media
 from gateway.domain.requests import Text
 from gateway.upstreams.gemini.contents import media_part
+
+_MOST_AT_ONCE = 100
+
+
+def parts_of(request: EmbeddingRequest) -> Iterator[EmbeddingRequest]:
+    """The request in parts of as many inputs as one call may have."""
+    for start in range(0, len(request.inputs), _MOST_AT_ONCE):
+        yield replace(request, inputs=request.inputs[start : start + _MOST_AT_ONCE])
 
 
 def embedding_body(request: EmbeddingRequest) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
 from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
-from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings
+from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings, read_vectors
 from gateway.upstreams.openai.envelope import Envelope, images_in
 from gateway.upstreams.openai.messages import media_part, write_messages
 from gateway.upstreams.openai.usage import usage_of
@@ -267,7 +267,8 @@ class OpenAI(Adapter):
         ) as answer:
             if answer.status != 200:
                 raise envelope.failure(answer, account)
-            return read_embeddings(answer.json(), request, account, envelope)
+            document = read_vectors(answer, request)
+        return read_embeddings(document, request, account, envelope)
 
     def plan_embedding(self, request: EmbeddingRequest, account: Account) -> list[VendorCall]:
         return [self._plan(account, _EMBEDDINGS, embedding_body(request))]

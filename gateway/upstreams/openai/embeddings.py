@@ -12,7 +12,17 @@ from gateway.domain.embeddings import EmbeddingRequest, Embeddings
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import tokens_of
 from gateway.domain.requests import Text
+from gateway.net.codecs.json_limits import MOST_VALUES
+from gateway.net.http.client import Answer
 from gateway.upstreams.openai.envelope import Envelope
+
+_MOST_DIMENSIONS = 8192
+_LARGEST_BYTES = 128 * 1024 * 1024  # 2048 vectors of 3072 numbers in full length
+
+
+def read_vectors(answer: Answer, request: EmbeddingRequest) -> Any:
+    """The JSON of an answer, which holds as many numbers as the vectors may have."""
+    return answer.json(_LARGEST_BYTES, MOST_VALUES + len(request.inputs) * _MOST_DIMENSIONS)
 
 
 def embedding_body(request: EmbeddingRequest) -> dict[str, Any]:

@@ -28,6 +28,23 @@ def test_each_text_has_its_vector(client, model):
     assert found.usage.prompt_tokens == found.usage.total_tokens > 0
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "count"),
+    [
+        ("openai/text-embedding-3-large", 3072, 300),
+        ("doubao-embedding-text-240715", 2048, 250),
+        ("gemini-embedding-001", 3072, 130),
+    ],
+)
+def test_many_long_vectors_are_made_at_once(client, model, size, count):
+    texts = [f"text {number}" for number in range(count)]
+    found = client.embeddings.create(model=model, input=texts, dimensions=size).data
+    assert {len(entry.embedding) for entry in found} == {size}
+    assert [entry.index for entry in found] == list(range(count))
+    last = client.embeddings.create(model=model, input=texts[-1], dimensions=size).data[0]
+    assert last.embedding == found[-1].embedding
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_vectors_are_packed_or_not(client, gateway, model):
     """The SDK asks for base64 by itself where nothing is said."""

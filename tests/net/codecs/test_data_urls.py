@@ -47,11 +47,29 @@ def test_large_data_urls_are_extracted_in_place():
     assert b"".join(second.blob.chunks()) == other
     assert document["b"] == small
     assert document["c"].digest == first.digest
+    assert first.whole() == url_of(LARGE)
+
+
+@pytest.mark.parametrize("between", [":", ": ", " : "])
+def test_large_base64_under_its_key_is_extracted_too(between):
+    bare = base64.b64encode(LARGE).decode()
+    text = f'{{"a": {{"mimeType":"image/png", "data"{between}"{bare}"}}, "b": "{bare}"}}'.encode()
+    document, found, short = parsed(text)
+    data = document["a"]["data"]
+    assert isinstance(data, EmbeddedUrl)
+    assert b"".join(data.blob.chunks()) == LARGE
+    assert data.whole() == document["b"] == bare
+    assert len(found) == 1
+    assert len(short) < len(bare) + 300
 
 
 @pytest.mark.parametrize(
     "text",
     [
+        json.dumps({"data": "no base64! " * LARGE_URL_BYTES}),
+        json.dumps({"said": 'see "data":"' + "A" * LARGE_URL_BYTES * 2 + '"'}),
+        json.dumps(["data", "A" * LARGE_URL_BYTES * 2]),
+        json.dumps({"metadata": "A" * LARGE_URL_BYTES * 2}),
         json.dumps({"a": url_of(LARGE)[:-1] + "!"}),
         json.dumps({"a": url_of(LARGE)}).replace("/", "\\/"),
         json.dumps({"a": "x" + url_of(LARGE)}),
@@ -63,6 +81,10 @@ def test_large_data_urls_are_extracted_in_place():
         "A" * LARGE_URL_BYTES * 2,
     ],
     ids=[
+        "text of data",
+        "quoted data",
+        "two items",
+        "another key",
         "broken",
         "escaped slashes",
         "inside a string",

@@ -62,6 +62,19 @@ def test_where_no_route_has_it_the_error_names_the_field(params, field):
     assert caught.value.param == field
 
 
+def test_what_a_field_demands_is_not_dropped_either():
+    searching = ChatRequest(
+        "m", (), {"web_search_options": {}}, demanded={"web_search_options": "tool_choice"}
+    )
+    essential = essential_params(searching)
+    blind = route("blind", "web_search_options")
+    found = able_routes((blind, ABLE), searching, essential)
+    assert [r.upstream.name for r in found] == ["able"]
+    with pytest.raises(InvalidRequest, match="'web_search_options'; leave tool_choice") as caught:
+        able_routes((blind,), searching, essential)
+    assert caught.value.param == "tool_choice"
+
+
 def request(*texts, **params):
     roles = ("system", "user", "assistant", "user")
     messages = (Message(role, (Text(text),)) for role, text in zip(roles, texts, strict=False))

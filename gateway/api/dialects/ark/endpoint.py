@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, request
@@ -20,7 +21,7 @@ from gateway.api.http.idempotency import answer_once
 from gateway.api.http.responses import dry_run, json_response, json_with_media
 from gateway.domain.errors import Conflict, InvalidRequest, NotFound
 from gateway.domain.jobs import Job
-from gateway.domain.requests import ImageRequest
+from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.services.jobs.records import job_id_of, task_id_of
 
 bp = Blueprint("ark", __name__)
@@ -45,7 +46,9 @@ def create_task() -> ResponseReturnValue:
     """Start a video task."""
     context = current()
     document = json_body(context)
-    wanted = load(context, _task, document)
+    wanted: VideoRequest = load(context, _task, document)
+    if wanted.callback_url is not None:
+        wanted = replace(wanted, callback_base=context.base)
     generation, caller, trace = context.services.generation, context.caller, context.trace
     if context.is_dry_run:
         return dry_run(context, generation.plan(wanted, caller, trace))
@@ -164,7 +167,7 @@ def _page_number(name: str, default: int) -> int:
 
 
 # Ark's other paths are those of OpenAI's API.
-bp.post("/api/v3/chat/completions")(chat.create_completion)
+bp.post("/api/v3/chat/completions", defaults={"dialect": ARK})(chat.create_completion)
 bp.post("/api/v3/embeddings")(embeddings.create_embeddings)
 bp.get("/api/v3/models")(models.list_models)
 bp.get("/api/v3/models/<path:name>")(models.get_model)

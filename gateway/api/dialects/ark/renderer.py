@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from gateway.api.dialects.ark.errors import ARK, code_of
 from gateway.api.dialects.stream import event_frame
-from gateway.domain.errors import GatewayError, NotFound
+from gateway.domain.errors import GatewayError, NotFound, TaskExpired
 from gateway.domain.events import Event, MediaStored, Usage
 from gateway.domain.jobs import Job, Status
 from gateway.domain.media import Blob, StoredMedia
@@ -23,10 +25,11 @@ STATUSES: Mapping[str, tuple[Status, ...]] = {
     "succeeded": ("completed",),
     "failed": ("failed",),
     "cancelled": ("cancelled",),
-    "expired": (),
+    "expired": (),  # found as failed; shown by its error
 }
 _STATUS_OF = {status: name for name, statuses in STATUSES.items() for status in statuses}
 _ECHOED = ("seed", "resolution", "ratio", "service_tier", "draft")
+_EXPIRES_AFTER_S = 172_800  # Ark's own default
 _FPS = 24
 
 
@@ -40,6 +43,7 @@ def task_object(job: Job, sign: Sign) -> dict[str, Any]:
         "error": None,
         "created_at": int(job.created_at),
         "updated_at": int(job.completed_at or job.created_at),
+        "execution_expires_after": asked.get("expires_after_s") or _EXPIRES_AFTER_S,
         **{name: asked[name] for name in _ECHOED if asked.get(name) is not None},
     }
     if asked.get("duration") is not None:
@@ -56,9 +60,17 @@ def task_object(job: Job, sign: Sign) -> dict[str, Any]:
         task["framespersecond"] = _FPS
     elif job.status == "failed":
         error = job.error or {}
+        if error.get("code") == TaskExpired.code:
+            task["status"] = "expired"
         code = code_of(error.get("status") or 500, error.get("code"))
         task["error"] = {"code": code, "message": error.get("message") or "The task failed."}
     return task
+
+
+def callback_body(job: Job, sign: Callable[..., str]) -> bytes:
+    """The task, with links below the address at which its caller knows the gateway."""
+    base = job.request.get("callback_base")
+    return orjson.dumps(task_object(job, lambda stored: sign(stored, base=base)))
 
 
 def images_object(job: Job, sign: Sign, read: Callable[[StoredMedia], Blob]) -> dict[str, Any]:

@@ -65,6 +65,8 @@ class TaskSchema(RequestSchema):
     return_last_frame = Flag()
     service_tier = String(64)
     draft = Flag()
+    execution_expires_after = WholeNumber(3600, 259_200)
+    callback_url = String(2048)
     omni_reference_task_type = Choice("auto", "reference", "edit", "extend")
 
     def read(self, document: Mapping[str, Any]) -> VideoRequest:
@@ -79,6 +81,8 @@ class TaskSchema(RequestSchema):
         if frames := data.pop("frames", None):
             data["duration"] = float(frames // _FPS)
         data.pop("return_last_frame", None)  # there always is one
+        if url := data.get("callback_url"):
+            _check_web(url, "callback_url")
         frames = _frames(references)
         return VideoRequest(
             prompt=prompt,
@@ -87,11 +91,17 @@ class TaskSchema(RequestSchema):
             references=() if frames else references,
             earlier_jobs=earlier,
             asynchronous=True,
+            expires_after_s=data.pop("execution_expires_after", None),
             **data,
         )
 
     def unknown_in(self, document: Mapping[str, Any]) -> list[str]:
         return [name for name in super().unknown_in(document) if name != "content"]
+
+
+def _check_web(url: str, path: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise InvalidRequest(f"{path} must be an http or https URL.", param=path)
 
 
 def _content(items: object, task: str) -> tuple[str, tuple[Reference, ...], tuple[EarlierJob, ...]]:

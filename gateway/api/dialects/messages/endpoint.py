@@ -38,7 +38,12 @@ def create_message() -> ResponseReturnValue:
         document,
         whole=lambda events: renderer.message(events, chat.model, sign, vendor, thinking=thinking),
         writer=lambda: renderer.MessageStream(
-            chat.model, sign, vendor, thinking=thinking, request_id=context.trace.request_id
+            chat.model,
+            sign,
+            vendor,
+            thinking=thinking,
+            input_tokens=request_tokens(chat),
+            request_id=context.trace.request_id,
         ),
     )
 

@@ -51,14 +51,17 @@ class MessageStream:
         vendor: Callable[[], str],
         *,
         thinking: bool,
+        input_tokens: int = 0,  # an estimate: the vendor's count comes at the end
         request_id: str = "",
     ) -> None:
         self._model = model
         self._request_id = request_id
+        self._input_tokens = input_tokens
         self._blocks = Blocks(sign, vendor, reasoning=thinking)
 
     def opening(self) -> bytes:
-        start = {"type": "message_start", "message": _message(self._model, [], Usage())}
+        before = Usage(prompt_tokens=self._input_tokens)
+        start = {"type": "message_start", "message": _message(self._model, [], before)}
         return event_frame("message_start", start)
 
     def batch(self, batch: list[Event]) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from gateway.api.dialects.messages.errors import ThreadUnsupported
-from gateway.api.dialects.messages.tools import foreign_tools, read_tools
+from gateway.api.dialects.messages.tools import demanded, foreign_tools, read_tools
 from gateway.api.dialects.messages.turns import referenced_tools, system_message, turns
 from gateway.api.schemas.fields import (
     Flag,
@@ -53,13 +53,14 @@ class MessagesSchema(RequestSchema):
                 param="thread",
             )
         system = system_message(data.get("system"))
-        messages = turns(data["messages"])
+        messages, params = turns(data["messages"]), _params(data)
         return ChatRequest(
             model=data["model"],
             messages=(*([system] if system else ()), *messages),
-            params=_params(data),
+            params=params,
             stream=data.get("stream", False),
             include_usage=True,
+            demanded=demanded(params, data.get("tool_choice")),
         )
 
     def unknown_in(self, document: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from gateway.api.dialects import reading
@@ -33,6 +33,13 @@ def read_tools(value: object, choice: object, referenced: Set[str]) -> ChatParam
     return params
 
 
+def demanded(params: ChatParams, choice: object) -> Mapping[str, str]:
+    """The parameters that a choice of tools, which has been read into `params`, demands."""
+    forced = isinstance(choice, dict) and choice.get("type") in ("any", "tool")
+    only_searches = "web_search_options" in params and "tools" not in params
+    return {"web_search_options": "tool_choice"} if forced and only_searches else {}
+
+
 def foreign_tools(value: object) -> list[str]:
     """Types of the tools that need Anthropic's servers or models."""
     found: dict[str, None] = {}
@@ -58,6 +65,8 @@ def _choose(choice: Object, params: ChatParams, foreign: Sequence[str]) -> None:
     kind = choice.get("type")
     if kind == "tool":
         name = reading.text(choice, "name", "tool_choice")
+        if name == "web_search" and not tools and "web_search_options" in params:
+            return
         if all(tool["function"]["name"] != name for tool in tools):
             raise InvalidRequest(
                 f"tool_choice.name: no tool {name[:64]!r} of type custom is in tools.",

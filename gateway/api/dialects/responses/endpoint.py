@@ -9,6 +9,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from gateway.api.context import RequestContext, current
+from gateway.api.dialects.responses.items import as_sent
 from gateway.api.dialects.responses.objects import Identity, response_id_of
 from gateway.api.dialects.responses.renderer import ResponseStream, response
 from gateway.api.dialects.responses.schema import ResponseRequest, ResponsesSchema
@@ -41,10 +42,12 @@ def create_response() -> ResponseReturnValue:
     wanted: ResponseRequest = load(context, _schema, document)
     chat, before = _conversation(context, wanted)
     stored, owner = context.services.responses, context.caller.owner
+    # Before the answer: the bytes of its attachments are gone with it.
+    items = as_sent(wanted.items) if wanted.store else []
 
     def keep(made: dict[str, Any]) -> None:
         if wanted.store:
-            stored.save(owner, made, wanted.items, before)
+            stored.save(owner, made, items, before)
 
     parts = (wanted, Identity.new(time.time()), context.sign, vendor_of(context), keep)
     return serve(

@@ -13,6 +13,7 @@ from gateway.api.dialects.reading import Object
 from gateway.api.dialects.responses.tools import Tools, custom_arguments
 from gateway.api.schemas.parts import media_ref
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.media import EmbeddedUrl
 from gateway.domain.requests import Message, Part, Role, Text, ToolCall
 
 _MOST_ITEMS = 100_000
@@ -39,6 +40,15 @@ def as_items(value: object) -> list[dict[str, Any]]:
             f"input holds {len(value)} items; {_MOST_ITEMS} is the most.", param="input"
         )
     return [dict(item) for item, _ in reading.objects(value, "input")]
+
+
+def as_sent(value: Any) -> Any:
+    """Items with their attachments as the text that was in the request."""
+    if isinstance(value, EmbeddedUrl):
+        return value.whole()
+    if isinstance(value, dict):
+        return {name: as_sent(item) for name, item in value.items()}
+    return [as_sent(item) for item in value] if isinstance(value, list) else value
 
 
 def turns(items: list[dict[str, Any]], tools: Tools, *, stored: int = 0) -> list[Message]:

@@ -50,6 +50,7 @@ class ResponseRequest:
             params=self.params,
             stream=self.stream,
             include_usage=True,
+            demanded=self.tools.demanded(self.echo.get("tool_choice")),
         )
 
 

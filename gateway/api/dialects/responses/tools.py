@@ -96,6 +96,14 @@ class Tools:
             params["tool_choice"] = chosen
         return params
 
+    def demanded(self, choice: object) -> Mapping[str, str]:
+        """The parameters that a choice of tools, which `params` has taken, demands."""
+        forced = choice == "required" or (
+            isinstance(choice, dict) and str(choice.get("type")).startswith(_WEB_SEARCH)
+        )
+        only_searches = self.searches and not self.functions
+        return {"web_search_options": "tool_choice"} if forced and only_searches else {}
+
     @property
     def left_out(self) -> list[str]:
         """Types of the tools that no model gets."""

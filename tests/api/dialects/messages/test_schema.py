@@ -133,6 +133,22 @@ def test_tools_of_anthropics_servers_are_named_or_mapped():
     assert refused(tools=tools, tool_choice={"type": "tool", "name": "bash"}) == "tool_choice.name"
 
 
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "demanded"),
+    [
+        ([SEARCH], {"type": "tool", "name": "web_search"}, {"web_search_options": "tool_choice"}),
+        ([SEARCH], {"type": "any"}, {"web_search_options": "tool_choice"}),
+        ([SEARCH], {"type": "auto"}, {}),
+        ([SEARCH, TOOL], {"type": "any"}, {}),
+    ],
+)
+def test_a_search_may_be_demanded(tools, choice, demanded):
+    assert read(tools=tools, tool_choice=choice).demanded == demanded
+
+
 @pytest.mark.parametrize(
     ("fields", "params"),
     [

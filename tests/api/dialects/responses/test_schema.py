@@ -118,8 +118,13 @@ def test_tools_may_stand_among_the_items_and_in_namespaces():
 
 
 def test_a_search_of_the_web_is_the_vendors_when_it_is_the_only_tool():
-    params = read(tools=[{"type": "web_search_preview"}], tool_choice="required").params
-    assert params == {"web_search_options": {}}
+    tools = [{"type": "web_search_preview"}]
+    for choice in ("required", {"type": "web_search_preview"}):
+        chat = read(tools=tools, tool_choice=choice).chat([])
+        assert chat.params == {"web_search_options": {}}
+        assert chat.demanded == {"web_search_options": "tool_choice"}
+    assert not read(tools=tools, tool_choice="auto").chat([]).demanded
+    assert not read(tools=[*tools, FUNCTION], tool_choice="required").chat([]).demanded
 
 
 @pytest.mark.parametrize(
