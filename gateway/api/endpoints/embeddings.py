@@ -67,7 +67,7 @@ def embedding_list(found: Embeddings, model: str, *, packed: bool) -> dict[str, 
             {
                 "object": "embedding",
                 "index": index,
-                "embedding": _packed(vector) if packed else vector,
+                "embedding": in_base64(vector) if packed else vector,
             }
             for index, vector in enumerate(found.vectors)
         ],
@@ -99,6 +99,6 @@ def _input(value: object, path: str) -> EmbeddingInput:
     raise InvalidRequest(f"{path} must be a text or a list of tokens, and not empty.", param=path)
 
 
-def _packed(vector: list[float]) -> str:
+def in_base64(vector: list[float]) -> str:
     """The vector as OpenAI packs it: floats of 32 bits, little end first, in base64."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

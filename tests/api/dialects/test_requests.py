@@ -152,3 +152,20 @@ def test_a_message_starts_with_an_estimate_of_its_input(gateway):
         "/v1/messages/count_tokens", {"model": "doubao", "messages": messages}
     ).json()
     assert f'"input_tokens":{count["input_tokens"]},' in start
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("/v1/messages/batches", "POST /v1/messages"),
+        ("/v1/conversations", "previous_response_id"),
+        ("/v1beta/cachedContents", "the whole conversation"),
+        ("/upload/v1beta/files", "inlineData"),
+        ("/api/v3/responses", "/v1/responses"),
+        ("/api/v3/context/create", "/api/v3/chat/completions"),
+    ],
+)
+def test_what_a_dialect_lacks_is_refused_with_what_to_use_instead(gateway, path, instead):
+    answer = gateway.post(path, {})
+    assert answer.status_code == 404
+    assert instead in answer.json()["error"]["message"]

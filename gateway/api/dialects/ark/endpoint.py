@@ -19,6 +19,7 @@ from gateway.api.http.described import EVENTS, JSON, ONCE, described
 from gateway.api.http.heartbeat import announce_job, kept_alive
 from gateway.api.http.idempotency import answer_once
 from gateway.api.http.responses import dry_run, json_response, json_with_media
+from gateway.domain.embeddings import EmbeddingRequest
 from gateway.domain.errors import Conflict, InvalidRequest, NotFound
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
@@ -27,6 +28,7 @@ from gateway.services.jobs.records import job_id_of, task_id_of
 bp = Blueprint("ark", __name__)
 _task = TaskSchema()
 _image = ImageSchema()
+_embedding = embeddings.EmbeddingSchema()
 _TASKS = "/api/v3/contents/generations/tasks"
 _MAX_PAGE = 500
 _number = {"type": "integer", "minimum": 1, "maximum": _MAX_PAGE}
@@ -149,6 +151,25 @@ def create_image() -> ResponseReturnValue:
         stream=True,
         heartbeat=ARK.heartbeat,
     )
+
+
+@bp.post("/api/v3/embeddings/multimodal")
+@described(body=_embedding, headers=("X-Gateway-Dry-Run",))
+def create_multimodal_embedding() -> ResponseReturnValue:
+    """Turn texts and media together into one vector."""
+    context = current()
+    document = json_body(context)
+    wanted: EmbeddingRequest = load(context, _embedding, document)
+    if len(wanted.inputs) != 1:
+        raise InvalidRequest("input must be a list of parts, each with its type.", param="input")
+    service = context.services.embeddings
+    if context.is_dry_run:
+        return dry_run(context, service.plan(wanted, context.caller, context.trace))
+    found = kept_alive(context, lambda: service.embed(wanted, context.caller, context.trace))
+    answer = renderer.multimodal_object(found, wanted.model)
+    if document.get("encoding_format") == "base64":
+        answer["data"]["embedding"] = embeddings.in_base64(answer["data"]["embedding"])
+    return json_response(answer)
 
 
 def _job(context: RequestContext, task_id: str) -> Job:

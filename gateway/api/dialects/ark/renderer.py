@@ -10,6 +10,7 @@ import orjson
 
 from gateway.api.dialects.ark.errors import ARK, code_of
 from gateway.api.dialects.stream import event_frame
+from gateway.domain.embeddings import Embeddings
 from gateway.domain.errors import GatewayError, NotFound, TaskExpired
 from gateway.domain.events import Event, MediaStored, Usage
 from gateway.domain.jobs import Job, Status
@@ -86,6 +87,18 @@ def images_object(job: Job, sign: Sign, read: Callable[[StoredMedia], Blob]) -> 
             for stored in media
         ],
         "usage": _usage(usage_of(job)),
+    }
+
+
+def multimodal_object(found: Embeddings, model: str) -> dict[str, Any]:
+    """https://www.volcengine.com/docs/82379/1523520"""
+    (vector,) = found.vectors
+    return {
+        "object": "list",
+        "created": int(time.time()),
+        "model": model,
+        "data": {"object": "embedding", "embedding": vector},
+        "usage": {"prompt_tokens": found.tokens, "total_tokens": found.tokens},
     }
 
 

@@ -105,3 +105,16 @@ def test_an_unknown_model_is_arks_error(connect):
         ark.chat.completions.create(model="nothing", messages=HELLO)
     assert caught.value.status_code == 404
     assert caught.value.code == "InvalidEndpointOrModel.NotFound"
+
+
+def test_texts_and_images_make_one_vector(connect):
+    content = [
+        {"type": "text", "text": "a red square"},
+        {"type": "image_url", "image_url": {"url": data_url(png(33, 44))}},
+    ]
+    with connect() as ark:
+        found = ark.multimodal_embeddings.create(
+            model="doubao-embedding-vision-250615", input=content
+        )
+    assert len(found.data.embedding) > 100
+    assert found.usage
