@@ -45,6 +45,7 @@ class App(Flask):
 
     def __init__(self) -> None:
         super().__init__("gateway", static_folder=None)
+        self.json.sort_keys = False  # type: ignore[attr-defined]
         self.url_map.strict_slashes = False
         self.url_map.merge_slashes = False  # `normalized_path` has done it, without a redirect
         self.wsgi_app = _with_normalized_path(self.wsgi_app)  # type: ignore[method-assign]

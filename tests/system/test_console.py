@@ -233,6 +233,26 @@ def test_views_are_accessible_and_fit_the_screen(chromium, site, scheme, width, 
             assert serious == [], view
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_reference_is_searched_copied_from_and_tried(chromium, site, scheme, width):
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 844}}
+    with visit(chromium, site, ADMIN, bypass_csp=True, **options) as page:
+        page.goto(f"{site.url}/docs")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.evaluate(AXE)
+        found = page.evaluate("axe.run()")["violations"]
+        assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+        every = page.locator("[data-call]:visible").count()
+        page.fill("#search", "chat completions")
+        assert 0 < page.locator("[data-call]:visible").count() < every / 4
+        chat = page.locator("#post_v1_chat_completions")
+        expect(chat).to_be_visible()
+        chat.locator("[data-copy]").click()
+        assert page.evaluate("navigator.clipboard.readText()").startswith("curl http")
+        chat.locator("text=Try it").click()
+        expect(page.locator("#prompt")).to_have_value("Say hello.")
+
+
 def test_the_demo_is_open_to_this_machine_and_says_so(chromium, gateway_factory):
     with (
         gateway_factory.started(accounts=False, vendors=False) as site,
