@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import Any
 
 from gateway.domain.accounts import Kind
 
@@ -41,6 +42,28 @@ class ModelFacts:
     successor: str | None = None
     source: str
     checked: date
+
+    def capabilities(self) -> dict[str, Any]:
+        """What is known of the model, as JSON; nothing of what is not."""
+        found: dict[str, Any] = {
+            "sizes": list(self.sizes),
+            "pixels": list(self.pixels),
+            "ratios": list(self.ratios),
+            "resolutions": list(self.resolutions),
+            "durations": list(self.durations_s),
+            "frames": list(self.frames),
+            "references": dict(self.references),
+            "parameters": {
+                "taken": sorted(self.options),
+                "ignored": sorted(self.ignored),
+                "refused": sorted(self.refused),
+            },
+            "reasoning": list(self.reasoning),
+            "output_tokens": self.output_tokens,
+        }
+        found["parameters"] = {name: names for name, names in found["parameters"].items() if names}
+        known = {name: value for name, value in found.items() if value}
+        return known | {"source": self.source, "checked": self.checked.isoformat()}
 
     @property
     def shutdown_at(self) -> float | None:

@@ -129,3 +129,20 @@ def test_an_own_credential_sees_what_its_vendor_serves(gateway):
     listed = {m["id"]: m for m in gateway.get("/v1/models", key="sk-my-own-key").json()["data"]}
     assert "test-model" in listed
     assert "doubao" not in listed
+
+
+def test_a_model_tells_what_is_known_of_it(gateway):
+    image = gateway.get("/v1/models/doubao-image").json()
+    assert image["capabilities"]["sizes"] == ["2K", "3K", "4K"]
+    assert image["capabilities"]["references"] == {"image": 14}
+    assert "group" in image["capabilities"]["parameters"]["taken"]
+    assert image["capabilities"]["source"].startswith("https://")
+    old = gateway.get("/v1/models/gemini/gemini-3-pro-preview").json()
+    assert (old["shutdown_date"], old["successor"]) == ("2026-03-09", "gemini-3.1-pro-preview")
+    assert old["served_by"] == "gemini-3.1-pro-preview"
+
+
+def test_a_model_without_a_row_says_so(gateway):
+    got = gateway.get("/v1/models/test-model")
+    assert got.headers["X-Gateway-Model-Known"] == "no"
+    assert got.json()["capabilities"] is None

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from gateway.api.context import current
 from gateway.api.http.responses import json_response
-from gateway.services.routing.catalog import Model
+from gateway.services.routing.catalog import Model, Route
 
 bp = Blueprint("models", __name__)
 _CREATED = {"created": 1735689600, "created_at": "2025-01-01T00:00:00Z"}
@@ -48,8 +48,26 @@ def get_model(name: str) -> ResponseReturnValue:
     context = current()
     services = context.services
     model = services.catalog.find(name, context.caller)
-    services.dispatcher.routes(model, context.caller)
-    return json_response(google_model(model) | _render(model))
+    route = services.dispatcher.routes(model, context.caller)[0]
+    response = json_response(google_model(model) | _render(model) | _facts(model, route))
+    if route.upstream.facts(route.model) is None:
+        response.headers["X-Gateway-Model-Known"] = "no"
+    return response
+
+
+def _facts(model: Model, route: Route) -> dict[str, Any]:
+    """What is known of the model that serves the first of the caller's routes.
+
+    The dates are those of the model that is configured, whose successor may serve already.
+    """
+    facts = route.upstream.facts(route.model)
+    named = model.routes[0].upstream.facts(model.routes[0].model)
+    return {
+        "capabilities": facts.capabilities() if facts is not None else None,
+        "shutdown_date": named.shutdown.isoformat() if named and named.shutdown else None,
+        "successor": named.successor if named is not None else None,
+        "served_by": route.model,
+    }
 
 
 def google_model(model: Model) -> dict[str, Any]:
