@@ -248,7 +248,29 @@ function choose(wanted) {
   for (const part of document.querySelectorAll("[data-for]")) part.hidden = !part.dataset.for.split(" ").includes(kind);
   turns = kind === "chat" ? JSON.parse(localStorage.getItem(MEMORY) || "[]") : [];
   draw();
+  offer();
   estimate();
+}
+
+// Choices by the table of models: the sizes, ratios and levels of the model, or all of them.
+const every = Object.fromEntries(["ratio", "size", "resolution", "reasoning_effort"].map((id) => [id, [...$(id).options].slice(1).map((option) => option.value)]));
+async function offer() {
+  const name = $("model").value;
+  let known = {};
+  if (name) {
+    const got = await ask(`/v1/models/${encodeURIComponent(name)}`, { method: "GET" });
+    if (got.ok && $("model").value === name) known = (await got.json()).capabilities || {};
+  }
+  const given = { ratio: known.ratios, size: known.sizes, resolution: known.resolutions, reasoning_effort: known.reasoning };
+  for (const [id, all] of Object.entries(every)) {
+    const chosen = $(id).value;
+    const names = given[id]?.length ? given[id] : all;
+    $(id).replaceChildren($(id).options[0], ...names.map((option) => element("option", { textContent: option })));
+    $(id).value = names.includes(chosen) ? chosen : "";
+  }
+  const [shortest, longest] = known.durations || [];
+  $("duration").min = shortest > 0 ? shortest : 1;
+  $("duration").max = longest || 60;
 }
 
 let waiting = 0;
@@ -313,7 +335,7 @@ function code(language) {
 }
 
 for (const choice of document.querySelectorAll("[name=kind]")) choice.addEventListener("change", () => choose(choice.value));
-$("model").addEventListener("change", estimate);
+$("model").addEventListener("change", () => { offer(); estimate(); });
 for (const field of document.querySelectorAll(".options input, .options select, #prompt")) field.addEventListener("input", estimate);
 $("files").addEventListener("change", (event) => { attach(event.target.files); event.target.value = ""; });
 $("stop").addEventListener("click", () => running?.abort());
@@ -354,6 +376,6 @@ try { given = JSON.parse(decodeURIComponent(location.hash.slice(1).replaceAll("+
 history.replaceState(null, "", location.pathname);
 choose(["chat", "image", "video"].includes(given.kind) ? given.kind : "chat");
 document.querySelector(`[name=kind][value=${kind}]`).checked = true;
-if (given.model && models[kind].includes(given.model)) $("model").value = given.model;
+if (given.model && models[kind].includes(given.model)) { $("model").value = given.model; offer(); }
 $("prompt").value = given.prompt || "";
 if (given.image) { attached = [{ name: "", type: "image/*", url: given.image }]; drawAttached(); estimate(); }
