@@ -286,6 +286,20 @@ def test_the_pages_are_chinese_for_who_asks_for_it(operator):
     assert "账号" in operator.page("/accounts").text
 
 
+def test_every_request_of_a_browser_ends_in_the_log(gateway_factory):
+    with gateway_factory.started(workers=1, GATEWAY_ADMIN_KEYS=f"root={ADMIN}") as site:
+        style = f"{site.url}/console/static/console.css"
+        tag = requests.get(style).headers["ETag"]
+        assert requests.get(style, headers={"If-None-Match": tag}).status_code == 304
+        assert requests.head(style).status_code == 200
+        gauge = r"^gateway_requests_in_flight 1\.0$"  # which asks
+        until = time.monotonic() + 10
+        while not re.search(gauge, site.get("/metrics").text, re.M):
+            assert time.monotonic() < until
+        told = [(e["method"], e["status"]) for e in site.events("request") if "css" in e["path"]]
+        assert told == [("GET", 200), ("GET", 304), ("HEAD", 200)]
+
+
 def test_the_first_load_is_light(site, operator):
     page = operator.page("")
     total = len(page.content)

@@ -13,6 +13,7 @@ from gateway.runtime.logs import log
 
 _CLIENT_GONE = 499  # as nginx calls it
 _DRAINING = 503
+_WITHOUT_BODY = frozenset({204, 304})
 
 
 def begin(context: RequestContext) -> None:
@@ -22,7 +23,8 @@ def begin(context: RequestContext) -> None:
 def end_with(context: RequestContext, response: ApiResponse) -> None:
     """Write the record when the response has been sent, or its client is gone."""
     status = response.status_code
-    if response.is_streamed and context.method != "HEAD":
+    response.direct_passthrough = False  # with which nobody hears of the end
+    if response.is_streamed and context.method != "HEAD" and status not in _WITHOUT_BODY:
         chunks = response.response
         response.response = _until_end(context, chunks)
         if (close := getattr(chunks, "close", None)) is not None:
