@@ -152,6 +152,8 @@ class Deadlines:
             self.interrupt(ClientGone("closed by the client"))
         if now < self._deadline:
             return
+        if self._idle and self.bytes_waiting():
+            return  # a request has come: after a pause of the loop its time is told before it
         self._deadline = math.inf
         if self._expiry is ClientGone:
             self.stalled = True

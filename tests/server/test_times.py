@@ -187,7 +187,9 @@ def test_slow_senders_do_not_hold_up_the_others(server, soak, start):
 
 
 def test_idle_connections_give_way_to_those_that_ask_for_something(serve):
-    with serve("--worker-connections", "20", "--keep-alive", "60") as server, ExitStack() as idle:
+    options = ("--worker-connections", "20", "--keep-alive", "60")
+    # Real times: under load a client may take a second from its connect to its request.
+    with serve(*options, TEST_REAL_TIMES="1") as server, ExitStack() as idle:
         clients = []
         for _ in range(40):  # one after the other: who has asked nothing yet may be hung up on
             client = idle.enter_context(server.client())
@@ -195,3 +197,20 @@ def test_idle_connections_give_way_to_those_that_ask_for_something(serve):
             clients.append(client)
         assert server.get("/plain").status == 200
         assert sum(client.closed() for client in clients[:10]) == 10
+
+
+@pytest.mark.parametrize("kept_alive", [False, True], ids=["new", "kept-alive"])
+def test_a_request_that_came_while_the_worker_stood_still_is_answered(server, kept_alive):
+    with server.client() as client:
+        if kept_alive:
+            assert client.get("/plain").answer().status == 200
+        workers = server.workers()
+        for worker in workers:
+            worker.suspend()
+        try:
+            client.get("/plain")
+            time.sleep(2.6)  # more than the header time of this server, and its idle time
+        finally:
+            for worker in workers:
+                worker.resume()
+        assert client.answer().status == 200
