@@ -305,11 +305,11 @@ def _fact(name: str, value: object, where: str) -> Any:
 
 
 _FACT_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("upstream", "pattern", "kind", "successor", "source"), str),
+    **dict.fromkeys(("upstream", "pattern", "kind", "example", "successor", "source"), str),
     **dict.fromkeys(("prefill", "frames_set_ratio"), bool),
     **dict.fromkeys(("shutdown", "checked"), date),
-    "output_tokens": int,
-    "total_s": (int, float),
+    **dict.fromkeys(("output_tokens", "group", "layers"), int),
+    **dict.fromkeys(("total_s", "aspect"), (int, float)),
 }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.domain.errors import InvalidRequest
 
 RATIOS = ("1:1", "16:9", "9:16", "4:3", "3:4", "3:2", "2:3", "21:9")
+RARE_RATIOS = ("4:5", "5:4", "1:4", "4:1", "1:8", "8:1")  # which some models make
 MOST_IMAGES = 10
 MOST_REFERENCES = 16
 SEEDS = (-1, 2**32 - 1)
@@ -22,11 +23,13 @@ _RATIO = re.compile(r"\s*(\d{1,4})\s*[:：]\s*(\d{1,4})\s*")
 _GRID = 16
 _LONGEST_SIDE = 8192
 _MOST_ASPECT = 16
+_SHAPE_TOLERANCE = 0.02  # sides are whole numbers of pixels
+_PIXEL_TOLERANCE = 0.2  # and may have to divide by 16
 
 
 def size_of(text: str) -> str:
     """`WxH`, `1K`…`4K`, `auto`, or a ratio, which some clients send here. Raises ValueError."""
-    if text in RATIOS:
+    if text in RATIOS or text in RARE_RATIOS:
         return text
     bare = text.strip().lower()
     if bare in ("", "auto"):
@@ -124,3 +127,19 @@ def fit(size: Size, least: int, most: int) -> Size:
         width = max(int(size.width * factor), 1)
         return Size(width, max(min(int(size.height * factor), most // width), 1))
     return size
+
+
+def as_asked(sent: Size, size: str | None, ratio: str | None, tiers: Mapping[str, int]) -> bool:
+    """Tell whether `sent` is what `size` (exact, or one of `tiers` in pixels) and `ratio` say."""
+    if exact := parse_size(size):
+        return sent == exact
+    pixels = tiers.get((size or "").upper(), sent.pixels)
+    across, down = parse_ratio(ratio) if ratio else (sent.width, sent.height)
+    like = abs(math.log(sent.aspect * down / across)) < _SHAPE_TOLERANCE
+    return like and abs(math.log(sent.pixels / pixels)) < _PIXEL_TOLERANCE
+
+
+def contradicts(size: str | None, ratio: str | None) -> bool:
+    """Tell whether an exact size, which wins, has another shape than `ratio`."""
+    exact = parse_size(size)
+    return exact is not None and ratio is not None and not as_asked(exact, None, ratio, {})

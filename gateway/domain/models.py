@@ -23,6 +23,7 @@ class ModelFacts:
     upstream: str
     pattern: str
     kind: Kind
+    example: str | None = None  # one of the ids
     ignored: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
     reasoning: tuple[str, ...] = ()  # levels, from the lowest
@@ -32,6 +33,9 @@ class ModelFacts:
     sizes: tuple[str, ...] = ()  # tiers, such as 2K
     pixels: tuple[int, ...] = ()  # fewest and most of an image
     ratios: tuple[str, ...] = ()
+    aspect: float | None = None  # at most, of the longer side to the shorter
+    group: int | None = None  # images of a set, with its references, at most
+    layers: int | None = None  # at most
     resolutions: tuple[str, ...] = ()
     durations_s: tuple[int, ...] = ()  # shortest and longest of a video; -1 first: as it likes
     frames: tuple[int, ...] = ()  # numbers of frames that a video may begin and end with

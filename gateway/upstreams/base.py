@@ -12,6 +12,7 @@ from gateway.domain.accounts import Account, Kind
 from gateway.domain.embeddings import EmbeddingRequest, Embeddings
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Events
+from gateway.domain.image_sizes import contradicts
 from gateway.domain.jobs import VideoTask
 from gateway.domain.models import ModelFacts, ModelTable
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
@@ -19,6 +20,7 @@ from gateway.domain.timeouts import Timeouts
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.net.http.client import Http
 from gateway.upstreams.errors import keep_private
+from gateway.upstreams.image_checks import check_image
 from gateway.upstreams.registry import VendorSpec
 
 
@@ -75,6 +77,10 @@ class Upstream(Protocol):
         """Given parameters that the vendor gets with another value, as `size=2K`."""
         ...
 
+    def examples(self, kind: Kind) -> list[str]:
+        """A vendor's id of each family in the table of models that makes `kind`."""
+        ...
+
     def kind_of(self, model: str) -> Kind:
         """Tell what a vendor's own model id makes."""
         ...
@@ -103,6 +109,10 @@ class ChatUpstream(Upstream, Protocol):
 
 
 class ImageUpstream(Upstream, Protocol):
+    def check_image(self, request: ImageRequest) -> None:
+        """Raise InvalidRequest for what the model is known not to make, naming the field."""
+        ...
+
     def image(self, request: ImageRequest, account: Account, context: CallContext) -> Events:
         """Yield MediaReady for each image as it is ready, then Usage and Finish."""
         ...
@@ -217,8 +227,15 @@ class Adapter(ABC):
     def facts(self, model: str) -> ModelFacts | None:
         return self._models.find(self.name, model)
 
+    def examples(self, kind: Kind) -> list[str]:
+        rows = (row for row in self._models if row.upstream == self.name and row.kind == kind)
+        return [row.example for row in rows if row.example is not None]
+
     def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
         return ()
+
+    def check_image(self, request: ImageRequest) -> None:
+        check_image(request, self.dropped(request), self.facts(request.model))
 
     def _timeouts(self, model: str, *, stream: bool) -> Timeouts:
         """The time that an answer of the model may take; all of it before the first byte."""
@@ -259,16 +276,24 @@ OPTIONS = {  # of images and videos: what a vendor may lack, by the caller's nam
     "draft": "draft",
     "service_tier": "service_tier",
     "execution_expires_after": "expires_after_s",
+    "mask": "mask",
+    "partial_images": "partial_images",
 }
 
 
 def unused(request: ImageRequest | VideoRequest, taken: Container[str]) -> list[str]:
     """The options that were given and are not among those `taken`."""
-    return [
+    names = [
         name
         for name, field in OPTIONS.items()
         if getattr(request, field, None) is not None and name not in taken
     ]
+    if isinstance(request, ImageRequest):
+        if "partial_images" in names and not request.partial_images:  # none were asked for
+            names.remove("partial_images")
+        if contradicts(request.size, request.ratio):
+            names.append("ratio")
+    return names
 
 
 _FIELDS = {"reference": "references", "edit": "edit_of", "extend": "extend_of"}

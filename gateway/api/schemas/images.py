@@ -15,10 +15,17 @@ from gateway.api.schemas.fields import (
     String,
     WholeNumber,
 )
-from gateway.domain.image_sizes import LONGEST_PROMPT, MOST_IMAGES, RATIOS, SEEDS, size_of
+from gateway.domain.image_sizes import (
+    LONGEST_PROMPT,
+    MOST_IMAGES,
+    RARE_RATIOS,
+    RATIOS,
+    SEEDS,
+    size_of,
+)
 from gateway.domain.requests import ImageRequest
 
-_MOST_OF_A_GROUP, _MOST_LAYERS = 15, 32
+_MOST_OF_A_GROUP, _MOST_LAYERS = 15, 99
 _NO_STYLE = frozenset({"", "通用", "auto", "vivid", "natural"})
 
 
@@ -46,7 +53,7 @@ class ImageRequestSchema(RequestSchema):
     prompt = Prompt()
     model = String(256, load_default="doubao-image")
     image = Images(load_default=())
-    ratio = Choice(*RATIOS)
+    ratio = Choice(*RATIOS, *RARE_RATIOS)
     size = Size()
     style = String(200)
     n = WholeNumber(1, MOST_IMAGES, load_default=1)
@@ -70,7 +77,7 @@ class ImageRequestSchema(RequestSchema):
         mask = data.pop("mask", ())
         data["mask"] = mask[0] if mask else None
         size = data.pop("size", "auto")
-        if size in RATIOS:
+        if ":" in size:
             data.setdefault("ratio", size)
         elif size != "auto":
             data["size"] = size

@@ -76,7 +76,7 @@ def _size_and_ratio(config: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Size and ratio in OpenRouter's spelling, or else in Google's."""
     size = _read(config, ("image_size", "imageSize"), image_sizes.size_of)
     ratio = _read(config, ("aspect_ratio", "aspectRatio"), image_sizes.ratio_of)
-    if size in image_sizes.RATIOS:
+    if size and ":" in size:
         return None, ratio or size
     return (None if size == "auto" else size), ratio
 

@@ -28,6 +28,7 @@ from gateway.domain.jobs import Job, Status
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
 from gateway.runtime.interruption import draining, shielded
+from gateway.services.jobs.abilities import able_routes, name_able_models
 from gateway.services.jobs.earlier import with_earlier_jobs
 from gateway.services.jobs.progress import Prepared
 from gateway.services.jobs.prompts import Prompts
@@ -90,10 +91,10 @@ class GenerationService:
         if draining() and caller.credential is not None:  # which no other process has
             raise ShuttingDown("The server is restarting; send the request again.", retry_after=1)
         model, kind = self._model(request, caller)
-        routes = self._dispatcher.routes(model, caller)
         job_id = f"{kind}_{uuid.uuid4().hex}"
         with ExitStack() as attachments:
             resolved = attachments.enter_context(self._resolved(request, caller))
+            routes = self._able(model, resolved, caller).routes
             record = request_record(resolved, self._media, caller)
             trace.model, trace.kind = model.name, kind
             job = Job(
@@ -259,6 +260,7 @@ class GenerationService:
     def plan(self, request: Request, caller: Caller, trace: Trace) -> list[VendorCall]:
         model, kind = self._model(request, caller)
         with self._resolved(request, caller) as resolved:
+            model = self._able(model, resolved, caller)
 
             def call(route: Route, account: Account) -> list[VendorCall]:
                 _adapted_for(trace, resolved, route)
@@ -282,6 +284,23 @@ class GenerationService:
                         param=item.param,
                     )
             yield resolved
+
+    def _able(self, model: Model, request: Request, caller: Caller) -> Model:
+        """The model with those of the caller's routes that can make what is asked for."""
+        routes = self._dispatcher.routes(model, caller)
+        if isinstance(request, VideoRequest):
+            return replace(model, routes=tuple(routes))
+        try:
+            return replace(model, routes=able_routes(routes, request))
+        except InvalidRequest as refusal:
+            examples = [
+                replace(model, name=name, kind="image", routes=(Route(upstream, name),))
+                for upstream in dict.fromkeys(route.upstream for route in routes)
+                for name in upstream.examples("image")
+            ]
+            others = self._dispatcher.reachable([*self._catalog, *examples], caller)
+            name_able_models(refusal, others, request)
+            raise
 
     def _model(self, request: Request, caller: Caller) -> tuple[Model, Kind]:
         kind: Kind = "image" if isinstance(request, ImageRequest) else "video"

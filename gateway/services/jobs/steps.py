@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 from gateway.domain.accounts import Account, Caller, Secret
 from gateway.domain.errors import (
@@ -30,6 +31,7 @@ from gateway.domain.jobs import Job, VideoTask
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
 from gateway.runtime.logs import log
+from gateway.services.jobs.abilities import able_routes
 from gateway.services.jobs.pacing import QueryPacer
 from gateway.services.jobs.progress import JobProgress
 from gateway.services.jobs.records import request_of
@@ -250,6 +252,7 @@ class JobSteps:
             return image_upstream(route.upstream).image(wanted, account, context)
 
         usage = Usage()
+        model = replace(model, routes=able_routes(self._dispatcher.living(model), request))
         stream = self._dispatcher.stream(model, "image", caller, trace, call, amount=request.n)
         with closing(stream) as batches:
             for batch in batches:

@@ -17,7 +17,6 @@ from gateway.simulators.gemini.sizes import (
     EXTREME_RATIOS,
     RATIOS,
     RESOLUTIONS,
-    SIZES,
     VIDEO_RATIOS,
 )
 from gateway.simulators.google.errors import GoogleError
@@ -206,7 +205,7 @@ def _ratio(wanted: Fields, model: Model) -> str | None:
 def _size(wanted: Fields, model: Model) -> str | None:
     if model.kind == "video":
         return wanted.choice("resolution", RESOLUTIONS)
-    return wanted.choice("image_size", SIZES)
+    return wanted.choice("image_size", model.sizes)
 
 
 def _seconds(wanted: Fields, model: Model) -> float:

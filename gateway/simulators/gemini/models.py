@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from gateway.simulators.gemini.sizes import SIZES
+
 Kind = Literal["text", "image", "video", "embedding"]
 
 GENERATE = ("generateContent", "countTokens", "createCachedContent", "batchGenerateContent")
@@ -43,6 +45,7 @@ class Model:
     most_candidates: int = 8
     alias: bool = False
     extreme_ratios: bool = False
+    sizes: tuple[str, ...] = SIZES
     multimodal: bool = True
     served_by: str = ""
 
@@ -107,7 +110,7 @@ _MODELS = (
     Model("gemini-pro-latest", "Gemini Pro Latest", alias=True),
     Model("gemini-nano-banana-2.1", "Nano Banana 2.1", kind="image", extreme_ratios=True),
     Model("gemini-3.1-flash-image", "Nano Banana 2", kind="image", extreme_ratios=True),
-    Model("gemini-3-pro-image", "Nano Banana Pro", kind="image"),
+    Model("gemini-3-pro-image", "Nano Banana Pro", kind="image", sizes=SIZES[1:]),
     Model("gemini-3.1-flash-lite-image", "Nano Banana 2 Lite", kind="image", thinks=False),
     replace(_OMNI, id="gemini-omni-1.1-flash", title="Gemini Omni 1.1 Flash"),
     replace(_OMNI, id="gemini-omni-1.2-flash", title="Gemini Omni 1.2 Flash"),

@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from gateway.simulators.gemini.models import Model
-from gateway.simulators.gemini.sizes import EXTREME_RATIOS, RATIOS, SIZES
+from gateway.simulators.gemini.sizes import EXTREME_RATIOS, RATIOS
 from gateway.simulators.google.errors import invalid
 
 _MOST_STOPS = 5
@@ -121,7 +121,6 @@ def _check_modalities(config: dict[str, Any], model: Model) -> None:
         raise invalid(
             f"{_WHERE}image_config.aspect_ratio: aspect_ratio must be one of {', '.join(ratios)}.\n"
         )
-    if size is not None and size not in SIZES:
-        raise invalid(
-            f"{_WHERE}image_config.image_size: image_size must be one of {', '.join(SIZES)}.\n"
-        )
+    if size is not None and size not in model.sizes:
+        sizes = ", ".join(model.sizes)
+        raise invalid(f"{_WHERE}image_config.image_size: image_size must be one of {sizes}.\n")

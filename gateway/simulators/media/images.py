@@ -12,7 +12,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
-Format = Literal["PNG", "JPEG"]
+Format = Literal["PNG", "JPEG", "WEBP"]
 
 _LINES = 16
 _PNG_HEAD = 33  # bytes of the signature and the IHDR chunk
@@ -45,7 +45,7 @@ def generate_image(
     if format == "PNG":
         image.save(data, "PNG", compress_level=1)
     else:
-        image.save(data, "JPEG", quality=80)
+        image.save(data, format, quality=80)
     return data.getvalue()
 
 

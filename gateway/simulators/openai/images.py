@@ -40,6 +40,9 @@ _QUALITIES = ("low", "medium", "high", "xhigh", "max", "auto", "standard", "hd")
 _NUMBERS = ("n", "output_compression", "partial_images")
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})", re.ASCII)
 _MOST_PIXELS = 3840 * 2160
+_OLD_MODELS = ("gpt-image-1", "chatgpt-image")
+_OLD_SIZES = ("auto", "1024x1024", "1536x1024", "1024x1536")
+_FORMATS: dict[str | None, Format] = {"jpeg": "JPEG", "webp": "WEBP"}
 _MOST_REFERENCES = 16
 _URL_LIFE_S = 3600
 _TOKEN_PIXELS = 1024
@@ -118,7 +121,7 @@ def _read(body: Fields, *, references: int) -> _ImageRequest:
     body.refuse_unknown(_KNOWN)
     prompt = body.required_text("prompt")
     body.text("prompt", most=32_000)
-    width, height = _size(body)
+    width, height = _size(body, model)
     # OpenAI's own models answer in base64 only, and refuse the question.
     own = model.startswith(("gpt-image", "chatgpt-image"))
     if own and "response_format" in body:
@@ -127,23 +130,28 @@ def _read(body: Fields, *, references: int) -> _ImageRequest:
         raise body.invalid("stream", "is not supported by this model")
     asked = body.choice("response_format", ("url", "b64_json"))
     body.integer("output_compression", 0, 100)
-    output = body.choice("output_format", ("png", "jpeg"))
+    output = body.choice("output_format", ("png", "jpeg", "webp"))
+    background = body.choice("background", ("transparent", "opaque", "auto")) or "opaque"
+    if background == "transparent" and output == "jpeg":
+        raise body.invalid("background", "needs the output_format png or webp")
     return _ImageRequest(
         prompt=prompt,
         width=width,
         height=height,
         count=body.integer("n", 1, 10) or 1,
         base64=own or asked == "b64_json",
-        format="JPEG" if output == "jpeg" else "PNG",
+        format=_FORMATS.get(output, "PNG"),
         quality=body.choice("quality", _QUALITIES) or "high",
-        background=body.choice("background", ("transparent", "opaque", "auto")) or "opaque",
+        background=background,
         partial=body.integer("partial_images", 0, 3) or 0,
         references=references,
     )
 
 
-def _size(body: Fields) -> tuple[int, int]:
+def _size(body: Fields, model: str) -> tuple[int, int]:
     size = body.text("size") or "auto"
+    if model.startswith(_OLD_MODELS) and size not in _OLD_SIZES:
+        raise body.invalid("size", f"must be one of {', '.join(_OLD_SIZES)}")
     if size == "auto":
         return 1024, 1024
     match = _SIZE.fullmatch(size)
@@ -173,7 +181,8 @@ def _respond(call: Call, body: Fields, order: _ImageRequest, event: str) -> Resp
 
 def _drawing(order: _ImageRequest, at: int) -> partial[bytes]:
     title = order.prompt if order.count == 1 else f"{order.prompt} ({at + 1}/{order.count})"
-    return partial(generate_image, title, order.width, order.height, order.format)
+    draw = partial(generate_image, title, order.width, order.height, order.format)
+    return partial(draw, transparent=order.background == "transparent")
 
 
 def _image(call: Call, order: _ImageRequest, at: int) -> dict[str, object]:

@@ -22,7 +22,13 @@ from gateway.upstreams.ark.embeddings import (
     read_multimodal,
 )
 from gateway.upstreams.ark.errors import ENVELOPE, VENDOR
-from gateway.upstreams.ark.images import changed, image_body, image_options, read_images
+from gateway.upstreams.ark.images import (
+    changed,
+    check_shape,
+    image_body,
+    image_options,
+    read_images,
+)
 from gateway.upstreams.ark.videos import read_task, video_body, video_options
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
@@ -70,6 +76,10 @@ class Ark(Adapter):
         if not isinstance(request, ImageRequest):
             return ()
         return changed(request, self.facts(request.model))
+
+    def check_image(self, request: ImageRequest) -> None:
+        super().check_image(request)
+        check_shape(request, self.facts(request.model))
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         call = ChatCall(

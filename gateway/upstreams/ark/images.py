@@ -7,7 +7,14 @@ from typing import Any
 from gateway.domain.accounts import Account
 from gateway.domain.errors import InvalidRequest
 from gateway.domain.events import Event, MediaReady, Usage
-from gateway.domain.image_sizes import Size, fit, of_ratio, parse_ratio, parse_size
+from gateway.domain.image_sizes import (
+    Size,
+    as_asked,
+    fit,
+    of_ratio,
+    parse_ratio,
+    parse_size,
+)
 from gateway.domain.media import Media
 from gateway.domain.models import ModelFacts
 from gateway.domain.requests import ImageRequest
@@ -71,9 +78,44 @@ def image_options(request: ImageRequest, facts: ModelFacts | None) -> frozenset[
 
 def changed(request: ImageRequest, facts: ModelFacts | None) -> list[str]:
     """Parameters that the model takes with another value, as `size=2K`."""
+    found = []
     size = _size(request, facts)
-    asked = (request.size or "").upper()
-    return [f"size={size}"] if asked in _TIERS and not request.ratio and size != asked else []
+    sent = parse_size(size)
+    if sent is None:
+        as_it_is = size is None or size == (request.size or "").upper()
+    else:
+        as_it_is = as_asked(sent, request.size, request.ratio, _TIERS)
+    if not as_it_is:
+        found.append(f"size={size}")
+    taken = image_options(request, facts)
+    if "group" in taken and request.group not in (None, _most_of_group(request, facts)):
+        found.append(f"group={_most_of_group(request, facts)}")
+    if "layers" in taken and request.layers:
+        found.append("layers=true")  # how many is the model's choice
+    if "optimize_prompt" in taken and request.optimize_prompt is False:
+        found.append("optimize_prompt=fast")
+    return found
+
+
+def check_shape(request: ImageRequest, facts: ModelFacts | None) -> None:
+    """Raise InvalidRequest for a size that cannot be made, and a background that has no image."""
+    _size(request, facts)
+    if request.background != "transparent" or facts is None:
+        return
+    only = request.images[0] if len(request.images) == 1 else None
+    if not isinstance(only, Media) or only.mime_type != "image/png":
+        message = f"{request.model} makes a background transparent in exactly one PNG image."
+        raise InvalidRequest(message, param="background")
+    if request.output_format not in (None, "png"):
+        message = "A transparent background needs the output_format png."
+        raise InvalidRequest(message, param="output_format")
+
+
+def _most_of_group(request: ImageRequest, facts: ModelFacts | None) -> int | None:
+    """The images of a set, of which the references take their share."""
+    if request.group is None or facts is None or facts.group is None:
+        return request.group
+    return max(1, min(request.group, facts.group - len(request.images)))
 
 
 def _options(request: ImageRequest, facts: ModelFacts | None, number: int) -> dict[str, Any]:
@@ -82,11 +124,15 @@ def _options(request: ImageRequest, facts: ModelFacts | None, number: int) -> di
     for name in ("output_format", "background"):
         if name in taken and (value := getattr(request, name)) is not None:
             found[name] = value
+    if found.get("background") == "transparent":
+        found.setdefault("output_format", "png")
     if "seed" in taken and request.seed is not None:
-        found["seed"] = request.seed + number
+        found["seed"] = request.seed + number if request.seed >= 0 else request.seed
     if "group" in taken and request.group is not None:
         found["sequential_image_generation"] = "auto"
-        found["sequential_image_generation_options"] = {"max_images": request.group}
+        found["sequential_image_generation_options"] = {
+            "max_images": _most_of_group(request, facts)
+        }
     if "layers" in taken and request.layers is not None:
         found["layer_decomposition"] = True
     if "optimize_prompt" in taken and request.optimize_prompt is not None:
@@ -104,16 +150,16 @@ def _size(request: ImageRequest, facts: ModelFacts | None) -> str | None:
     least, most = facts.pixels if facts and facts.pixels else (1, _TIERS["4K"])
     exact = parse_size(request.size)
     if exact:
-        _check_aspect(exact, "size")
+        _check_aspect(exact, "size", facts)
         return str(fit(exact, least, most)) if facts else str(exact)
     tier = (request.size or "").upper()
     if tier not in _TIERS:
         if tier not in ("", "AUTO"):
             raise InvalidRequest("The size must be WIDTHxHEIGHT, 1K, 2K, 4K or auto", param="size")
         tier = ""
-    if request.ratio and not (facts is None and tier):
+    if request.ratio:
         ratio = parse_ratio(request.ratio)
-        _check_aspect(Size(*ratio), "ratio")
+        _check_aspect(Size(*ratio), "ratio", facts)
         pixels = min(max(_TIERS.get(tier, _USUAL), least), most)
         return str(fit(of_ratio(ratio, pixels, least=least), least, most))
     if not tier:
@@ -125,9 +171,10 @@ def _size(request: ImageRequest, facts: ModelFacts | None) -> str | None:
     return min(facts.sizes, key=lambda known: abs(_TIERS[known] - _TIERS[tier]))
 
 
-def _check_aspect(size: Size, param: str) -> None:
-    if not 1 / _MOST_ASPECT <= size.aspect <= _MOST_ASPECT:
-        raise InvalidRequest("The image may be at most 16 times as long as wide", param=param)
+def _check_aspect(size: Size, param: str, facts: ModelFacts | None) -> None:
+    most = (facts.aspect if facts else None) or _MOST_ASPECT
+    if not 1 / most <= size.aspect <= most:
+        raise InvalidRequest(f"The image may be at most {most} times as long as wide", param=param)
 
 
 def read_images(answer: Any, account: Account, fetcher: Fetcher) -> tuple[list[Event], Usage]:

@@ -61,7 +61,7 @@ class Gemini(Adapter):
             return "embedding"
         if "omni" in model or "veo" in model:
             return "video"
-        return "image" if "-image" in model else "chat"
+        return "image" if "-image" in model or "nano-banana" in model else "chat"
 
     def takes_default_ratio(self, model: str) -> bool:
         return True
@@ -72,14 +72,25 @@ class Gemini(Adapter):
     def dropped(
         self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
     ) -> Iterable[str]:
-        if not isinstance(request, ChatRequest):
+        if isinstance(request, ImageRequest):
+            facts = self.facts(request.model)
+            taken = facts.options if facts is not None else frozenset({"seed"})
+            random = request.seed is not None and request.seed < 0
+            return unused(request, taken - {"seed"} if random else taken)
+        if isinstance(request, VideoRequest):
             return unused(request, ("seed",))
         return parameters.dropped(request.params, self.facts(request.model))
 
     def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
-        if not isinstance(request, ChatRequest):
+        if isinstance(request, ImageRequest):
+            return images.changed(request, self.facts(request.model))
+        if isinstance(request, VideoRequest):
             return ()
         return parameters.changed(request.model, request.params, self.facts(request.model))
+
+    def check_image(self, request: ImageRequest) -> None:
+        super().check_image(request)
+        images.shape_of(request, self.facts(request.model))
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         """Stream one answer, or ask for it whole when the caller wants it whole.
@@ -169,7 +180,7 @@ class Gemini(Adapter):
         uploads = contents.too_large_to_inline(iter(images.references(request)))
         total = Usage()
         with files.uploaded(self._http, endpoint, account, uploads) as uris:
-            body = images.image_body(request, uris)
+            body = images.image_body(request, uris, self.facts(request.model))
             for _ in range(request.n):
                 decoder = Decoder(account, context.served)
                 try:
@@ -227,7 +238,8 @@ class Gemini(Adapter):
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
         endpoint = endpoint_of(account, self._base_url)
         calls, uris = _planned_uploads(iter(images.references(request)), endpoint)
-        url, body = _url(endpoint, request.model), images.image_body(request, uris)
+        url = _url(endpoint, request.model)
+        body = images.image_body(request, uris, self.facts(request.model))
         return calls + [planned("POST", url, endpoint.headers, body) for _ in range(request.n)]
 
     def plan_video(self, request: VideoRequest, account: Account) -> list[VendorCall]:

@@ -28,11 +28,10 @@ from gateway.domain.errors import (
     UpstreamOverloaded,
 )
 from gateway.domain.events import Event, Events, Finish, MediaReady
-from gateway.domain.image_sizes import Size, of_ratio, parse_ratio, parse_size
-from gateway.domain.media import WEB_IMAGES, Media
+from gateway.domain.media import WEB_IMAGES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
-from gateway.net.codecs.multipart import File, Multipart
+from gateway.net.codecs.multipart import Multipart
 from gateway.net.http.client import Body
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
@@ -40,6 +39,7 @@ from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
 from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings, read_vectors
 from gateway.upstreams.openai.envelope import Envelope, images_in
+from gateway.upstreams.openai.images import TAKEN, changed, check_size, fields, files
 from gateway.upstreams.openai.messages import media_part, write_messages
 from gateway.upstreams.openai.usage import usage_of
 
@@ -117,16 +117,6 @@ _UNKNOWN_PARAMETER = re.compile(
     re.IGNORECASE,
 )
 
-_K = 1024 * 1024
-_TIERS = {"1K": _K, "2K": 4 * _K, "4K": 3840 * 2160}
-# Models that make a few sizes only; all others take any that divide by 16.
-_SIZES = (
-    ("dall-e-2", (Size(1024, 1024),)),
-    ("dall-e-3", (Size(1024, 1024), Size(1792, 1024), Size(1024, 1792))),
-    ("gpt-image-1", (Size(1024, 1024), Size(1536, 1024), Size(1024, 1536))),
-    ("chatgpt-image", (Size(1024, 1024), Size(1536, 1024), Size(1024, 1536))),
-)
-
 
 class OpenAI(Adapter):
     """OpenAI or a server like it, at the account's base URL or that of the settings."""
@@ -159,14 +149,26 @@ class OpenAI(Adapter):
         self, request: ChatRequest | ImageRequest | VideoRequest, account: Account | None = None
     ) -> Iterable[str]:
         """Name one of two token limits, and the parameters that OpenAI itself is known to lack."""
-        if not isinstance(request, ChatRequest):
-            return unused(request, ("output_format", "quality", "background"))
+        if isinstance(request, ImageRequest):
+            facts = self.facts(request.model)
+            return unused(request, TAKEN if facts is None else facts.options)
+        if isinstance(request, VideoRequest):
+            return unused(request, ())
         params = request.params
         foreign = params.keys() & _FOREIGN
         names = sorted(foreign) if foreign and self._genuine(account) else []
         if "max_completion_tokens" in params and "max_tokens" in params:
             names.append("max_tokens")
         return names
+
+    def changed(self, request: ChatRequest | ImageRequest | VideoRequest) -> Iterable[str]:
+        if not isinstance(request, ImageRequest):
+            return ()
+        return changed(request, self.facts(request.model))
+
+    def check_image(self, request: ImageRequest) -> None:
+        super().check_image(request)
+        check_size(request, self.facts(request.model))
 
     def chat(self, request: ChatRequest, account: Account, context: CallContext) -> Events:
         """Chat, and once more without `stream_options` where the server refuses them.
@@ -222,12 +224,11 @@ class OpenAI(Adapter):
         headers, envelope = bearer(account, context.request_id), self._envelope(account)
         body: bytes | Body
         if request.images:
-            fields = [(name, str(value)) for name, value in _fields(request).items()]
-            form = Multipart(fields, _files(request))
+            form = Multipart([(k, str(v)) for k, v in self._fields(request)], files(request))
             path, body = _EDITS, form
             headers["Content-Type"] = form.content_type
         else:
-            path, body = _GENERATIONS, encode(_fields(request))
+            path, body = _GENERATIONS, encode(dict(self._fields(request)))
         with self._http.send(
             "POST",
             self._url(account, path),
@@ -277,15 +278,17 @@ class OpenAI(Adapter):
         return [self._plan(account, _CHAT, self._chat_body(request, account))]
 
     def plan_image(self, request: ImageRequest, account: Account) -> list[VendorCall]:
+        wanted = dict(self._fields(request))
         if not request.images:
-            return [self._plan(account, _GENERATIONS, _fields(request))]
-        files = [
+            return [self._plan(account, _GENERATIONS, wanted)]
+        wanted["files"] = [
             {"name": file.name, "filename": file.filename, "bytes": file.blob.size}
-            for file in _files(request)
+            for file in files(request)
         ]
-        return [
-            self._plan(account, _EDITS, {**_fields(request), "files": files}, "multipart/form-data")
-        ]
+        return [self._plan(account, _EDITS, wanted, "multipart/form-data")]
+
+    def _fields(self, request: ImageRequest) -> Iterable[tuple[str, Any]]:
+        return fields(request, self.facts(request.model)).items()
 
     def _plan(
         self, account: Account, path: str, body: Any, content_type: str = "application/json"
@@ -302,44 +305,3 @@ class OpenAI(Adapter):
 
     def _envelope(self, account: Account) -> Envelope:
         return _ENVELOPES[self._genuine(account)]
-
-
-def _fields(request: ImageRequest) -> dict[str, Any]:
-    fields: dict[str, Any] = {"model": request.model, "prompt": request.prompt}
-    if request.n > 1:
-        fields["n"] = request.n
-    for name, value in (
-        ("size", _size(request)),
-        ("quality", request.quality),
-        ("background", request.background),
-        ("output_format", request.output_format),
-    ):
-        if value is not None:
-            fields[name] = value
-    return fields
-
-
-def _size(request: ImageRequest) -> str | None:
-    """An exact size as it is; a tier or a ratio as the nearest size that the model makes."""
-    if exact := parse_size(request.size):
-        return str(exact)
-    tier = (request.size or "").upper()
-    if tier not in _TIERS and not request.ratio:
-        return None
-    ratio = parse_ratio(request.ratio or "1:1")
-    for prefix, sizes in _SIZES:
-        if request.model.startswith(prefix):
-            return str(min(sizes, key=lambda size: abs(size.aspect - ratio[0] / ratio[1])))
-    return str(of_ratio(ratio, _TIERS.get(tier, _K)))
-
-
-def _files(request: ImageRequest) -> list[File]:
-    name = "image" if len(request.images) == 1 else "image[]"
-    named = [(name, image) for image in request.images]
-    if request.mask is not None:
-        named.append(("mask", request.mask))
-    return [
-        File(name, media.blob, f"{name.strip('[]')}.{media.mime_type[6:]}", media.mime_type)
-        for name, media in named
-        if isinstance(media, Media)
-    ]
