@@ -2,7 +2,7 @@
 
 An answer is
 `(TextDelta | ReasoningDelta | ToolCallDelta | Logprobs | Annotations | VendorFields
-| MediaReady | Progress)* Usage? Finish*`
+| MediaReady | ImageDraft | Progress)* Usage? Finish*`
 with one Finish per choice and nothing but Usage after the last. Upstreams yield it in
 batches (lists): all events that arrived together, so that they leave together in one write.
 An answer that stops without Finish is an error and must be raised as one.
@@ -101,6 +101,15 @@ class MediaStored:
 
 
 @dataclass(slots=True)
+class ImageDraft:
+    """An image that is not finished, for who watches: nothing keeps it."""
+
+    index: int
+    base64: str
+    format: str  # png, jpeg, webp
+
+
+@dataclass(slots=True)
 class Progress:
     """The vendor is working; `percent` where it says how far."""
 
@@ -167,6 +176,7 @@ Event = (
     | VendorFields
     | MediaReady
     | MediaStored
+    | ImageDraft
     | Progress
     | Usage
     | Finish

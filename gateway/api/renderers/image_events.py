@@ -15,7 +15,7 @@ from gateway.api.dialects.base import OPENAI
 from gateway.api.dialects.stream import event_frame
 from gateway.api.renderers.chat import Sign
 from gateway.domain.errors import GatewayError
-from gateway.domain.events import Event, MediaStored, Progress, Usage
+from gateway.domain.events import Event, ImageDraft, MediaStored, Progress, Usage
 from gateway.domain.media import Blob, StoredMedia
 from gateway.domain.requests import ImageRequest
 
@@ -52,6 +52,8 @@ class ImageEventWriter:
                 case MediaStored():
                     frames += self._completed()
                     self._last = event.media
+                case ImageDraft():
+                    frames += self._draft(event)
                 case Usage():
                     self._usage = event
                 case Progress():
@@ -67,17 +69,34 @@ class ImageEventWriter:
     def heartbeat(self) -> bytes:
         return OPENAI.heartbeat
 
+    def _draft(self, draft: ImageDraft) -> bytes:
+        name = f"{self._operation}.partial_image"
+        body: dict[str, Any] = {
+            "type": name,
+            "partial_image_index": draft.index,
+            "size": self._request.size or "auto",
+            "output_format": draft.format,
+            "b64_json": draft.base64,
+            **self._common(),
+        }
+        return event_frame(name, orjson.dumps(body))
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "created_at": int(time.time()),
+            "quality": self._request.quality or "auto",
+            "background": self._request.background or "auto",
+        }
+
     def _completed(self) -> bytes:
         stored, self._last = self._last, None
         if stored is None:
             return b""
-        name, request, usage = f"{self._operation}.completed", self._request, self._usage
+        name, usage = f"{self._operation}.completed", self._usage
         body: dict[str, Any] = {
             "type": name,
-            "created_at": int(time.time()),
-            "size": f"{stored.width}x{stored.height}" if stored.width else request.size,
-            "quality": request.quality or "auto",
-            "background": request.background or "auto",
+            **self._common(),
+            "size": f"{stored.width}x{stored.height}" if stored.width else self._request.size,
             "output_format": stored.extension.replace("jpg", "jpeg"),
             "url": self._sign(stored),
             "usage": {

@@ -23,7 +23,7 @@ from gateway.domain.errors import (
     UnsupportedMediaType,
     from_record,
 )
-from gateway.domain.events import Event, Events, Finish, MediaStored, Progress
+from gateway.domain.events import Event, Events, Finish, ImageDraft, MediaStored, Progress
 from gateway.domain.jobs import Job, Status
 from gateway.domain.media import Media, MediaRef
 from gateway.domain.requests import ImageRequest, VendorCall, VideoRequest
@@ -138,12 +138,16 @@ class GenerationService:
         the generator leaves the job alone.
         """
         shown, percent = 0, -1
+        drafts: list[ImageDraft] = []
+        drafted = 0
         job = self.get(job_id, caller)
         trace.job = job_id
         while True:
             changed = self.runner.changed(job_id)
             job = self._latest(job, caller)
-            batch: list[Event] = []
+            drafts = self.runner.drafts(job_id) or drafts
+            batch: list[Event] = [*drafts[drafted:]]
+            drafted = len(drafts)
             media = (job.result or {}).get("media", [])
             for entry in media[shown:]:
                 stored, cover = stored_of(entry)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from gateway.domain.events import ImageDraft
 from gateway.domain.jobs import Job
 from gateway.domain.requests import ImageRequest, VideoRequest
 
@@ -23,13 +24,19 @@ class JobProgress:
 
     `unreadable` counts the steps in a row that met an answer nobody understands, `failures`
     those in which a result could not be stored. `prepared` is used by the first submission.
+    `show` is called with each draft of an image.
     """
 
     def __init__(
-        self, job: Job, write: Callable[[Job], Job], prepared: Prepared | None = None
+        self,
+        job: Job,
+        write: Callable[[Job], Job],
+        prepared: Prepared | None = None,
+        show: Callable[[ImageDraft], object] = lambda draft: None,
     ) -> None:
         self.job = job
         self.prepared = prepared
+        self.show = show
         self.unreadable = self.failures = 0
         self._write = write
 

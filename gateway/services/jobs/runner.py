@@ -11,6 +11,7 @@ from threading import Lock, Thread
 
 from gateway.domain.accounts import Secret
 from gateway.domain.errors import GatewayError, StorageUnavailable
+from gateway.domain.events import ImageDraft
 from gateway.domain.jobs import Job
 from gateway.runtime.logs import log
 from gateway.services.jobs.progress import JobProgress, Prepared
@@ -30,6 +31,7 @@ class _Run:
     job: Job
     changed: Signal = field(default_factory=Signal)
     claimed: bool = False
+    drafts: list[ImageDraft] = field(default_factory=list)
 
     def publish(self, job: Job) -> None:
         self.job = job
@@ -84,6 +86,11 @@ class JobRunner:
         run = self._runs.get(job_id)
         return run.changed if run is not None else self._unchanged
 
+    def drafts(self, job_id: str) -> list[ImageDraft] | None:
+        """The drafts of the image that this process has seen, to which more may come."""
+        run = self._runs.get(job_id)
+        return run.drafts if run is not None else None
+
     def publish(self, job: Job) -> None:
         run = self._runs.get(job.id)
         if run is not None:
@@ -132,7 +139,15 @@ class JobRunner:
 
     def _work(self, run: _Run, credential: Secret | None, prepared: Prepared | None) -> None:
         """Step by step until the job is done, its claim is lost, or the process stops."""
-        progress = JobProgress(run.job, lambda job: self._write(run, job, credential), prepared)
+
+        def show(draft: ImageDraft) -> None:
+            run.drafts.append(draft)
+            run.publish(run.job)
+
+        def write(job: Job) -> Job:
+            return self._write(run, job, credential)
+
+        progress = JobProgress(run.job, write, prepared, show)
         tries = 0
         while not (progress.job.done or run.job.done):
             if self._stopping.wait(self._steps.query_in_s(progress.job)):

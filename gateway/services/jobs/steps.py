@@ -26,7 +26,7 @@ from gateway.domain.errors import (
     UpstreamTimeout,
     to_record,
 )
-from gateway.domain.events import Events, MediaReady, Usage
+from gateway.domain.events import Events, ImageDraft, MediaReady, Usage
 from gateway.domain.jobs import Job, VideoTask
 from gateway.domain.requests import ImageRequest, VideoRequest
 from gateway.net.fetch.fetcher import Fetcher
@@ -259,6 +259,8 @@ class JobSteps:
                 for event in batch:
                     if isinstance(event, MediaReady):
                         self._results.keep(progress, event)
+                    elif isinstance(event, ImageDraft):
+                        progress.show(event)
                     elif isinstance(event, Usage):
                         usage = event
         if not progress.job.result:

@@ -27,7 +27,7 @@ from gateway.domain.errors import (
     UpstreamError,
     UpstreamOverloaded,
 )
-from gateway.domain.events import Event, Events, Finish, MediaReady
+from gateway.domain.events import Events
 from gateway.domain.media import WEB_IMAGES
 from gateway.domain.requests import ChatRequest, ImageRequest, VendorCall, VideoRequest
 from gateway.net.codecs.json_body import encode, redacted
@@ -35,13 +35,20 @@ from gateway.net.codecs.multipart import Multipart
 from gateway.net.http.client import Body
 from gateway.upstreams.base import Adapter, CallContext, unused
 from gateway.upstreams.errors import Row
-from gateway.upstreams.media_sources import InlineSource, from_url
 from gateway.upstreams.openai.chat import ChatCall, bearer, converse
 from gateway.upstreams.openai.embeddings import embedding_body, read_embeddings, read_vectors
-from gateway.upstreams.openai.envelope import Envelope, images_in
-from gateway.upstreams.openai.images import TAKEN, changed, check_size, fields, files
+from gateway.upstreams.openai.envelope import Envelope
+from gateway.upstreams.openai.images import (
+    TAKEN,
+    changed,
+    check_size,
+    drawn,
+    draws_drafts,
+    fields,
+    files,
+    read_images,
+)
 from gateway.upstreams.openai.messages import media_part, write_messages
-from gateway.upstreams.openai.usage import usage_of
 
 _CHAT = "/chat/completions"
 _GENERATIONS = "/images/generations"
@@ -151,7 +158,9 @@ class OpenAI(Adapter):
         """Name one of two token limits, and the parameters that OpenAI itself is known to lack."""
         if isinstance(request, ImageRequest):
             facts = self.facts(request.model)
-            return unused(request, TAKEN if facts is None else facts.options)
+            taken = TAKEN if facts is None else facts.options
+            drafts = draws_drafts(request, facts)
+            return unused(request, taken if drafts else taken - {"partial_images"})
         if isinstance(request, VideoRequest):
             return unused(request, ())
         params = request.params
@@ -224,7 +233,7 @@ class OpenAI(Adapter):
         headers, envelope = bearer(account, context.request_id), self._envelope(account)
         body: bytes | Body
         if request.images:
-            form = Multipart([(k, str(v)) for k, v in self._fields(request)], files(request))
+            form = Multipart([(k, _text(v)) for k, v in self._fields(request)], files(request))
             path, body = _EDITS, form
             headers["Content-Type"] = form.content_type
         else:
@@ -238,25 +247,11 @@ class OpenAI(Adapter):
         ) as answer:
             if answer.status != 200:
                 raise envelope.failure(answer, account)
+            if answer.content() == "events":
+                yield from drawn(answer.chunks(), account, envelope, self._fetcher)
+                return
             document = answer.json(_PICTURES_LIMIT_BYTES)
-        if error := envelope.reported(document, account):
-            raise error
-        if not (events := self._pictures(document)):
-            raise envelope.no_image(document, account)
-        usage = usage_of(document.get("usage"))
-        usage.images = len(events)
-        yield [*events, usage, Finish("stop")]
-
-    def _pictures(self, document: dict[str, Any]) -> list[Event]:
-        mime_type = f"image/{document.get('output_format') or 'png'}"
-        events: list[Event] = []
-        for entry in images_in(document):
-            text, url = entry.get("b64_json"), entry.get("url")
-            if text and isinstance(text, str):
-                events.append(MediaReady("image", InlineSource(text, mime_type)))
-            elif url and isinstance(url, str):
-                events.append(MediaReady("image", from_url(self._fetcher, url, mime_type)))
-        return events
+        yield read_images(document, account, envelope, self._fetcher)
 
     def embed(self, request: EmbeddingRequest, account: Account, request_id: str) -> Embeddings:
         envelope = self._envelope(account)
@@ -305,3 +300,8 @@ class OpenAI(Adapter):
 
     def _envelope(self, account: Account) -> Envelope:
         return _ENVELOPES[self._genuine(account)]
+
+
+def _text(value: Any) -> str:
+    """A value as a form's field."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,14 +5,23 @@ https://platform.openai.com/docs/api-reference/images
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from gateway.domain.accounts import Account
 from gateway.domain.errors import InvalidRequest
+from gateway.domain.events import Event, Events, Finish, ImageDraft, MediaReady
 from gateway.domain.image_sizes import as_asked, of_ratio, parse_ratio, parse_size
 from gateway.domain.media import Media
 from gateway.domain.models import ModelFacts
 from gateway.domain.requests import ImageRequest
+from gateway.net.codecs import sse
 from gateway.net.codecs.multipart import File
+from gateway.net.codecs.vendor_json import JsonReader, NotJson
+from gateway.net.fetch.fetcher import Fetcher
+from gateway.upstreams.media_sources import InlineSource, from_url
+from gateway.upstreams.openai.envelope import Envelope, images_in
+from gateway.upstreams.openai.usage import usage_of
 
 TAKEN = frozenset({"output_format", "quality", "background", "mask"})  # without facts
 _K = 1024 * 1024
@@ -31,7 +40,15 @@ def fields(request: ImageRequest, facts: ModelFacts | None) -> dict[str, Any]:
     for name in ("quality", "background", "output_format"):
         if name in taken and (value := getattr(request, name)) is not None:
             found[name] = value
+    if draws_drafts(request, facts):
+        found |= {"stream": True, "partial_images": request.partial_images}
     return found
+
+
+def draws_drafts(request: ImageRequest, facts: ModelFacts | None) -> bool:
+    """Tell whether drafts are asked for, and made: of one image, as a stream."""
+    able = facts is not None and "partial_images" in facts.options
+    return able and request.stream and request.n == 1 and bool(request.partial_images)
 
 
 def files(request: ImageRequest) -> list[File]:
@@ -89,3 +106,48 @@ def _size(request: ImageRequest, facts: ModelFacts | None) -> str | None:
     if sizes:
         return str(min(sizes, key=lambda size: abs(size.aspect - ratio[0] / ratio[1])))
     return str(of_ratio(ratio, _TIERS.get(tier, _K)))
+
+
+def read_images(
+    document: Any, account: Account, envelope: Envelope, fetcher: Fetcher
+) -> list[Event]:
+    """The images of one answer, its usage and its end. Raises when it has none, with the reason."""
+    if error := envelope.reported(document, account):
+        raise error
+    mime_type = f"image/{document.get('output_format') or 'png'}"
+    events: list[Event] = []
+    for entry in images_in(document):
+        text, url = entry.get("b64_json"), entry.get("url")
+        if text and isinstance(text, str):
+            events.append(MediaReady("image", InlineSource(text, mime_type)))
+        elif url and isinstance(url, str):
+            events.append(MediaReady("image", from_url(fetcher, url, mime_type)))
+    if not events:
+        raise envelope.no_image(document, account)
+    usage = usage_of(document.get("usage"))
+    usage.images = len(events)
+    return [*events, usage, Finish("stop")]
+
+
+def drawn(
+    chunks: Iterator[bytes], account: Account, envelope: Envelope, fetcher: Fetcher
+) -> Events:
+    """The drafts of an image as they come, and the image."""
+    reader = JsonReader()
+    index = 0
+    for payloads in sse.batches(chunks):
+        for payload in payloads:
+            try:
+                event = reader.read(payload)
+            except NotJson as err:
+                raise envelope.invalid(str(err)) from None
+            if error := envelope.reported(event, account):
+                raise error
+            kind, picture = str(event.get("type")), event.get("b64_json")
+            if kind.endswith(".completed"):
+                yield read_images({**event, "data": [event]}, account, envelope, fetcher)
+                return
+            if kind.endswith(".partial_image") and isinstance(picture, str):
+                yield [ImageDraft(index, picture, str(event.get("output_format") or "png"))]
+                index += 1
+    raise envelope.invalid("ended without an image")
